@@ -1,0 +1,40 @@
+//! Generates the code of the proto contract, in Rust alone: no protoc is needed.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+const PROTOS: &[&str] = &[
+    "footfall/tracking/v2/tracking.proto",
+    "footfall/tracking/v2/customers.proto",
+    "footfall/log/v1/record.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    // Reflection and the test of the routes need what the generated code drops: the annotations.
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_files([
+        "footfall/tracking/v2/tracking.proto",
+        "footfall/tracking/v2/customers.proto",
+    ])?;
+    std::fs::write(
+        out.join("descriptors.bin"),
+        compiler.encode_file_descriptor_set(),
+    )?;
+    tonic_prost_build::configure()
+        .extern_path(
+            ".footfall.tracking.v2.Object",
+            "crate::model::properties::Object",
+        )
+        .extern_path(
+            ".footfall.tracking.v2.Value",
+            "crate::model::properties::Value",
+        )
+        .extern_path(".google.rpc", "::tonic_types")
+        .build_transport(false)
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

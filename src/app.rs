@@ -1,0 +1,233 @@
+//! Floor 4: puts the floors together, serves, and drains.
+
+mod accept;
+mod admin;
+mod error;
+pub mod first_run;
+mod metrics;
+mod readiness;
+pub mod settings;
+mod stack;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::grpc::health::{Health, Readiness};
+use crate::log::disk::{self, DiskStore};
+use crate::log::{self, Log, Store};
+use crate::middleware::{Limiters, observe};
+use crate::model::project::Project;
+use crate::tracker::Tracker;
+use crate::view::{Counts, View};
+use accept::{Acceptor, Guards};
+use admin::Admin;
+pub use error::StartError;
+use readiness::Watchdog;
+use stack::Stack;
+
+/// The service, bound to its addresses and ready to run.
+#[derive(Debug)]
+pub struct App {
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    stack: Stack,
+    admin: Admin,
+    guards: Guards,
+    health: Health,
+    log: Log,
+    view: View,
+    drain_wait: Duration,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Opens the data folder, binds the addresses, and gets everything ready.
+    ///
+    /// # Errors
+    /// What keeps the service from starting, in words for an operator.
+    pub async fn bind(
+        config: &Config,
+        projects: Vec<Project>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        // Before anything is written: whoever starts the service twice should hear of the address.
+        let listener = listen(config.server.listen).await?;
+        let admin_listener = listen(config.server.admin_listen).await?;
+        let options = disk_options(config);
+        let store = tokio::task::spawn_blocking(move || DiskStore::open(options)).await;
+        let store = store.map_err(|_| StartError::Panicked)??;
+        Self::assemble(
+            config,
+            projects,
+            clock,
+            Arc::new(store),
+            listener,
+            admin_listener,
+        )
+    }
+
+    /// As [`App::bind`], over a store of the caller's.
+    ///
+    /// # Errors
+    /// As [`App::bind`].
+    pub async fn bind_over(
+        config: &Config,
+        projects: Vec<Project>,
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, StartError> {
+        let listener = listen(config.server.listen).await?;
+        let admin_listener = listen(config.server.admin_listen).await?;
+        Self::assemble(config, projects, clock, store, listener, admin_listener)
+    }
+
+    fn assemble(
+        config: &Config,
+        projects: Vec<Project>,
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+        listener: TcpListener,
+        admin_listener: TcpListener,
+    ) -> Result<Self, StartError> {
+        let log_options = log::Options {
+            queue_records_max: config.data.queue_records_max.get(),
+            queue_bytes_max: config.data.queue_bytes_max.get(),
+            append_timeout: config.server.request_timeout,
+        };
+        let log = Log::start(store, &log_options, clock.clone())?;
+        let view_dir = config.data.dir.join("view");
+        let view = View::start(&view_dir, log.clone(), Handle::current())?;
+        let tracker = Arc::new(Tracker::new(
+            projects,
+            log.clone(),
+            view.clone(),
+            clock.clone(),
+            config.server.request_timeout,
+        ));
+        let limiters = Arc::new(Limiters {
+            calls: settings::limiter(&config.rate_limit)?,
+            probes: settings::probe_limiter()?,
+        });
+        let mut registry = Registry::default();
+        let requests = observe::Metrics::new(&mut registry);
+        metrics::register(&mut registry, limiters.clone(), log.clone(), view.clone());
+        let health = Health::default();
+        let stack = Stack {
+            tracker,
+            health: health.clone(),
+            limiters,
+            resolver: Arc::new(settings::resolver(&config.client_address)?),
+            metrics: requests,
+            clock,
+            cors: crate::rest::Cors::new(&config.server.cors_origins),
+            limits: settings::rest_limits(&config.server),
+            id_prefix: settings::random()?,
+        };
+        Ok(Self {
+            listener,
+            admin_listener,
+            stack,
+            admin: Admin::new(Arc::new(registry), health.clone()),
+            guards: Guards::new(&config.server),
+            health,
+            log,
+            view,
+            drain_wait: config.server.drain_wait,
+            drain_timeout: config.server.drain_timeout,
+        })
+    }
+
+    /// Where gRPC and REST are served.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where metrics and health are served.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin_listener.local_addr()
+    }
+
+    /// Serves until the first message of `shutdown`, then drains; the second message cuts the draining short.
+    ///
+    /// # Errors
+    /// [`StartError`] when the stack cannot be built.
+    pub async fn run(self, mut shutdown: mpsc::Receiver<()>) -> Result<(), StartError> {
+        let service = self.stack.build()?;
+        let calls = Acceptor::start(self.listener, service, &self.guards);
+        let admin = Acceptor::start(self.admin_listener, self.admin, &self.guards);
+        let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());
+        tracing::info!("serving");
+
+        shutdown.recv().await;
+        tracing::info!("draining");
+        watchdog.stop().await;
+        self.health.set(Readiness {
+            started: true,
+            obstacle: Some("draining".to_owned()),
+        });
+        let drained = async {
+            // Balancers need a moment to hear that no more calls are wanted here.
+            tokio::time::sleep(self.drain_wait).await;
+            tokio::time::timeout(self.drain_timeout, calls.drain()).await
+        };
+        tokio::select! {
+            drained = drained => if drained.is_err() {
+                tracing::warn!(after = ?self.drain_timeout, "calls were cut off");
+            },
+            _ = shutdown.recv() => tracing::warn!("draining was cut short"),
+        }
+        admin.abort();
+        let (log, view) = (self.log, self.view);
+        let closed = tokio::task::spawn_blocking(move || {
+            log.close();
+            view.close();
+        });
+        closed.await.map_err(|_| StartError::Panicked)?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Drops the view of a stopped service and folds it anew from the log.
+///
+/// # Errors
+/// [`StartError::Log`], [`StartError::View`].
+pub async fn rebuild_view(config: &Config, clock: Arc<dyn Clock>) -> Result<Counts, StartError> {
+    let store = DiskStore::open(disk_options(config))?;
+    let log = Log::start(Arc::new(store), &log::Options::default(), clock)?;
+    let dir = config.data.dir.join("view");
+    View::remove(&dir)?;
+    let view = View::start(&dir, log.clone(), Handle::current())?;
+    // As long as it takes: the log may be long, and the operator can interrupt.
+    view.caught_up(log.last(), Duration::MAX).await?;
+    let counts = view.counts();
+    view.close();
+    log.close();
+    Ok(counts)
+}
+
+fn disk_options(config: &Config) -> disk::Options {
+    disk::Options {
+        dir: config.data.dir.clone(),
+        free_bytes_min: config.data.free_bytes_min,
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| StartError::Listen { address, error })
+}

@@ -1,0 +1,99 @@
+//! The second listener: metrics, health and what is running, for operators.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use prometheus_client::registry::Registry;
+use tower::Service;
+
+use crate::grpc::health::Health;
+use crate::middleware::Body;
+
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Answers operators.
+#[derive(Clone, Debug)]
+pub(super) struct Admin {
+    registry: Arc<Registry>,
+    health: Health,
+}
+
+impl Admin {
+    pub(super) fn new(registry: Arc<Registry>, health: Health) -> Self {
+        Self { registry, health }
+    }
+
+    fn answer(&self, path: &str) -> Response<Body> {
+        let state = self.health.get();
+        match path {
+            "/metrics" => self.metrics(),
+            "/healthz" => health(true),
+            "/readyz" => health(state.is_ready()),
+            "/startupz" => health(state.started),
+            "/buildz" => response(StatusCode::OK, JSON, build()),
+            _ => response(
+                StatusCode::NOT_FOUND,
+                JSON,
+                "{\"error\": \"known: /metrics, /healthz, /readyz, /startupz, /buildz\"}".into(),
+            ),
+        }
+    }
+
+    fn metrics(&self) -> Response<Body> {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => response(StatusCode::OK, METRICS, text),
+            Err(error) => {
+                tracing::error!(%error, "the metrics cannot be shown");
+                response(StatusCode::INTERNAL_SERVER_ERROR, METRICS, String::new())
+            }
+        }
+    }
+}
+
+fn build() -> String {
+    format!(
+        "{{\"name\": \"{}\", \"version\": \"{}\"}}",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn health(serves: bool) -> Response<Body> {
+    let (status, text) = match serves {
+        true => (StatusCode::OK, "{\"status\": \"SERVING\"}"),
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{\"status\": \"NOT_SERVING\"}",
+        ),
+    };
+    response(status, JSON, text.into())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::from(body)));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+impl<B> Service<Request<B>> for Admin {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(self.answer(request.uri().path())))
+    }
+}

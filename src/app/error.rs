@@ -1,0 +1,75 @@
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::Mistakes;
+use crate::limit::quota;
+use crate::{log, model, view};
+
+/// Why the service does not start, in words for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {}", listen_hint(error))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The log does not open.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The view does not open.
+    #[error(transparent)]
+    View(#[from] view::Error),
+    /// The settings have mistakes.
+    #[error(transparent)]
+    Config(#[from] Mistakes),
+    /// A quota that cannot be kept.
+    #[error("rate_limit: {0}")]
+    Quota(#[from] quota::Error),
+    /// More hops than are walked.
+    #[error("client_address.trusted_hops: {0}")]
+    Hops(#[from] model::address::HopsOutOfRange),
+    /// The file of the first run's project cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    FirstRun {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file of the first run's project has mistakes.
+    #[error("{}: {mistakes}", path.display())]
+    FirstRunMistakes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        mistakes: Mistakes,
+    },
+    /// The system has no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(getrandom::Error),
+    /// The contract cannot be told.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The system refuses something.
+    #[error("the system refuses: {0}")]
+    System(io::Error),
+    /// A part of the service panicked.
+    #[error("a part of the service panicked; the log above says where")]
+    Panicked,
+}
+
+fn listen_hint(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; stop what uses it or choose another with --listen".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; ports below 1024 need a privilege".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,93 @@
+//! What the limiter, the log and the view count, read when the metrics are.
+
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::log::{Log, State};
+use crate::middleware::Limiters;
+use crate::view::View;
+
+#[derive(Debug)]
+struct Counted {
+    limiters: Arc<Limiters>,
+    log: Log,
+    view: View,
+}
+
+pub(super) fn register(registry: &mut Registry, limiters: Arc<Limiters>, log: Log, view: View) {
+    registry.register_collector(Box::new(Counted {
+        limiters,
+        log,
+        view,
+    }));
+}
+
+impl Collector for Counted {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let limits = self.limiters.calls.counts();
+        let view = self.view.counts();
+        let last = self.log.last().get();
+        let applied = self.view.applied().borrow().get();
+        let ready = u64::from(self.log.state() == State::Ready);
+        let counters = [
+            ("admitted", "Calls within their quota", limits.admitted),
+            ("refused", "Calls beyond their quota", limits.refused),
+            (
+                "shadowed",
+                "Calls that shadow mode let pass",
+                limits.shadowed,
+            ),
+            (
+                "overflowed",
+                "Calls charged to an overflow bucket, for the table was full",
+                limits.overflowed,
+            ),
+        ]
+        .map(|(name, help, value)| (format!("footfall_rate_limit_{name}"), help, value));
+        let folded = [
+            ("records", "Records applied since the start", view.records),
+            (
+                "duplicates",
+                "Events dropped because they were there already",
+                view.duplicates,
+            ),
+            ("merges", "Customers merged into another", view.merges),
+            (
+                "evictions",
+                "Soft IDs dropped because a customer had too many",
+                view.evictions,
+            ),
+        ]
+        .map(|(name, help, value)| (format!("footfall_view_{name}"), help, value));
+        let gauges = [
+            ("footfall_log_position", "Last durable position", last),
+            (
+                "footfall_view_position",
+                "Last position that can be read",
+                applied,
+            ),
+            (
+                "footfall_view_lag_records",
+                "Durable records that cannot be read yet",
+                last.saturating_sub(applied),
+            ),
+            ("footfall_log_ready", "Whether the log takes appends", ready),
+        ];
+        for (name, help, value) in counters.into_iter().chain(folded) {
+            let counter = ConstCounter::new(value);
+            let encoder = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
+            counter.encode(encoder)?;
+        }
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(encoder)?;
+        }
+        Ok(())
+    }
+}

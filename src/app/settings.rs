@@ -1,0 +1,122 @@
+//! Settings into the types of the floors below.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::StartError;
+use crate::config::{
+    Config, HeaderConfig, KeyAccess as ConfigAccess, ProjectConfig, SecretConfig, TrustConfig,
+};
+use crate::config::{client_address, rate_limit, server};
+use crate::limit::{self, Limiter, Quota};
+use crate::model::address::{Header, Hops, Resolver, Trust};
+use crate::model::customer_id::Schema;
+use crate::model::project::{Key, KeyAccess, Project, SecretHash};
+use crate::rest::Limits;
+
+/// How many probes an address may send in a minute.
+const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
+/// Slots for the addresses that probe.
+const PROBE_SLOTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(4_096).unwrap();
+
+/// Checks what only shows when the settings meet the floors.
+///
+/// # Errors
+/// The first mistake.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    limiter_options(&config.rate_limit)?;
+    resolver(&config.client_address)?;
+    Ok(())
+}
+
+pub(super) fn limiter(options: &rate_limit::Options) -> Result<Limiter, StartError> {
+    let options = limiter_options(options)?;
+    Ok(Limiter::new(options, [random()?, random()?]))
+}
+
+fn limiter_options(options: &rate_limit::Options) -> Result<limit::Options, StartError> {
+    let quota = |of: &rate_limit::Override| Quota::new(of.requests, of.period, of.burst);
+    let overrides = options
+        .overrides
+        .iter()
+        .map(|of| Ok((of.cidr, quota(of)?)))
+        .collect::<Result<_, StartError>>()?;
+    Ok(limit::Options {
+        quota: Quota::new(options.requests, options.period, options.burst)?,
+        overrides,
+        exempt: options.exempt.clone(),
+        shadow: options.shadow,
+        slots: options.slots,
+    })
+}
+
+pub(super) fn probe_limiter() -> Result<Limiter, StartError> {
+    let minute = Duration::from_secs(60);
+    let options = limit::Options {
+        quota: Quota::new(PROBES_PER_MINUTE, minute, PROBES_PER_MINUTE)?,
+        slots: PROBE_SLOTS,
+        ..limit::Options::default()
+    };
+    Ok(Limiter::new(options, [random()?, random()?]))
+}
+
+pub(super) fn resolver(options: &client_address::Options) -> Result<Resolver, StartError> {
+    let trust = match &options.trust {
+        TrustConfig::Proxies(cidrs) => Trust::Proxies {
+            cidrs: cidrs.clone(),
+            unix: false,
+        },
+        TrustConfig::Hops(hops) => Trust::Hops(Hops::try_from(*hops)?),
+    };
+    let header = match options.header {
+        HeaderConfig::XForwardedFor => Header::XForwardedFor,
+        HeaderConfig::Forwarded => Header::Forwarded,
+    };
+    Ok(Resolver::new(trust, header))
+}
+
+pub(super) fn rest_limits(options: &server::Options) -> Limits {
+    Limits {
+        body_bytes_max: options.body_bytes_max.get(),
+        batch_bytes_max: options.batch_bytes_max.get(),
+        body_timeout: options.body_timeout,
+    }
+}
+
+/// The projects of the settings.
+pub fn projects(projects: &[ProjectConfig]) -> Vec<Project> {
+    projects.iter().map(project).collect()
+}
+
+fn project(config: &ProjectConfig) -> Project {
+    let key = |key: &crate::config::KeyConfig| {
+        std::sync::Arc::new(Key {
+            access: access(&key.access),
+            permissions: key.permissions.clone(),
+        })
+    };
+    Project {
+        token: config.token.clone(),
+        ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids),
+        keys: config.keys.iter().map(key).collect(),
+    }
+}
+
+fn access(access: &ConfigAccess) -> KeyAccess {
+    let secret = |secret: &SecretConfig| match secret {
+        SecretConfig::Plain(text) => SecretHash::of(text),
+        SecretConfig::Sha256(digest) => SecretHash::from_sha256(*digest),
+    };
+    match access {
+        ConfigAccess::Public { key } => KeyAccess::Public(SecretHash::of(key)),
+        ConfigAccess::Private { id, secrets } => KeyAccess::Private {
+            id: id.clone(),
+            secrets: secrets.iter().map(secret).collect(),
+        },
+    }
+}
+
+/// A random number.
+pub(super) fn random() -> Result<u64, StartError> {
+    getrandom::u64().map_err(StartError::Random)
+}

@@ -1,0 +1,166 @@
+//! The settings: one typed value, made once at the start from a file, the environment and flags.
+//!
+//! Each key of the TOML file, `[server] listen`, is also an environment variable, `FOOTFALL_SERVER_LISTEN`
+//! (a list's elements are separated by commas); tables in double brackets live in the file only.
+//! A flag beats the environment, the environment beats the file, the file beats the default.
+//!
+//! Everything is checked, also what is then overridden, and all [`Mistakes`] are reported at once:
+//! each with its key or variable, its line, the value, and what was expected. Secrets are never shown.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use self::reader::Fields;
+use self::sources::{Flag, Sources};
+use self::value::Value;
+
+pub mod client_address;
+pub mod data;
+pub mod env;
+pub mod key;
+pub mod log;
+mod mistake;
+pub mod project;
+pub mod rate_limit;
+mod reader;
+pub mod server;
+mod sources;
+mod spelling;
+mod units;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::client_address::{HeaderConfig, TrustConfig};
+pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
+pub use self::mistake::{Mistake, Mistakes};
+pub use self::project::ProjectConfig;
+
+/// A settings file beyond this size is refused unread, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The listeners, and what guards them.
+    pub server: server::Options,
+    /// The data folder, and the queue in front of the disk.
+    pub data: data::Options,
+    /// Whose word counts about a caller's address.
+    pub client_address: client_address::Options,
+    /// How much a caller may send.
+    pub rate_limit: rate_limit::Options,
+    /// What is logged and how.
+    pub log: log::Options,
+    /// The projects of `[[project]]`. Default: none.
+    pub projects: Vec<ProjectConfig>,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--config`: the settings file. Default: none is read.
+    pub config: Option<PathBuf>,
+    /// `--listen`: as `server.listen`.
+    pub listen: Option<String>,
+    /// `--data-dir`: as `data.dir`.
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the settings; `environment` is what [`env::read`] gives.
+    ///
+    /// # Errors
+    /// All mistakes in all of the sources.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let text = match flags.config.as_deref().map(file_text) {
+            None => String::new(),
+            Some(Ok(text)) => text,
+            Some(Err(mistake)) => {
+                mistakes.push(mistake);
+                String::new()
+            }
+        };
+        let environment = environment
+            .into_iter()
+            .filter(|(name, _)| env::is_ours(name))
+            .collect();
+        let flags = flags.values();
+        let sources = Sources {
+            text: &text,
+            environment: &environment,
+            flags: &flags,
+        };
+        sources.read(mistakes, Self::read)
+    }
+
+    fn read(root: &mut Fields<'_, '_>) -> Self {
+        Self {
+            server: root.section("server", server::Options::read),
+            data: root.section("data", data::Options::read),
+            client_address: root.section("client_address", client_address::Options::read),
+            rate_limit: root.section("rate_limit", rate_limit::Options::read),
+            log: root.section("log", log::Options::read),
+            projects: read_projects(root),
+        }
+    }
+}
+
+impl Flags {
+    fn values(&self) -> Vec<Flag<'_>> {
+        let listen = self.listen.as_deref().map(|listen| Flag {
+            name: "--listen",
+            section: "server",
+            key: "listen",
+            value: Value::Word(listen),
+        });
+        let data_dir = self.data_dir.as_deref().map(|dir| Flag {
+            name: "--data-dir",
+            section: "data",
+            key: "dir",
+            value: Value::Path(dir),
+        });
+        listen.into_iter().chain(data_dir).collect()
+    }
+}
+
+/// Reads a file of its own that holds `[[project]]` tables and nothing else.
+///
+/// # Errors
+/// All mistakes in the text.
+pub fn projects_from_toml(text: &str) -> Result<Vec<ProjectConfig>, Mistakes> {
+    let environment = env::Environment::new();
+    Sources {
+        text,
+        environment: &environment,
+        flags: &[],
+    }
+    .read(Vec::new(), read_projects)
+}
+
+fn read_projects(root: &mut Fields<'_, '_>) -> Vec<ProjectConfig> {
+    let mut tokens = BTreeSet::new();
+    root.tables("project", |fields| ProjectConfig::read(fields, &mut tokens))
+}
+
+fn file_text(path: &Path) -> Result<String, Mistake> {
+    let mut text = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let problem = match read {
+        Ok(bytes) if bytes as u64 <= FILE_BYTES_MAX => return Ok(text),
+        Ok(_) => format!("is larger than {FILE_BYTES_MAX} bytes"),
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    Err(Mistake::new(
+        "--config",
+        format!("{} {problem}", Value::Path(path)),
+    ))
+}

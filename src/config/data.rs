@@ -1,0 +1,49 @@
+//! `[data]`: the data folder, and the queue in front of the disk.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use super::reader::Fields;
+use super::units::{SIZE, SIZE_OR_ZERO, count, nonzero};
+use super::value::Kind;
+
+/// The data folder, and the queue in front of the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where everything is kept. Default `footfall-data` in the working directory.
+    pub dir: PathBuf,
+    /// Records that may wait for the disk; beyond it appends are refused. Default 65536.
+    pub queue_records_max: NonZeroUsize,
+    /// What may wait for the disk, in bytes; beyond it appends are refused. Default 64 MiB.
+    pub queue_bytes_max: NonZeroUsize,
+    /// Free disk space below which appends are refused, in bytes. Default 64 MiB; 0: never.
+    pub free_bytes_min: u64,
+}
+
+const PATH: Kind<PathBuf> = Kind::new("a path", |value| {
+    let path = value.path().filter(|path| !path.as_os_str().is_empty())?;
+    (!path.as_os_str().as_encoded_bytes().contains(&0)).then(|| path.to_owned())
+});
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("footfall-data"),
+            queue_records_max: nonzero(65_536),
+            queue_bytes_max: nonzero(64 << 20),
+            free_bytes_min: 64 << 20,
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            dir: fields.read("dir", PATH, default.dir),
+            queue_records_max: fields.read("queue_records_max", count(), default.queue_records_max),
+            queue_bytes_max: fields.read("queue_bytes_max", SIZE, default.queue_bytes_max),
+            free_bytes_min: fields.read("free_bytes_min", SIZE_OR_ZERO, default.free_bytes_min),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `[[project.key]]`: a key of a project, and what it allows.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::reader::Fields;
+use super::value::Kind;
+pub use crate::model::project::Permission;
+
+/// A key of a project: `[[project.key]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyConfig {
+    /// How a caller shows that it has the key.
+    pub access: KeyAccess,
+    /// What it allows; only setting, if it is public.
+    pub permissions: Vec<Permission>,
+}
+
+/// How a caller shows that it has a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyAccess {
+    /// By a text that every page may hold.
+    Public {
+        /// The text.
+        key: String,
+    },
+    /// By a name and a secret.
+    Private {
+        /// The name.
+        id: String,
+        /// The one or two secrets that count at the moment.
+        secrets: Vec<SecretConfig>,
+    },
+}
+
+/// A secret, or what remains of it. Its `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretConfig {
+    /// The secret itself.
+    Plain(String),
+    /// The SHA-256 of its bytes.
+    Sha256([u8; 32]),
+}
+
+impl fmt::Debug for SecretConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain(..)",
+            Self::Sha256(_) => "Sha256(..)",
+        })
+    }
+}
+
+const PUBLIC_KEY: Kind<String> = Kind::new("1 to 256 visible ASCII characters", |value| {
+    visible(value.text()?, b"")
+});
+
+/// Not shown in mistakes: whoever writes `id:secret` here would find the secret in a log.
+const KEY_ID: Kind<String> = Kind::secret(
+    "1 to 256 visible ASCII characters other than \":\"",
+    |value| visible(value.text()?, b":"),
+);
+
+const SECRET: Kind<SecretConfig> =
+    Kind::secret("1 to 256 characters without control characters", |value| {
+        let text = value
+            .text()
+            .filter(|text| (1..=256).contains(&text.chars().count()))?;
+        (!text.contains(char::is_control)).then(|| SecretConfig::Plain(text.to_owned()))
+    });
+
+const SECRET_SHA256: Kind<SecretConfig> = Kind::secret("64 hexadecimal digits", |value| {
+    let (pairs, rest) = value.text()?.as_bytes().as_chunks::<2>();
+    let digit = |letter: u8| {
+        char::from(letter)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    let hash: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+    rest.is_empty()
+        .then(|| hash?.try_into().ok())
+        .flatten()
+        .map(SecretConfig::Sha256)
+});
+
+const PERMISSION: Kind<Permission> = Kind::new(
+    "\"customers:set\", \"events:set\", \"customers:get\", \"events:get\" or \"customers:anonymize\"",
+    |value| value.one_of(&Permission::ALL.map(|permission| (permission.name(), permission))),
+);
+
+impl KeyConfig {
+    /// `names` are the key IDs and public keys before it; none if a mistake was noted.
+    pub(super) fn read(
+        fields: &mut Fields<'_, '_>,
+        names: &mut BTreeSet<(&'static str, String)>,
+    ) -> Option<Self> {
+        let mistakes = fields.mistakes();
+        let public = fields.optional("public", PUBLIC_KEY);
+        let id = fields.optional("id", KEY_ID);
+        let plain = fields.list("secrets", SECRET).into_iter().flatten();
+        let hashed = fields
+            .list("secrets_sha256", SECRET_SHA256)
+            .into_iter()
+            .flatten();
+        let secrets: Vec<_> = plain.chain(hashed).collect();
+        let permissions = fields.list("permissions", PERMISSION);
+        if !fields.is_given("permissions") {
+            fields.mistake(
+                "permissions",
+                format!("missing, expected a list of {}", PERMISSION.expected),
+            );
+        }
+        if fields.mistakes() > mistakes {
+            return None;
+        }
+        let (kind, name, access) = match (public, id) {
+            (Some(key), None) => ("public", key.clone(), KeyAccess::Public { key }),
+            (None, Some(id)) => ("id", id.clone(), KeyAccess::Private { id, secrets }),
+            (Some(_), Some(_)) => {
+                fields.mistake("id", "given beside public, expected only one of the two");
+                return None;
+            }
+            (None, None) => {
+                fields.mistake("id", "missing, expected either public or id");
+                return None;
+            }
+        };
+        if !names.insert((kind, name)) {
+            fields.mistake(kind, "another key of the project has it already");
+        }
+        let key = Self {
+            access,
+            permissions: permissions.unwrap_or_default(),
+        };
+        key.check(fields);
+        Some(key)
+    }
+
+    fn check(&self, fields: &mut Fields<'_, '_>) {
+        let mut listed = BTreeSet::new();
+        for permission in self
+            .permissions
+            .iter()
+            .filter(|permission| !listed.insert(**permission))
+        {
+            fields.mistake(
+                "permissions",
+                format!("\"{}\" is listed already", permission.name()),
+            );
+        }
+        match &self.access {
+            KeyAccess::Public { .. } => {
+                for permission in self
+                    .permissions
+                    .iter()
+                    .filter(|permission| !permission.is_public())
+                {
+                    let problem =
+                        "cannot be had by a public key, expected a key with id and secrets";
+                    fields.mistake(
+                        "permissions",
+                        format!("\"{}\" {problem}", permission.name()),
+                    );
+                }
+                for key in ["secrets", "secrets_sha256"] {
+                    if fields.is_given(key) {
+                        fields.mistake(key, "given beside public, expected none");
+                    }
+                }
+            }
+            KeyAccess::Private { secrets, .. } => {
+                let count = secrets.len();
+                if !(1..=2).contains(&count) {
+                    let problem = "in secrets and secrets_sha256 together, expected 1 or 2";
+                    fields.mistake("secrets", format!("{count} {problem}"));
+                }
+            }
+        }
+    }
+}
+
+fn visible(text: &str, except: &[u8]) -> Option<String> {
+    let is_visible = |byte: u8| byte.is_ascii_graphic() && !except.contains(&byte);
+    ((1..=256).contains(&text.len()) && text.bytes().all(is_visible)).then(|| text.to_owned())
+}

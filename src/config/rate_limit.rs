@@ -1,0 +1,115 @@
+//! `[rate_limit]`: how much a caller may send.
+
+use std::collections::BTreeSet;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::reader::Fields;
+use super::units::{DURATION, NETWORK, count, nonzero, nonzero_u32};
+use super::value::{Kind, SWITCH};
+
+/// How much a caller may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Requests of one address in every [`Options::period`]. Default 6000.
+    pub requests: NonZeroU32,
+    /// The time for which [`Options::requests`] are counted. Default 1 min.
+    pub period: Duration,
+    /// Requests that an address may send at once. Default: as many as [`Options::requests`].
+    pub burst: NonZeroU32,
+    /// Networks whose addresses are not limited. Default: none.
+    pub exempt: Vec<IpNet>,
+    /// Whether refusals are counted but not carried out. Default: no.
+    pub shadow: bool,
+    /// Addresses of which the limiter can keep account at once, at most 2^28; its memory follows.
+    /// Default 1048576.
+    pub slots: NonZeroUsize,
+    /// Networks with a limit of their own, at most one for each network. Default: none.
+    pub overrides: Vec<Override>,
+}
+
+/// Another limit for the addresses of one network: `[[rate_limit.override]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// The network.
+    pub cidr: IpNet,
+    /// As [`Options::requests`].
+    pub requests: NonZeroU32,
+    /// As [`Options::period`]. Default: the same as there.
+    pub period: Duration,
+    /// As [`Options::burst`]. Default: as many as [`Override::requests`].
+    pub burst: NonZeroU32,
+}
+
+const SLOTS: Kind<NonZeroUsize> = Kind::new("a whole number from 1 to 268435456", |value| {
+    let slots = usize::try_from(value.integer()?)
+        .ok()
+        .filter(|slots| *slots <= 1 << 28)?;
+    NonZeroUsize::new(slots)
+});
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            requests: nonzero_u32(6_000),
+            period: Duration::from_mins(1),
+            burst: nonzero_u32(6_000),
+            exempt: Vec::new(),
+            shadow: false,
+            slots: nonzero(1 << 20),
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let default = Self::default();
+        let requests = fields.read("requests", count(), default.requests);
+        let period = fields.read("period", DURATION, default.period);
+        let mut networks = BTreeSet::new();
+        Self {
+            requests,
+            period,
+            burst: fields.read("burst", count(), requests),
+            exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
+            shadow: fields.read("shadow", SWITCH, default.shadow),
+            slots: fields.read("slots", SLOTS, default.slots),
+            overrides: fields
+                .tables("override", |fields| {
+                    Override::read(fields, period, &mut networks)
+                })
+                .into_iter()
+                .flatten()
+                .collect(),
+        }
+    }
+}
+
+impl Override {
+    fn read(
+        fields: &mut Fields<'_, '_>,
+        period: Duration,
+        networks: &mut BTreeSet<IpNet>,
+    ) -> Option<Self> {
+        let cidr = fields.required("cidr", NETWORK);
+        let requests = fields.required("requests", count());
+        let period = fields.read("period", DURATION, period);
+        let burst = fields.optional("burst", count());
+        if let Some(cidr) = cidr.filter(|cidr| !networks.insert(*cidr)) {
+            fields.mistake(
+                "cidr",
+                format!("{cidr} has an override already, expected one a network"),
+            );
+        }
+        let requests = requests?;
+        Some(Self {
+            cidr: cidr?,
+            requests,
+            period,
+            burst: burst.unwrap_or(requests),
+        })
+    }
+}

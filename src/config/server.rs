@@ -1,0 +1,143 @@
+//! `[server]`: the listeners, and what guards them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use super::reader::Fields;
+use super::units::{DURATION, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32};
+use super::value::{Kind, Value};
+
+/// The listeners, and what guards them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where gRPC and REST are served. Default 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served. Default 127.0.0.1:9090.
+    pub admin_listen: SocketAddr,
+    /// Open connections beyond which no more are accepted. Default 10000.
+    pub connections_max: NonZeroUsize,
+    /// Concurrent HTTP/2 streams of one connection. Default 256.
+    pub streams_max: NonZeroU32,
+    /// Longest a caller may take to send a request's head. Default 10 s.
+    pub header_timeout: Duration,
+    /// Longest a caller may take to send a request's body. Default 30 s.
+    pub body_timeout: Duration,
+    /// How long a connection without requests is kept. Default 5 min.
+    pub idle_timeout: Duration,
+    /// Longest a read waits for the view, and an append for the disk. Default 10 s.
+    pub request_timeout: Duration,
+    /// Largest body of a single route, decompressed, in bytes. Default 1 MiB.
+    pub body_bytes_max: NonZeroUsize,
+    /// Largest body of a batch, decompressed, in bytes. Default 16 MiB.
+    pub batch_bytes_max: NonZeroUsize,
+    /// How long a stopping server still accepts connections after it stopped being ready. Default 0 s.
+    pub drain_wait: Duration,
+    /// Longest a stopping server waits for the requests under way. Default 30 s.
+    pub drain_timeout: Duration,
+    /// Origins whose pages may call: `*`, or such as `https://example.com`. Default `*`; empty: none may.
+    pub cors_origins: Vec<String>,
+}
+
+const ORIGIN: Kind<String> = Kind::new(
+    "\"*\" or an origin such as \"https://example.com\", without a path",
+    |value| {
+        value
+            .text()
+            .filter(|text| is_origin(text))
+            .map(str::to_owned)
+    },
+);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
+            connections_max: nonzero(10_000),
+            streams_max: nonzero_u32(256),
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(5),
+            request_timeout: Duration::from_secs(10),
+            body_bytes_max: nonzero(1 << 20),
+            batch_bytes_max: nonzero(16 << 20),
+            drain_wait: Duration::ZERO,
+            drain_timeout: Duration::from_secs(30),
+            cors_origins: vec!["*".to_owned()],
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
+        let default = Self::default();
+        let options = Self {
+            listen: fields.read("listen", SOCKET, default.listen),
+            admin_listen: fields.read("admin_listen", SOCKET, default.admin_listen),
+            connections_max: fields.read("connections_max", count(), default.connections_max),
+            streams_max: fields.read("streams_max", count(), default.streams_max),
+            header_timeout: fields.read("header_timeout", DURATION, default.header_timeout),
+            body_timeout: fields.read("body_timeout", DURATION, default.body_timeout),
+            idle_timeout: fields.read("idle_timeout", DURATION, default.idle_timeout),
+            request_timeout: fields.read("request_timeout", DURATION, default.request_timeout),
+            body_bytes_max: fields.read("body_bytes_max", SIZE, default.body_bytes_max),
+            batch_bytes_max: fields.read("batch_bytes_max", SIZE, default.batch_bytes_max),
+            drain_wait: fields.read("drain_wait", WAIT, default.drain_wait),
+            drain_timeout: fields.read("drain_timeout", DURATION, default.drain_timeout),
+            cors_origins: fields
+                .list("cors_origins", ORIGIN)
+                .unwrap_or(default.cors_origins),
+        };
+        if options.listen == options.admin_listen && options.listen.port() != 0 {
+            let problem = Value::Word(&options.listen.to_string()).to_string();
+            fields.mistake(
+                "admin_listen",
+                format!("{problem} is server.listen too, expected another"),
+            );
+        }
+        options
+    }
+}
+
+/// Browsers send an origin in lower case, without a path; anything else would never match.
+fn is_origin(text: &str) -> bool {
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"/?#@*,\\\"".contains(&byte))
+    };
+    let is_lower = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let parts = text.split_once("://");
+    text == "*"
+        || parts.is_some_and(|(scheme, host)| !scheme.is_empty() && is_host(host)) && is_lower(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_browser_sends() {
+        for origin in [
+            "*",
+            "https://example.com",
+            "http://localhost:3000",
+            "capacitor://localhost",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "example.com",
+            "https://",
+            "https://a.b/",
+            "https://*.a.b",
+            "https://A.b",
+            "://a",
+        ] {
+            assert!(!is_origin(origin), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Floor 3: the gRPC services, and the one place where every error becomes a status.
+//!
+//! The REST shim calls the same methods in process, so that a rule is never written twice.
+
+mod caller;
+pub(crate) mod convert;
+mod customers;
+pub mod health;
+pub mod pb;
+pub mod status;
+mod tracking;
+
+pub use customers::Customers;
+pub use tracking::Tracking;
+
+/// The contract as reflection tells it: encoded descriptors, with annotations.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Largest message that is decoded, in bytes: a batch of 50 commands, and some room.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

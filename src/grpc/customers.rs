@@ -1,0 +1,133 @@
+//! `CustomerService`.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::caller::access;
+use super::convert::timestamp;
+use super::tracking::rpc_status;
+use super::{pb, status};
+use crate::tracker::{Attribute, IdValues, ListEvents, Tracker};
+use crate::view::{Order, StoredEvent};
+
+/// Reads customers and their events.
+#[derive(Clone, Debug)]
+pub struct Customers {
+    tracker: Arc<Tracker>,
+}
+
+impl Customers {
+    /// The service of a tracker.
+    pub fn new(tracker: Arc<Tracker>) -> Self {
+        Self { tracker }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::customer_service_server::CustomerService for Customers {
+    async fn get_customer(
+        &self,
+        request: Request<pb::GetCustomerRequest>,
+    ) -> Result<Response<pb::GetCustomerResponse>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let question = request.into_inner();
+        let state = self
+            .tracker
+            .customer(&access, &question.customer_ids)
+            .await?;
+        Ok(Response::new(pb::GetCustomerResponse {
+            ids: state.ids.into_iter().map(id).collect(),
+            properties: Some(state.properties.into()),
+            events: state.events.into_iter().map(event).collect(),
+        }))
+    }
+
+    async fn get_attributes(
+        &self,
+        request: Request<pb::GetAttributesRequest>,
+    ) -> Result<Response<pb::GetAttributesResponse>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let question = request.into_inner();
+        let attributes = question.attributes.into_iter().map(attribute);
+        let values = self
+            .tracker
+            .attributes(
+                &access,
+                &question.customer_ids,
+                attributes.collect::<Result<_, _>>()?,
+            )
+            .await?;
+        let results = values.into_iter().map(|value| match value {
+            Ok(value) => pb::AttributeResult {
+                value: Some(value),
+                error: None,
+            },
+            Err(error) => pb::AttributeResult {
+                value: None,
+                error: Some(rpc_status(&error.into())),
+            },
+        });
+        Ok(Response::new(pb::GetAttributesResponse {
+            results: results.collect(),
+        }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<pb::ListEventsRequest>,
+    ) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let order = order(request.get_ref().order)?;
+        let question = request.into_inner();
+        let question = ListEvents {
+            customer_ids: &question.customer_ids,
+            event_types: question.event_types,
+            order,
+            limit: question.limit.map(u64::from),
+            skip: question.skip.into(),
+        };
+        let events = self.tracker.events(&access, question).await?;
+        Ok(Response::new(pb::ListEventsResponse {
+            events: events.into_iter().map(event).collect(),
+        }))
+    }
+}
+
+fn id(id: IdValues) -> pb::CustomerId {
+    pb::CustomerId {
+        r#type: id.kind,
+        values: id.values,
+        soft: id.soft,
+    }
+}
+
+fn event(event: StoredEvent) -> pb::Event {
+    pb::Event {
+        r#type: event.event_type,
+        timestamp: Some(timestamp(event.time)),
+        properties: Some(event.properties.into()),
+    }
+}
+
+fn attribute(attribute: pb::Attribute) -> Result<Attribute, Status> {
+    match attribute.attribute {
+        Some(pb::attribute::Attribute::Property(name)) => Ok(Attribute::Property(name)),
+        Some(pb::attribute::Attribute::Id(kind)) => Ok(Attribute::Id(kind)),
+        None => Err(status::invalid(
+            Some("attributes"),
+            "an attribute names neither a property nor an ID".to_owned(),
+        )),
+    }
+}
+
+fn order(order: i32) -> Result<Order, Status> {
+    match pb::Order::try_from(order) {
+        Ok(pb::Order::Unspecified | pb::Order::Asc) => Ok(Order::Ascending),
+        Ok(pb::Order::Desc) => Ok(Order::Descending),
+        Err(_) => Err(status::invalid(
+            Some("order"),
+            format!("Field 'order' must be ORDER_ASC or ORDER_DESC, not {order}."),
+        )),
+    }
+}

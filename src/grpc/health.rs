@@ -1,0 +1,122 @@
+//! Health: what orchestrators probe, over gRPC and, by the same values, over REST.
+//!
+//! - `liveness`: the process answers
+//! - `startup`: the start is over
+//! - `readiness`, `""` and each service: calls succeed
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::Health as Service;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+/// The services whose health is readiness.
+const SERVICES: [&str; 2] = [
+    "footfall.tracking.v2.TrackingService",
+    "footfall.tracking.v2.CustomerService",
+];
+
+/// What the service can do now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether the start is over.
+    pub started: bool,
+    /// Why calls do not succeed; empty when they do.
+    pub obstacle: Option<String>,
+}
+
+impl Readiness {
+    /// Whether calls succeed.
+    pub fn is_ready(&self) -> bool {
+        self.started && self.obstacle.is_none()
+    }
+}
+
+/// Tells and answers how the service is doing.
+#[derive(Clone, Debug)]
+pub struct Health {
+    state: watch::Sender<Readiness>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            state: watch::Sender::new(Readiness::default()),
+        }
+    }
+}
+
+impl Health {
+    /// Tells how the service is doing. Watchers hear of it if it is new.
+    pub fn set(&self, readiness: Readiness) {
+        self.state.send_if_modified(|state| {
+            let changed = *state != readiness;
+            if changed {
+                *state = readiness;
+            }
+            changed
+        });
+    }
+
+    /// How the service is doing.
+    pub fn get(&self) -> Readiness {
+        self.state.borrow().clone()
+    }
+}
+
+fn serving(service: &str, state: &Readiness) -> Option<ServingStatus> {
+    let serves = match service {
+        "liveness" => true,
+        "startup" => state.started,
+        "" | "readiness" => state.is_ready(),
+        name if SERVICES.contains(&name) => state.is_ready(),
+        _ => return None,
+    };
+    Some(match serves {
+        true => ServingStatus::Serving,
+        false => ServingStatus::NotServing,
+    })
+}
+
+fn answer(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse {
+        status: status.into(),
+    }
+}
+
+#[tonic::async_trait]
+impl Service for Health {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = &request.get_ref().service;
+        match serving(service, &self.state.borrow()) {
+            Some(status) => Ok(Response::new(answer(status))),
+            None => Err(Status::not_found("unknown service")),
+        }
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    /// A service that is not known is watched too, as the protocol has it.
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let service = request.into_inner().service;
+        let mut last = None;
+        let states = WatchStream::new(self.state.subscribe());
+        let changes = states.filter_map(move |state| {
+            let status = serving(&service, &state).unwrap_or(ServingStatus::ServiceUnknown);
+            let changed = last.replace(status) != Some(status);
+            changed.then(|| Ok(answer(status)))
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}

@@ -1,0 +1,86 @@
+//! Every error of the floors below as a status: the only place that chooses codes.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::tracker::{AccessError, Error};
+use crate::{log, view};
+
+/// How long a caller should wait when the service is overloaded.
+const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
+/// How long a caller should wait when the service cannot write.
+const FAILURE_DELAY: Duration = Duration::from_secs(5);
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match &error {
+            Error::Access(AccessError::UnknownProject) => Self::invalid_argument(message),
+            Error::Access(AccessError::NoKey | AccessError::UnknownKey) => {
+                Self::unauthenticated(message)
+            }
+            Error::Access(AccessError::WrongSecret | AccessError::NoPermission(_)) => {
+                Self::permission_denied(message)
+            }
+            Error::CustomerIds(_)
+            | Error::NoCustomerId
+            | Error::EventType(_)
+            | Error::Properties(_)
+            | Error::Time { .. }
+            | Error::NoUrl
+            | Error::CommandTooLarge(_)
+            | Error::NoCommands
+            | Error::TooManyCommands(_)
+            | Error::EventTypes(_)
+            | Error::Limit(_)
+            | Error::TooManyAttributes(_) => invalid(error.field(), message),
+            Error::UnknownCustomer => Self::not_found(message),
+            Error::TooManyEvents => Self::out_of_range(message),
+            Error::Log(error) => of_log(error, message),
+            Error::View(error) => of_view(error, message),
+        }
+    }
+}
+
+/// A request that breaks a rule, and the field that does.
+pub fn invalid(field: Option<&str>, message: String) -> Status {
+    match field {
+        None => Status::invalid_argument(message),
+        Some(field) => {
+            let details = ErrorDetails::with_bad_request_violation(field, message.clone());
+            Status::with_error_details(Code::InvalidArgument, message, details)
+        }
+    }
+}
+
+fn of_log(error: &log::Error, message: String) -> Status {
+    match error {
+        log::Error::Overloaded => unavailable(message, OVERLOAD_DELAY),
+        log::Error::Full
+        | log::Error::Failed(_)
+        | log::Error::Stalled(_)
+        | log::Error::Closed
+        | log::Error::Locked(_)
+        | log::Error::Open { .. } => unavailable(message, FAILURE_DELAY),
+        log::Error::Damaged { .. } | log::Error::EndLost { .. } => Status::data_loss(message),
+        log::Error::Read(_) => Status::internal(message),
+    }
+}
+
+fn of_view(error: &view::Error, message: String) -> Status {
+    match error {
+        view::Error::Behind(_) => unavailable(message, OVERLOAD_DELAY),
+        view::Error::Stopped(_) | view::Error::Ahead { .. } => unavailable(message, FAILURE_DELAY),
+        view::Error::Damaged(_) => Status::data_loss(message),
+        view::Error::Store(_) => Status::internal(message),
+        view::Error::Log(error) => of_log(error, error.to_string()),
+    }
+}
+
+/// Nothing wrong with the request: the service cannot take it now.
+pub fn unavailable(message: String, delay: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(delay));
+    Status::with_error_details(Code::Unavailable, message, details)
+}

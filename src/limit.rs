@@ -1,0 +1,69 @@
+//! The rate limiter: each client address within its quota, in memory that never grows.
+//!
+//! - [`quota`]: how often a caller may call.
+//! - [`bucket`]: the arithmetic of one caller's bucket (GCRA), on one word.
+//! - [`table`]: buckets for any number of callers, in a fixed number of slots.
+//! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
+//!
+//! Nothing here reads a clock, waits, allocates after the start or runs in the background.
+//!
+//! # Why the memory can be fixed
+//!
+//! A bucket is one word, the TAT: the moment at which all that was admitted is paid for. A key whose
+//! TAT has passed is in the same state as a key that was never seen. So only keys in debt need a
+//! slot, and a slot without debt is free for the next key. A slot with debt is never taken from its
+//! key: a flood of addresses cannot reset anybody's bucket.
+//!
+//! A key hashes (SipHash 1-3, keyed per process) to one set of eight slots. If all eight are in debt,
+//! the newcomer is charged to the *overflow bucket* of its prefix (IPv4 /16, IPv6 /32; one for each
+//! quota in use there), which holds the quotas of sixteen callers. There is one overflow bucket for
+//! each 256 slots, and prefixes hash to them. So all overflow together adds at most a sixteenth to what
+//! the slots' own keys may be admitted, and newcomers suffer from a flood only as far as it comes from
+//! their own prefix, or one that shares the bucket. Overflow charges are not carried over to the slot
+//! that a key may find later. With keys in debt for an eighth of the slots, one in a million overflows;
+//! for a quarter, one in 7,000; for a half, one in 120.
+//!
+//! # Why it is exact
+//!
+//! A slot is two words, `tat` and `owner`, where the owner is the key's 64-bit hash. These rules hold,
+//! and the order of all accesses is one for all threads (`SeqCst`):
+//!
+//! 1. `tat` is a time, or a mark: `CLAIMED`, or `LOST`.
+//! 2. Only the thread that replaced a time with `CLAIMED` writes the owner, and ends the mark.
+//! 3. A time is replaced by a later one, always; a claim that ends, however it ends, leaves a later
+//!    time than it found.
+//!
+//! **A charge hits its own key.** A thread reads the time, then the owner, then replaces that time. If
+//! this succeeds, the time never changed in between (by 3, no time comes back), so no claim was under
+//! way (by 2, the owner never changed), so the owner read is the owner charged. A refusal replaces the
+//! time by itself, and is sure of its owner in the same way.
+//!
+//! **A key has one slot.** A claim first shows its owner, then looks at every other slot of the set.
+//! Of two claims of the same key, the one that showed itself later sees the other: settled, and then it
+//! gives up and charges that slot; or still claimed, and then it marks it `LOST`, which makes the other
+//! fail to settle and begin again. So never do two settle. No thread waits for another that was stopped
+//! in the middle: its slot is passed over, its claim overruled. (Two claims of one key may overrule each
+//! other and both begin again; as soon as one is a few instructions ahead, it settles.)
+//!
+//! **Nothing is forgotten too early**, even if a thread comes late with an old `now`. Before a slot is
+//! claimed, the time at which its old debt ended goes into one mark, `forgotten`, which only grows. A
+//! key that has no slot owes nothing beyond that mark, so a new bucket starts at the later of `now`
+//! and the mark. Where threads agree on the time, `now` is the later one, and the table does exactly
+//! what unlimited memory would.
+//!
+//! # What is not exact
+//!
+//! - Two keys with the same hash share a bucket: with a million keys in debt, one chance in 10^13 for
+//!   a newcomer to meet one, and 3 × 10^-8 that there is any such pair.
+//! - A set whose last free slot is being claimed by a thread that was stopped counts as full after 64
+//!   looks.
+
+pub mod bucket;
+pub mod limiter;
+pub mod quota;
+pub mod table;
+
+pub use bucket::{Refusal, Standing, Verdict};
+pub use limiter::{Counts, Decision, Limiter, Options};
+pub use quota::Quota;
+pub use table::Table;

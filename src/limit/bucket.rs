@@ -1,0 +1,89 @@
+//! The arithmetic of one bucket: GCRA on one word, without storage and without a clock.
+//!
+//! The word is the *theoretical arrival time* (TAT): the moment at which all that was admitted is
+//! paid for. A TAT in the past means a full bucket, so a key that was never seen is a key whose
+//! TAT is 0, and a key may be forgotten once its TAT has passed. All times are nanoseconds since
+//! one fixed origin.
+
+use super::Quota;
+use std::time::Duration;
+
+/// The latest time that is told apart, 2^63 ns: 292 years. What lies above is free for marks.
+pub const TIME_MAX: u64 = 1 << 63;
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request may pass, and was charged.
+    Admitted(Standing),
+    /// The request may not pass, and costs nothing.
+    Refused(Refusal),
+}
+
+/// What an admitted caller has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The quota that the caller is held to.
+    pub quota: Quota,
+    /// Requests that would pass now, one after the other.
+    pub remaining: u32,
+    /// Time until the bucket is full again if nothing more comes.
+    pub reset: Duration,
+}
+
+/// What a refused caller needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The quota that the caller is held to.
+    pub quota: Quota,
+    /// The exact wait, never zero, after which one request passes if no other comes before it.
+    pub retry_after: Duration,
+    /// Time until the bucket is full again if nothing more comes.
+    pub reset: Duration,
+}
+
+/// Charges one request at `now` to the bucket `tat`; returns the bucket's new word.
+///
+/// The new word is greater than `tat` when the request is admitted, and equal when it is refused.
+#[must_use]
+pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
+    let present = quota.tick_at(now);
+    let debt = quota.tick_at(tat).saturating_sub(present) + quota.interval();
+    let Some(left) = quota.capacity().checked_sub(debt) else {
+        let opens = present + (debt - quota.capacity());
+        let retry_after = until(quota.nanos_at(opens), now);
+        return (
+            tat,
+            Verdict::Refused(Refusal {
+                quota,
+                retry_after,
+                reset: until(tat, now),
+            }),
+        );
+    };
+    let remaining = u32::try_from(left / quota.interval()).unwrap_or(u32::MAX);
+    let tat = quota.nanos_at(present + debt);
+    (
+        tat,
+        Verdict::Admitted(Standing {
+            quota,
+            remaining,
+            reset: until(tat, now),
+        }),
+    )
+}
+
+/// `time` as [`decide`] takes it; all beyond [`TIME_MAX`] is one moment.
+#[must_use]
+pub fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos())
+        .unwrap_or(TIME_MAX)
+        .min(TIME_MAX)
+}
+
+fn until(time: u64, now: u64) -> Duration {
+    Duration::from_nanos(time.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests;

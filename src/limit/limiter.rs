@@ -1,0 +1,217 @@
+//! What the middleware asks: may this address call now?
+
+use super::table::{Charge, Table};
+use super::{Quota, Refusal, Standing, Verdict};
+use crate::model::address::{AddressKey, ClientAddress};
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Slots by default: 16 MiB.
+pub const SLOTS_DEFAULT: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
+
+/// Stripes of the counters: of callers counted at once, one in so many meets another on a cache line.
+const STRIPES: usize = 8;
+
+/// How addresses are limited.
+///
+/// Of all the networks in `overrides` and `exempt` that hold an address, the longest decides. The
+/// same network twice: exempt wins over an override, and a later override over an earlier one.
+/// Write IPv4 networks as IPv4; an IPv4-mapped one matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What an address may do if nothing else is said about it. Default 6,000 a minute, burst 6,000.
+    pub quota: Quota,
+    /// Another quota for each address of a network (each of its own, not one for all of them).
+    /// Within one IPv6 /64, which has one bucket, use one quota. Default none.
+    pub overrides: Vec<(IpNet, Quota)>,
+    /// Networks whose addresses are neither limited nor counted. Default none.
+    pub exempt: Vec<IpNet>,
+    /// Count what would be refused, but let it pass. Default false.
+    pub shadow: bool,
+    /// Addresses in debt that are told apart, 16 bytes each, all of it allocated at the start.
+    /// Default 1,048,576 (16 MiB).
+    pub slots: NonZeroUsize,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The address is not limited.
+    Exempt,
+    /// Within the quota, and charged.
+    Admitted(Standing),
+    /// Beyond the quota; nothing was charged.
+    Refused(Refusal),
+    /// Passes, but only because [`Options::shadow`] is on; nothing was charged.
+    Shadowed(Refusal),
+}
+
+/// Decisions since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// [`Decision::Admitted`].
+    pub admitted: u64,
+    /// [`Decision::Refused`].
+    pub refused: u64,
+    /// [`Decision::Shadowed`].
+    pub shadowed: u64,
+    /// Of all of these, those that an overflow bucket decided, because the table was full of debt.
+    pub overflowed: u64,
+}
+
+/// Holds each client address to its quota, in fixed memory.
+#[derive(Debug)]
+pub struct Limiter {
+    table: Table,
+    quota: Quota,
+    rules: Rules,
+    shadow: bool,
+    counters: [Counters; STRIPES],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Limit(Quota),
+    Exempt,
+}
+
+/// Networks with a rule of their own.
+#[derive(Debug)]
+struct Rules {
+    by_network: BTreeMap<IpNet, Rule>,
+    /// The prefix lengths that occur, longest first.
+    lengths: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Counters {
+    admitted: AtomicU64,
+    refused: AtomicU64,
+    shadowed: AtomicU64,
+    overflowed: AtomicU64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            quota: Quota::default(),
+            overrides: Vec::new(),
+            exempt: Vec::new(),
+            shadow: false,
+            slots: SLOTS_DEFAULT,
+        }
+    }
+}
+
+impl Limiter {
+    /// A limiter that knows nobody yet. `hash_key` must be random and this process' own, see
+    /// [`Table::new`].
+    #[must_use]
+    pub fn new(options: Options, hash_key: [u64; 2]) -> Self {
+        Self {
+            table: Table::new(options.slots, hash_key),
+            quota: options.quota,
+            rules: Rules::new(&options.overrides, &options.exempt),
+            shadow: options.shadow,
+            counters: Default::default(),
+        }
+    }
+
+    /// Charges one request of `address`. `now` is the time since one origin, the same in all calls.
+    pub fn check(&self, address: ClientAddress, now: Duration) -> Decision {
+        let quota = match self.rules.of(address) {
+            Some(Rule::Exempt) => return Decision::Exempt,
+            Some(Rule::Limit(quota)) => quota,
+            None => self.quota,
+        };
+        let key = address.key();
+        let charge = self.table.check(key, now, quota);
+        let decision = match charge.verdict {
+            Verdict::Admitted(standing) => Decision::Admitted(standing),
+            Verdict::Refused(refusal) if self.shadow => Decision::Shadowed(refusal),
+            Verdict::Refused(refusal) => Decision::Refused(refusal),
+        };
+        self.count(key, charge, decision);
+        decision
+    }
+
+    /// The decisions so far. Taken while others decide, it may miss their last few.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            self.counters
+                .iter()
+                .map(|stripe| counter(stripe).load(Relaxed))
+                .sum()
+        };
+        Counts {
+            admitted: sum(|stripe| &stripe.admitted),
+            refused: sum(|stripe| &stripe.refused),
+            shadowed: sum(|stripe| &stripe.shadowed),
+            overflowed: sum(|stripe| &stripe.overflowed),
+        }
+    }
+
+    fn count(&self, key: AddressKey, charge: Charge, decision: Decision) {
+        let Some(stripe) = self.counters.get(stripe_of(key)) else {
+            return;
+        };
+        match decision {
+            Decision::Exempt => return,
+            Decision::Admitted(_) => &stripe.admitted,
+            Decision::Refused(_) => &stripe.refused,
+            Decision::Shadowed(_) => &stripe.shadowed,
+        }
+        .fetch_add(1, Relaxed);
+        if charge.overflowed {
+            stripe.overflowed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Rules {
+    fn new(overrides: &[(IpNet, Quota)], exempt: &[IpNet]) -> Self {
+        let limits = overrides
+            .iter()
+            .map(|&(network, quota)| (network.trunc(), Rule::Limit(quota)));
+        let exempt = exempt.iter().map(|network| (network.trunc(), Rule::Exempt));
+        let by_network: BTreeMap<_, _> = limits.chain(exempt).collect();
+        let mut lengths: Vec<_> = by_network.keys().map(IpNet::prefix_len).collect();
+        lengths.sort_unstable_by(|one, other| other.cmp(one));
+        lengths.dedup();
+        Self {
+            by_network,
+            lengths,
+        }
+    }
+
+    fn of(&self, address: ClientAddress) -> Option<Rule> {
+        match address {
+            ClientAddress::Ip(ip) => self.lengths.iter().find_map(|&length| self.at(ip, length)),
+            ClientAddress::Unix => None,
+        }
+    }
+
+    fn at(&self, ip: IpAddr, length: u8) -> Option<Rule> {
+        let network = IpNet::new(ip, length).ok()?.trunc();
+        self.by_network.get(&network).copied()
+    }
+}
+
+/// Neighbouring addresses are counted in different stripes.
+fn stripe_of(key: AddressKey) -> usize {
+    let last = match key {
+        AddressKey::Unix => 0,
+        AddressKey::V4(ip) => ip.to_bits().to_le_bytes()[0],
+        AddressKey::V6(network) => network.to_le_bytes()[0],
+    };
+    usize::from(last) % STRIPES
+}
+
+#[cfg(test)]
+mod tests;

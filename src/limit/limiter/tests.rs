@@ -1,0 +1,169 @@
+use super::*;
+use std::num::NonZeroU32;
+
+const NOW: Duration = Duration::from_secs(1_000);
+
+/// A limiter of `burst` requests a minute by default.
+struct Scenario {
+    options: Options,
+}
+
+impl Scenario {
+    fn with_burst(burst: u32) -> Self {
+        Self {
+            options: Options {
+                quota: a_minute(burst),
+                slots: NonZeroUsize::MIN,
+                ..Options::default()
+            },
+        }
+    }
+
+    fn overriding(mut self, network: &str, burst: u32) -> Self {
+        self.options
+            .overrides
+            .push((network.parse().unwrap(), a_minute(burst)));
+        self
+    }
+
+    fn exempting(mut self, network: &str) -> Self {
+        self.options.exempt.push(network.parse().unwrap());
+        self
+    }
+
+    fn in_shadow(mut self) -> Self {
+        self.options.shadow = true;
+        self
+    }
+
+    fn start(self) -> Limiter {
+        Limiter::new(self.options, [1, 2])
+    }
+}
+
+fn a_minute(requests: u32) -> Quota {
+    let requests = NonZeroU32::new(requests).unwrap();
+    Quota::new(requests, Duration::from_secs(60), requests).unwrap()
+}
+
+fn ip(text: &str) -> ClientAddress {
+    ClientAddress::Ip(text.parse().unwrap())
+}
+
+/// Requests that pass before the first refusal.
+fn passing(limiter: &Limiter, address: ClientAddress) -> usize {
+    (0..100)
+        .take_while(|_| matches!(limiter.check(address, NOW), Decision::Admitted(_)))
+        .count()
+}
+
+#[test]
+fn by_default_an_address_has_6000_a_minute_and_16_mib_hold_them() {
+    let options = Options::default();
+    assert_eq!(options.quota, Quota::default());
+    assert_eq!(options.slots.get() * 16, 16 << 20);
+}
+
+#[test]
+fn a_spent_quota_is_refused_and_other_addresses_notice_nothing() {
+    let limiter = Scenario::with_burst(6_000).start();
+    let address = ip("203.0.113.7");
+    assert!((0..6_000).all(|_| matches!(limiter.check(address, NOW), Decision::Admitted(_))));
+    let Decision::Refused(refusal) = limiter.check(address, NOW) else {
+        panic!("not refused")
+    };
+    assert_eq!(refusal.retry_after, Duration::from_millis(10));
+    assert!(matches!(
+        limiter.check(ip("203.0.113.8"), NOW),
+        Decision::Admitted(_)
+    ));
+    assert!(matches!(
+        limiter.check(address, NOW + refusal.retry_after),
+        Decision::Admitted(_)
+    ));
+}
+
+#[test]
+fn addresses_of_one_ipv6_64_share_a_bucket() {
+    let limiter = Scenario::with_burst(3).start();
+    assert_eq!(passing(&limiter, ip("2001:db8:1:2::1")), 3);
+    assert_eq!(passing(&limiter, ip("2001:db8:1:2:ffff::9")), 0);
+    assert_eq!(passing(&limiter, ip("2001:db8:1:3::1")), 3);
+}
+
+#[test]
+fn local_callers_share_a_bucket() {
+    let limiter = Scenario::with_burst(3)
+        .exempting("0.0.0.0/0")
+        .exempting("::/0")
+        .start();
+    assert_eq!(passing(&limiter, ClientAddress::Unix), 3);
+}
+
+#[test]
+fn the_longest_network_decides() {
+    let limiter = Scenario::with_burst(1)
+        .overriding("10.0.0.0/8", 2)
+        .exempting("10.1.0.0/16")
+        .overriding("10.1.2.0/24", 3)
+        .exempting("10.1.2.3/32")
+        .overriding("2001:db8::/32", 4)
+        .start();
+    assert_eq!(passing(&limiter, ip("192.0.2.1")), 1);
+    assert_eq!(passing(&limiter, ip("10.9.9.9")), 2);
+    assert_eq!(limiter.check(ip("10.1.9.9"), NOW), Decision::Exempt);
+    assert_eq!(passing(&limiter, ip("10.1.2.9")), 3);
+    assert_eq!(limiter.check(ip("10.1.2.3"), NOW), Decision::Exempt);
+    assert_eq!(passing(&limiter, ip("2001:db8::1")), 4);
+}
+
+#[test]
+fn of_two_rules_for_one_network_exemption_wins_and_then_the_later_override() {
+    let limiter = Scenario::with_burst(1)
+        .overriding("10.0.0.0/8", 2)
+        .overriding("10.9.9.9/8", 3)
+        .exempting("192.0.2.0/24")
+        .overriding("192.0.2.0/24", 5)
+        .start();
+    assert_eq!(passing(&limiter, ip("10.0.0.1")), 3);
+    assert_eq!(limiter.check(ip("192.0.2.1"), NOW), Decision::Exempt);
+}
+
+#[test]
+fn each_address_of_an_overridden_network_has_the_quota_for_itself() {
+    let limiter = Scenario::with_burst(1).overriding("10.0.0.0/8", 2).start();
+    assert_eq!(passing(&limiter, ip("10.0.0.1")), 2);
+    assert_eq!(passing(&limiter, ip("10.0.0.2")), 2);
+}
+
+#[test]
+fn in_shadow_mode_what_would_be_refused_passes_and_is_counted() {
+    let limiter = Scenario::with_burst(2).in_shadow().start();
+    assert_eq!(passing(&limiter, ip("192.0.2.1")), 2);
+    let Decision::Shadowed(refusal) = limiter.check(ip("192.0.2.1"), NOW) else {
+        panic!("not shadowed")
+    };
+    assert_eq!(refusal.retry_after, Duration::from_secs(30));
+    assert_eq!(
+        limiter.counts(),
+        Counts {
+            admitted: 2,
+            shadowed: 2,
+            ..Counts::default()
+        }
+    );
+}
+
+#[test]
+fn every_decision_but_an_exemption_is_counted_once() {
+    let limiter = Scenario::with_burst(2).exempting("10.0.0.0/8").start();
+    limiter.check(ip("10.0.0.1"), NOW);
+    // Eight addresses fill the only set, and the ninth overflows.
+    for host in 1..=9 {
+        passing(&limiter, ip(&format!("192.0.2.{host}")));
+    }
+    let counts = limiter.counts();
+    assert_eq!(counts.admitted, 8 * 2 + 2 * 16);
+    assert_eq!(counts.refused, 9);
+    assert_eq!(counts.overflowed, 2 * 16 + 1);
+}

@@ -1,0 +1,306 @@
+//! Buckets for any number of callers in memory that never grows.
+//!
+//! The rules, and why they hold, are in the essay of [`limit`](super).
+
+use super::Quota;
+use super::bucket::{self, Refusal, Standing, Verdict};
+use crate::model::address::AddressKey;
+use siphasher::sip::SipHasher13;
+use std::fmt;
+use std::hash::Hasher;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+/// Slots of a set: the places where a key may have its bucket.
+pub const WAYS: usize = 8;
+/// Slots for which there is one overflow bucket.
+pub const SLOTS_PER_OVERFLOW: usize = 256;
+/// Callers' quotas that an overflow bucket holds.
+pub const OVERFLOW_SHARE: NonZeroU32 = NonZeroU32::new(16).unwrap();
+
+/// Looks at a set that is full but for a claim under way, before it counts as full.
+const PATIENCE: u32 = 64;
+
+/// The owner of a slot that has none.
+const NOBODY: u64 = 0;
+/// In place of a TAT: one thread is making the slot its key's, and nobody else writes the owner.
+const CLAIMED: u64 = u64::MAX;
+/// In place of a TAT: claimed, but the claim has lost against another of the same key.
+const LOST: u64 = u64::MAX - 1;
+
+/// Which bucket a request was charged to, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The answer.
+    pub verdict: Verdict,
+    /// The caller's set was full of debt, so its prefix' overflow bucket was charged. The verdict
+    /// then speaks of what the caller may still take from that one, in terms of its own quota.
+    pub overflowed: bool,
+}
+
+/// A bucket for each key in debt, in a fixed number of slots.
+pub struct Table {
+    sets: Box<[Set]>,
+    overflow: Box<[AtomicU64]>,
+    /// No debt that was forgotten ended later than this.
+    forgotten: AtomicU64,
+    hash_key: [u64; 2],
+}
+
+#[repr(align(128))]
+struct Set([Slot; WAYS]);
+
+struct Slot {
+    tat: AtomicU64,
+    owner: AtomicU64,
+}
+
+/// One request on its way to a bucket.
+#[derive(Clone, Copy)]
+struct Request {
+    /// The key's hash.
+    owner: u64,
+    now: u64,
+    quota: Quota,
+}
+
+/// What an owner finds in its set.
+enum Place<'a> {
+    /// Its own slot, and the TAT read there.
+    Own(&'a Slot, u64),
+    /// A slot whose debt ended at this time.
+    Free(&'a Slot, u64),
+    /// Nothing free, but a claim is under way.
+    Soon,
+    /// Live debt of others in every slot.
+    Full,
+}
+
+impl Table {
+    /// A table of `slots` slots, rounded up to whole sets of [`WAYS`], at 16 bytes each.
+    ///
+    /// `hash_key` decides which keys meet in a set. Draw it at random for each process, or callers
+    /// can choose addresses that crowd out one of their choice.
+    #[must_use]
+    pub fn new(slots: NonZeroUsize, hash_key: [u64; 2]) -> Self {
+        Self {
+            sets: (0..slots.get().div_ceil(WAYS))
+                .map(|_| Set::new())
+                .collect(),
+            overflow: (0..slots.get().div_ceil(SLOTS_PER_OVERFLOW))
+                .map(|_| AtomicU64::new(0))
+                .collect(),
+            forgotten: AtomicU64::new(0),
+            hash_key,
+        }
+    }
+
+    /// Charges one request of `key` at `now` under `quota`.
+    ///
+    /// A key is held to its quota exactly, for as long as its set has room and whatever the order in
+    /// which threads come with their `now`.
+    pub fn check(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
+        let owner = self.hash(&[word(key)]).max(NOBODY + 1);
+        let request = Request {
+            owner,
+            now: bucket::nanos(now),
+            quota,
+        };
+        match self.charge(pick(&self.sets, owner), request) {
+            Some(verdict) => Charge {
+                verdict,
+                overflowed: false,
+            },
+            None => Charge {
+                verdict: self.charge_overflow(key, request),
+                overflowed: true,
+            },
+        }
+    }
+
+    /// Charges the owner's slot, or one that is free. None: there is no room.
+    fn charge(&self, set: &Set, request: Request) -> Option<Verdict> {
+        let mut patience = PATIENCE;
+        loop {
+            let charged = match set.place(request.owner, request.now) {
+                Place::Own(slot, tat) => slot.charge(tat, request),
+                Place::Free(slot, ended) => self.claim(set, slot, ended, request),
+                Place::Soon if patience > 0 => {
+                    patience -= 1;
+                    std::hint::spin_loop();
+                    None
+                }
+                Place::Soon | Place::Full => return None,
+            };
+            if charged.is_some() {
+                return charged;
+            }
+        }
+    }
+
+    /// Makes a free slot the owner's and charges it. None: another thread came between; look again.
+    fn claim(&self, set: &Set, slot: &Slot, ended: u64, request: Request) -> Option<Verdict> {
+        // Before the old debt goes, so that whoever misses it finds the mark.
+        if self.forgotten.load(SeqCst) < ended {
+            self.forgotten.fetch_max(ended, SeqCst);
+        }
+        slot.tat
+            .compare_exchange(ended, CLAIMED, SeqCst, SeqCst)
+            .ok()?;
+        slot.owner.store(request.owner, SeqCst);
+        // A TAT that was once here must not come back under another owner.
+        let least = ended + 1;
+
+        if set.others(slot).all(|other| other.yields_to(request.owner)) {
+            let start = request.now.max(self.forgotten.load(SeqCst));
+            let (next, verdict) = bucket::decide(start, request.now, request.quota);
+            let settled = next.max(least);
+            if slot
+                .tat
+                .compare_exchange(CLAIMED, settled, SeqCst, SeqCst)
+                .is_ok()
+            {
+                return Some(verdict);
+            }
+        }
+        slot.owner.store(NOBODY, SeqCst);
+        slot.tat.store(least, SeqCst);
+        None
+    }
+
+    fn hash(&self, words: &[u64]) -> u64 {
+        let [first, second] = self.hash_key;
+        let mut hasher = SipHasher13::new_with_keys(first, second);
+        words.iter().for_each(|&word| hasher.write_u64(word));
+        hasher.finish()
+    }
+
+    fn charge_overflow(&self, key: AddressKey, Request { now, quota, .. }: Request) -> Verdict {
+        // By quota too, for a slow one's debt would shut out the callers of a fast one.
+        let hash = self.hash(&[prefix_word(key), quota.interval()]);
+        let word = pick(&self.overflow, hash);
+        let shared = quota.shared_by(OVERFLOW_SHARE);
+        let mut tat = word.load(SeqCst);
+        loop {
+            let (next, verdict) = bucket::decide(tat, now, shared);
+            match word.compare_exchange_weak(tat, next, SeqCst, SeqCst) {
+                Ok(_) => return in_terms_of(quota, verdict),
+                Err(current) => tat = current,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("sets", &self.sets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Set {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| Slot {
+            tat: AtomicU64::new(0),
+            owner: AtomicU64::new(NOBODY),
+        }))
+    }
+
+    /// Where the owner is, or might be. Of the free slots, the one whose debt ended first, so that
+    /// the latest ending that is forgotten seldom changes.
+    fn place(&self, owner: u64, now: u64) -> Place<'_> {
+        let mut oldest: Option<(&Slot, u64)> = None;
+        let mut otherwise = Place::Full;
+        for slot in &self.0 {
+            // The TAT first: it vouches for the owner if it is still the same when it is charged.
+            let tat = slot.tat.load(SeqCst);
+            if tat >= LOST {
+                otherwise = Place::Soon;
+            } else if slot.owner.load(SeqCst) == owner {
+                return Place::Own(slot, tat);
+            } else if tat <= now && oldest.is_none_or(|(_, ended)| tat < ended) {
+                oldest = Some((slot, tat));
+            }
+        }
+        oldest.map_or(otherwise, |(slot, ended)| Place::Free(slot, ended))
+    }
+
+    fn others<'a>(&'a self, slot: &'a Slot) -> impl Iterator<Item = &'a Slot> {
+        self.0.iter().filter(move |other| !ptr::eq(*other, slot))
+    }
+}
+
+impl Slot {
+    /// Charges the bucket whose TAT was read as `tat`. None: it is no longer.
+    fn charge(&self, tat: u64, request: Request) -> Option<Verdict> {
+        let (next, verdict) = bucket::decide(tat, request.now, request.quota);
+        self.tat.compare_exchange(tat, next, SeqCst, SeqCst).ok()?;
+        Some(verdict)
+    }
+
+    /// Whether this slot leaves `owner` to the claim that asks: it is not the owner's, or only by a
+    /// claim, which has now lost.
+    fn yields_to(&self, owner: u64) -> bool {
+        loop {
+            let tat = self.tat.load(SeqCst);
+            if tat == LOST || self.owner.load(SeqCst) != owner {
+                return true;
+            }
+            if tat != CLAIMED {
+                return false;
+            }
+            if self
+                .tat
+                .compare_exchange(CLAIMED, LOST, SeqCst, SeqCst)
+                .is_ok()
+            {
+                return true;
+            }
+        }
+    }
+}
+
+/// A key as one word: an IPv6 network as it is, the others as multicast, which nobody calls from.
+fn word(key: AddressKey) -> u64 {
+    match key {
+        AddressKey::V6(network) => network,
+        AddressKey::V4(ip) => 0xffff_ffff_0000_0000 | u64::from(ip.to_bits()),
+        AddressKey::Unix => 0xffff_fffe_0000_0000,
+    }
+}
+
+/// The prefix whose newcomers share an overflow bucket: IPv4 /16 or IPv6 /32.
+fn prefix_word(key: AddressKey) -> u64 {
+    match key {
+        AddressKey::V6(_) => word(key) >> 32 << 32,
+        AddressKey::V4(_) | AddressKey::Unix => word(key) >> 16 << 16,
+    }
+}
+
+/// The item that `hash` falls on. No slice here is empty: each is made from a count that is not zero.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "hash / 2^64 is less than one, so the product is less than the length"
+)]
+fn pick<T>(items: &[T], hash: u64) -> &T {
+    let index = (u128::from(hash) * items.len() as u128) >> u64::BITS;
+    &items[usize::try_from(index).unwrap_or(0)]
+}
+
+/// A shared bucket's verdict, for one caller that is held to `quota` elsewhere.
+fn in_terms_of(quota: Quota, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Admitted(standing) => Verdict::Admitted(Standing {
+            quota,
+            remaining: standing.remaining.min(quota.burst().get() - 1),
+            ..standing
+        }),
+        Verdict::Refused(refusal) => Verdict::Refused(Refusal { quota, ..refusal }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Floor 1: the one ordered log of accepted commands. It is the truth; everything that is read is a fold of it.
+//!
+//! The rest of the program sees four things: [`Log::append`], [`Log::read_after`], [`Log::watch`] for followers,
+//! and [`Log::state`]. An append returns when its records would survive a power cut. Behind that seam a
+//! [`Store`] keeps the records: [`disk`] embeds one, [`memory`] serves tests and fails on demand.
+//!
+//! - One writer commits what is queued as one batch with one sync, and wakes everybody: group commit without a
+//!   timer. A commit that is under way is what later appends wait for and then share.
+//! - The first commit that fails latches the log: later appends fail at once, reads go on. A full disk is not
+//!   such a failure; appends are refused until space is freed.
+//! - A full queue refuses at once. Nothing waits without a bound.
+
+pub mod disk;
+mod error;
+pub mod memory;
+mod pb;
+pub mod record;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+pub use error::Error;
+pub use store::{Store, StoreError};
+use writer::Writer;
+
+/// A place in the log. Later records have greater positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(u64);
+
+impl Position {
+    /// Before the first record.
+    pub const START: Self = Self(0);
+
+    /// The position as a number that keeps its order.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The position that [`Position::get`] gave.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The position `count` records further on.
+    #[must_use]
+    pub fn plus(self, count: usize) -> Self {
+        Self(self.0.saturating_add(count as u64))
+    }
+}
+
+/// The log's limits.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Most records that wait for the writer; beyond it appends are refused. Default 65,536.
+    pub queue_records_max: usize,
+    /// Most bytes that wait for the writer; beyond it appends are refused. Default 64 MiB.
+    pub queue_bytes_max: usize,
+    /// Longest that an append waits for the disk. Default 10 s.
+    pub append_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue_records_max: 65_536,
+            queue_bytes_max: 64 * 1024 * 1024,
+            append_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How the log is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It takes appends.
+    Ready,
+    /// A commit has not come back for this long.
+    Stalled(Duration),
+    /// The disk is full; it takes appends again once there is space.
+    Full,
+    /// A commit failed for this reason; only a restart helps.
+    Failed(Arc<str>),
+}
+
+/// A handle to the log.
+#[derive(Clone, Debug)]
+pub struct Log {
+    store: Arc<dyn Store>,
+    writer: Arc<Writer>,
+    append_timeout: Duration,
+}
+
+impl Log {
+    /// Starts the writer of a store.
+    ///
+    /// # Errors
+    /// [`Error::Open`]: the writer's thread cannot be started.
+    pub fn start(
+        store: Arc<dyn Store>,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        let append_timeout = options.append_timeout;
+        let writer = Writer::start(store.clone(), options, clock)?;
+        Ok(Self {
+            store,
+            writer,
+            append_timeout,
+        })
+    }
+
+    /// Appends encoded records, in their order and without others between them; returns their positions once
+    /// they would survive a power cut. All of them are kept or none.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`], [`Error::Full`], [`Error::Closed`]: nothing was written.
+    /// [`Error::Failed`], [`Error::Stalled`]: unknown whether they were written; sending the same again is safe.
+    pub async fn append(&self, records: Vec<Bytes>) -> Result<RangeInclusive<Position>, Error> {
+        let count = records.len();
+        let done = self.writer.enqueue(records)?;
+        let committed = tokio::time::timeout(self.append_timeout, done).await;
+        let first = committed
+            .map_err(|_| Error::Stalled(self.append_timeout))?
+            .map_err(|_| Error::Failed("the log's writer is gone".into()))??;
+        Ok(first..=first.plus(count.saturating_sub(1)))
+    }
+
+    /// The position of the last record that would survive a power cut.
+    pub fn last(&self) -> Position {
+        *self.writer.durable().borrow()
+    }
+
+    /// Tells of each new last position.
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.writer.durable()
+    }
+
+    /// Reads up to `limit` records behind `after`, in order. May block on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Read`].
+    pub fn read_after(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Position, Bytes)>, Error> {
+        self.store.read_after(after, limit)
+    }
+
+    /// Reads one record. May block on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not there, [`Error::Read`].
+    pub fn read(&self, position: Position) -> Result<Bytes, Error> {
+        self.store.read(position)
+    }
+
+    /// How the log is doing.
+    pub fn state(&self) -> State {
+        self.writer.state()
+    }
+
+    /// Refuses further appends, commits what is queued, and waits for the writer to end. May block on the disk.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+}

@@ -1,0 +1,244 @@
+//! The embedded store: a keyspace of fjall, keyed by position.
+//!
+//! Appending in the order of keys costs fjall little more than a bare file. Its journal is synced with every
+//! commit. fjall takes damage inside its journal for a torn tail and drops what follows without a word, so a
+//! small file beside it keeps a position that was once durable, and a log that ends before it is refused.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use fjall::config::CompressionPolicy;
+use fjall::{
+    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
+};
+
+use super::{Error, Position, Store, StoreError};
+
+/// Bound of the journal, which is what a start after a crash replays.
+const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Cache for reading records back.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// How many commits pass between two notes of the durable position.
+const NOTE_EVERY: u64 = 64;
+/// The file that keeps the durable position.
+const NOTE_FILE: &str = "durable-position";
+
+/// The embedded store's settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that holds the store; created if missing.
+    pub dir: PathBuf,
+    /// Free space of the disk below which commits are refused, in bytes: what is still needed then is room for
+    /// the engine to tidy up. Default 64 MiB.
+    pub free_bytes_min: u64,
+}
+
+/// Records on disk.
+pub struct DiskStore {
+    options: Options,
+    database: Database,
+    records: Keyspace,
+    last: AtomicU64,
+    commits: AtomicU64,
+    note: File,
+}
+
+impl DiskStore {
+    /// Opens the store, or makes a new one, and locks it against other processes.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let opened = |error: &dyn fmt::Display| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        };
+        std::fs::create_dir_all(&dir).map_err(|error| opened(&error))?;
+        let database = Database::builder(dir.join("log"))
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .cache_size(CACHE_BYTES)
+            .open()
+            .map_err(|error| match error {
+                fjall::Error::Locked => Error::Locked(dir.clone()),
+                fjall::Error::Io(error) => opened(&error),
+                other => opened(&other),
+            })?;
+        let records = database
+            .keyspace("records", keyspace_options)
+            .map_err(|error| opened(&error))?;
+        let last = last_position(&records)?;
+        let (note, acknowledged) = open_note(&dir.join(NOTE_FILE)).map_err(|e| opened(&e))?;
+        if last < acknowledged {
+            return Err(Error::EndLost {
+                dir,
+                end: last,
+                acknowledged,
+            });
+        }
+        Ok(Self {
+            options,
+            database,
+            records,
+            last: AtomicU64::new(last.get()),
+            commits: AtomicU64::new(0),
+            note,
+        })
+    }
+
+    /// Refuses a commit that would leave less space than the engine needs, for an engine that runs out of
+    /// space in the middle of a write has to be restarted.
+    fn check_space(&self, records: &[Bytes]) -> Result<(), StoreError> {
+        let needed = records
+            .iter()
+            .map(|record| record.len() as u64)
+            .sum::<u64>();
+        let disk = rustix::fs::statvfs(&self.options.dir)
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.options.free_bytes_min.saturating_add(needed) {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    fn note_durable(&self) {
+        let position = self.last.load(Ordering::Acquire);
+        if let Err(error) = self.note.write_all_at(&note(position), 0) {
+            tracing::warn!(%error, "the durable position cannot be noted");
+        }
+    }
+}
+
+fn keyspace_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .with_kv_separation(Some(
+            KvSeparationOptions::default().compression(CompressionType::Lz4),
+        ))
+}
+
+fn last_position(records: &Keyspace) -> Result<Position, Error> {
+    match records.last_key_value() {
+        None => Ok(Position::START),
+        Some(guard) => position(
+            &guard
+                .key()
+                .map_err(|error| Error::Read(error.to_string()))?,
+        ),
+    }
+}
+
+fn position(key: &[u8]) -> Result<Position, Error> {
+    let number = key.try_into().map(u64::from_be_bytes);
+    number.map(Position).map_err(|_| Error::Damaged {
+        position: Position::START,
+        why: format!("a key of {} bytes", key.len()),
+    })
+}
+
+/// A position beside its complement: a torn or foreign file is not taken for one.
+fn note(position: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let (number, complement) = bytes.split_at_mut(8);
+    number.copy_from_slice(&position.to_be_bytes());
+    complement.copy_from_slice(&(!position).to_be_bytes());
+    bytes
+}
+
+fn open_note(path: &Path) -> io::Result<(File, Position)> {
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let noted = bytes
+        .first_chunk()
+        .map(|number| u64::from_be_bytes(*number))
+        .filter(|number| bytes == note(*number));
+    Ok((file, Position(noted.unwrap_or_default())))
+}
+
+impl Store for DiskStore {
+    fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
+        self.check_space(records)?;
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
+        for (index, record) in records.iter().enumerate() {
+            let key = first.plus(index).get().to_be_bytes();
+            batch.insert(&self.records, key.as_slice(), &**record);
+        }
+        batch
+            .commit()
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        let last = first.plus(records.len().saturating_sub(1)).get();
+        self.last.store(last, Ordering::Release);
+        if self.commits.fetch_add(1, Ordering::Relaxed) % NOTE_EVERY == 0 {
+            self.note_durable();
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> Position {
+        Position(self.last.load(Ordering::Acquire))
+    }
+
+    fn read(&self, position: Position) -> Result<Bytes, Error> {
+        let key = position.get().to_be_bytes();
+        let record = self.records.get(key);
+        match record.map_err(|error| Error::Read(error.to_string()))? {
+            Some(record) => Ok(Bytes::copy_from_slice(&record)),
+            None => Err(missing(position)),
+        }
+    }
+
+    fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error> {
+        let from = after.plus(1).get().to_be_bytes();
+        let mut found = Vec::new();
+        for guard in self.records.range(from..).take(limit) {
+            let (key, record) = guard
+                .into_inner()
+                .map_err(|error| Error::Read(error.to_string()))?;
+            let expected = after.plus(found.len() + 1);
+            if position(&key)? != expected {
+                return Err(missing(expected));
+            }
+            found.push((expected, Bytes::copy_from_slice(&record)));
+        }
+        Ok(found)
+    }
+
+    fn has_space(&self) -> bool {
+        self.check_space(&[]).is_ok()
+    }
+
+    fn close(&self) {
+        self.note_durable();
+    }
+}
+
+fn missing(position: Position) -> Error {
+    Error::Damaged {
+        position,
+        why: "the record is missing".to_owned(),
+    }
+}
+
+impl fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskStore")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

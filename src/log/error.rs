@@ -1,0 +1,58 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Position;
+
+/// What can go wrong with the log.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// More is queued than the writer may hold; nothing was written.
+    #[error("the service is overloaded")]
+    Overloaded,
+    /// The disk is full; nothing was written.
+    #[error("the disk is full")]
+    Full,
+    /// A commit failed: unknown whether it was written, and all later appends fail too.
+    #[error("the log cannot be written: {0}")]
+    Failed(Arc<str>),
+    /// The disk did not answer in time: unknown whether it will be written.
+    #[error("the disk did not answer within {0:?}")]
+    Stalled(Duration),
+    /// The log is closed; nothing was written.
+    #[error("the service is shutting down")]
+    Closed,
+    /// A record is not what was written.
+    #[error("the log is damaged at position {}: {why}", position.get())]
+    Damaged {
+        /// Where.
+        position: Position,
+        /// What is wrong there.
+        why: String,
+    },
+    /// The log ends before what was acknowledged.
+    #[error("the log in {} ends at position {}, but {} was acknowledged: its end is lost",
+        dir.display(), end.get(), acknowledged.get())]
+    EndLost {
+        /// The log's folder.
+        dir: PathBuf,
+        /// Where it ends.
+        end: Position,
+        /// How far it once was.
+        acknowledged: Position,
+    },
+    /// Another process has the data folder.
+    #[error("the data folder {} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// The log cannot be opened.
+    #[error("the data folder {} cannot be opened: {why}", dir.display())]
+    Open {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// The log cannot be read.
+    #[error("the log cannot be read: {0}")]
+    Read(String),
+}

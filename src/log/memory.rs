@@ -1,0 +1,99 @@
+//! A store in memory that fails on demand: for tests, and for nothing else, since it keeps nothing.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Error, Position, Store, StoreError};
+
+/// Keeps records as long as the process lives.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    resumed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: Vec<Bytes>,
+    commits: usize,
+    failure: Option<StoreError>,
+    stalled: bool,
+}
+
+impl MemoryStore {
+    /// What every commit from now on fails with; `None` heals it.
+    pub fn fail(&self, failure: Option<StoreError>) {
+        self.lock().failure = failure;
+    }
+
+    /// Makes commits hang, or lets them go on.
+    pub fn stall(&self, stalled: bool) {
+        self.lock().stalled = stalled;
+        self.resumed.notify_all();
+    }
+
+    /// How many commits succeeded.
+    pub fn commits(&self) -> usize {
+        self.lock().commits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        while state.stalled {
+            state = self
+                .resumed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        if first != Position::START.plus(state.records.len() + 1) {
+            return Err(StoreError::Failed(format!(
+                "position {} is out of order",
+                first.get()
+            )));
+        }
+        state.records.extend_from_slice(records);
+        state.commits += 1;
+        Ok(())
+    }
+
+    fn last(&self) -> Position {
+        Position::START.plus(self.lock().records.len())
+    }
+
+    fn read(&self, position: Position) -> Result<Bytes, Error> {
+        let index = position.get().checked_sub(1).map(usize::try_from);
+        let state = self.lock();
+        let record = index
+            .and_then(Result::ok)
+            .and_then(|i| state.records.get(i));
+        record.cloned().ok_or_else(|| Error::Damaged {
+            position,
+            why: "the record is missing".to_owned(),
+        })
+    }
+
+    fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error> {
+        let skip = usize::try_from(after.get()).unwrap_or(usize::MAX);
+        let state = self.lock();
+        let behind = state.records.iter().enumerate().skip(skip).take(limit);
+        Ok(behind
+            .map(|(index, record)| (Position::START.plus(index + 1), record.clone()))
+            .collect())
+    }
+
+    fn has_space(&self) -> bool {
+        self.lock().failure != Some(StoreError::Full)
+    }
+
+    fn close(&self) {}
+}

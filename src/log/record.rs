@@ -1,0 +1,205 @@
+//! What a position holds: one accepted command.
+//!
+//! Bytes: a format version (1), the low 32 bits of the XXH3 of the rest, and the rest, which is the message
+//! `footfall.log.v1.Record`.
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message as _;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Error, Position, pb};
+use crate::model::customer_id::{CustomerId, CustomerIds};
+use crate::model::event::EventType;
+use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 5;
+
+/// One accepted command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The project's token.
+    pub project: String,
+    /// When it was received.
+    pub received: Timestamp,
+    /// The customer it is about; an event may have none.
+    pub ids: CustomerIds,
+    /// What was asked.
+    pub command: Command,
+}
+
+/// What a record asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// New properties of the customer.
+    Update {
+        /// The properties.
+        properties: Properties,
+        /// When they had these values.
+        time: Timestamp,
+    },
+    /// Something that happened to the customer.
+    Event(Event),
+}
+
+/// An event's own part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its type.
+    pub event_type: EventType,
+    /// Its properties.
+    pub properties: Properties,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+impl Record {
+    /// The bytes to append.
+    pub fn encode(&self) -> Bytes {
+        let message = self.to_message();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + message.encoded_len());
+        bytes.put_u8(VERSION);
+        bytes.put_u32(0);
+        message.encode_raw(&mut bytes);
+        let sum = bytes.get(HEADER_BYTES..).map_or(0, checksum);
+        if let Some(header) = bytes.get_mut(1..HEADER_BYTES) {
+            header.copy_from_slice(&sum.to_be_bytes());
+        }
+        bytes.into()
+    }
+
+    /// Reads the bytes at a position.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn decode(position: Position, bytes: Bytes) -> Result<Self, Error> {
+        Self::read(bytes).map_err(|why| Error::Damaged { position, why })
+    }
+
+    fn read(mut bytes: Bytes) -> Result<Self, String> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(format!("a record of {} bytes", bytes.len()));
+        }
+        let version = bytes.get_u8();
+        if version != VERSION {
+            return Err(format!("a record of the unknown version {version}"));
+        }
+        if bytes.get_u32() != checksum(&bytes) {
+            return Err("the checksum differs".to_owned());
+        }
+        let message = pb::Record::decode(bytes).map_err(|error| error.to_string())?;
+        Self::from_message(message)
+    }
+
+    fn to_message(&self) -> pb::Record {
+        let ids = self.ids.as_slice().iter().map(|id| pb::CustomerId {
+            r#type: id.kind.to_string(),
+            value: id.value.clone(),
+            soft: id.soft,
+        });
+        let command = match &self.command {
+            Command::Update { properties, time } => pb::record::Command::Update(pb::Update {
+                properties: Some(properties.clone().into()),
+                time: time.micros(),
+            }),
+            Command::Event(event) => pb::record::Command::Event(pb::Event {
+                r#type: event.event_type.to_string(),
+                properties: Some(event.properties.clone().into()),
+                time: event.time.micros(),
+            }),
+        };
+        pb::Record {
+            project: self.project.clone(),
+            received: self.received.micros(),
+            ids: ids.collect(),
+            command: Some(command),
+        }
+    }
+
+    fn from_message(message: pb::Record) -> Result<Self, String> {
+        let time = |micros| Timestamp::from_micros(micros).map_err(|error| error.to_string());
+        let ids = message.ids.into_iter().map(|id| CustomerId {
+            kind: id.r#type.into(),
+            value: id.value,
+            soft: id.soft,
+        });
+        let command = match message.command {
+            Some(pb::record::Command::Update(update)) => Command::Update {
+                properties: update.properties.unwrap_or_default().trusted(),
+                time: time(update.time)?,
+            },
+            Some(pb::record::Command::Event(event)) => Command::Event(Event {
+                event_type: EventType::parse(&event.r#type).map_err(|error| error.to_string())?,
+                properties: event.properties.unwrap_or_default().trusted(),
+                time: time(event.time)?,
+            }),
+            None => return Err("a record of an unknown command".to_owned()),
+        };
+        Ok(Self {
+            project: message.project,
+            received: time(message.received)?,
+            ids: CustomerIds::from_parsed(ids.collect()),
+            command,
+        })
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let [_, _, _, _, a, b, c, d] = xxh3_64(bytes).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            project: "p".into(),
+            received: Timestamp::from_micros(1_700_000_000_000_001).unwrap(),
+            ids: CustomerIds::from_parsed(vec![CustomerId {
+                kind: "cookie".into(),
+                value: "c-1".into(),
+                soft: true,
+            }]),
+            command: Command::Event(Event {
+                event_type: EventType::parse("visit").unwrap(),
+                properties: Properties::from_json(r#"{"a":{"b":[1,"x",null]}}"#).unwrap(),
+                time: Timestamp::from_micros(1_600_000_000_000_000).unwrap(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was() {
+        let position = Position::from_number(7);
+        assert_eq!(
+            Record::decode(position, record().encode()).unwrap(),
+            record()
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = record().encode();
+        for at in 0..bytes.len() * 8 {
+            let mut bad = bytes.to_vec();
+            bad[at / 8] ^= 1 << (at % 8);
+            let read = Record::decode(Position::from_number(7), bad.into());
+            assert!(
+                matches!(read, Err(Error::Damaged { position, .. }) if position.get() == 7),
+                "bit {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_noticed() {
+        let bytes = record().encode();
+        for length in 0..bytes.len() {
+            let read = Record::decode(Position::START, bytes.slice(..length));
+            assert!(read.is_err(), "{length} bytes");
+        }
+    }
+}

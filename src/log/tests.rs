@@ -1,0 +1,148 @@
+//! The log over a store in memory.
+
+use std::time::Duration;
+
+use super::memory::MemoryStore;
+use super::*;
+use crate::clock::ManualClock;
+
+struct Bench {
+    store: Arc<MemoryStore>,
+    clock: Arc<ManualClock>,
+    log: Log,
+}
+
+fn bench(options: &Options) -> Bench {
+    let store = Arc::new(MemoryStore::default());
+    let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+    let log = Log::start(store.clone(), options, clock.clone()).unwrap();
+    Bench { store, clock, log }
+}
+
+fn record(text: &'static str) -> Vec<Bytes> {
+    vec![Bytes::from_static(text.as_bytes())]
+}
+
+#[tokio::test]
+async fn positions_follow_each_other() {
+    let bench = bench(&Options::default());
+    let first = bench.log.append(record("a")).await.unwrap();
+    let both = vec![Bytes::from_static(b"b"), Bytes::from_static(b"c")];
+    let second = bench.log.append(both).await.unwrap();
+    assert_eq!((first.start().get(), first.end().get()), (1, 1));
+    assert_eq!((second.start().get(), second.end().get()), (2, 3));
+    assert_eq!(bench.log.last().get(), 3);
+    let read = bench.log.read_after(Position::from_number(1), 10).unwrap();
+    let read: Vec<_> = read.iter().map(|(p, r)| (p.get(), &**r)).collect();
+    assert_eq!(read, [(2, b"b".as_slice()), (3, b"c".as_slice())]);
+}
+
+#[tokio::test]
+async fn appends_that_wait_share_one_commit() {
+    let bench = bench(&Options::default());
+    bench.store.stall(true);
+    let appends: Vec<_> = (0..100)
+        .map(|_| {
+            let log = bench.log.clone();
+            tokio::spawn(async move { log.append(record("x")).await })
+        })
+        .collect();
+    while lock_records(&bench.log) < 100 {
+        tokio::task::yield_now().await;
+    }
+    bench.store.stall(false);
+    for append in appends {
+        append.await.unwrap().unwrap();
+    }
+    // The first may have been alone; all that came during its commit shared the next.
+    assert!(bench.store.commits() <= 2, "{}", bench.store.commits());
+    assert_eq!(bench.log.last().get(), 100);
+}
+
+fn lock_records(log: &Log) -> usize {
+    log.writer.queued_records()
+}
+
+#[tokio::test]
+async fn the_first_failed_commit_latches_the_log() {
+    let bench = bench(&Options::default());
+    bench.log.append(record("kept")).await.unwrap();
+    bench
+        .store
+        .fail(Some(StoreError::Failed("bad disk".into())));
+    let failed = bench.log.append(record("lost")).await;
+    assert!(matches!(failed, Err(Error::Failed(reason)) if &*reason == "bad disk"));
+    bench.store.fail(None);
+    let after = bench.log.append(record("late")).await;
+    assert!(matches!(after, Err(Error::Failed(reason)) if &*reason == "bad disk"));
+    assert_eq!(bench.log.state(), State::Failed("bad disk".into()));
+    assert_eq!(bench.log.read(Position::from_number(1)).unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn a_full_disk_heals_once_space_is_freed() {
+    let bench = bench(&Options::default());
+    bench.store.fail(Some(StoreError::Full));
+    assert!(matches!(
+        bench.log.append(record("a")).await,
+        Err(Error::Full)
+    ));
+    assert_eq!(bench.log.state(), State::Full);
+    bench.store.fail(None);
+    bench.log.append(record("b")).await.unwrap();
+    assert_eq!(bench.log.state(), State::Ready);
+    assert_eq!(bench.log.last().get(), 1);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let bench = bench(&Options {
+        queue_records_max: 2,
+        ..Options::default()
+    });
+    bench.store.stall(true);
+    let waiting: Vec<_> = ["a", "b"]
+        .map(|text| bench.log.writer.enqueue(record(text)).unwrap())
+        .into();
+    assert!(matches!(
+        bench.log.append(record("c")).await,
+        Err(Error::Overloaded)
+    ));
+    bench.store.stall(false);
+    for done in waiting {
+        done.await.unwrap().unwrap();
+    }
+    bench.log.append(record("d")).await.unwrap();
+    assert_eq!(bench.log.last().get(), 3);
+}
+
+#[tokio::test]
+async fn an_append_does_not_wait_for_a_hanging_disk_for_ever() {
+    let timeout = Duration::from_millis(1);
+    let bench = bench(&Options {
+        append_timeout: timeout,
+        ..Options::default()
+    });
+    bench.store.stall(true);
+    let stalled = bench.log.append(record("a")).await;
+    assert!(matches!(stalled, Err(Error::Stalled(after)) if after == timeout));
+    bench.clock.advance(Duration::from_secs(6));
+    assert_eq!(
+        bench.log.state(),
+        State::Stalled(Duration::from_secs(6)),
+        "a commit that hangs shows"
+    );
+    bench.store.stall(false);
+}
+
+#[tokio::test]
+async fn closing_commits_what_is_queued_and_refuses_the_rest() {
+    let bench = bench(&Options::default());
+    let queued = bench.log.writer.enqueue(record("a")).unwrap();
+    bench.log.close();
+    assert_eq!(queued.await.unwrap().unwrap().get(), 1);
+    assert!(matches!(
+        bench.log.append(record("b")).await,
+        Err(Error::Closed)
+    ));
+}

@@ -1,0 +1,307 @@
+//! Group commit: one thread that commits what is queued, again and again.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use super::{Error, Options, Position, State, Store, StoreError};
+use crate::clock::Clock;
+
+/// Most records in one commit.
+const COMMIT_RECORDS_MAX: usize = 4_096;
+/// Most bytes in one commit, unless a single append is larger.
+const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A commit that takes longer than this counts as stalled.
+const COMMIT_SLOW: Duration = Duration::from_secs(5);
+
+type Done = oneshot::Sender<Result<Position, Error>>;
+
+/// One append on its way.
+struct Pending {
+    records: Vec<Bytes>,
+    bytes: usize,
+    done: Done,
+}
+
+/// What appends and the writer's thread share.
+pub(super) struct Writer {
+    store: Arc<dyn Store>,
+    queue: Mutex<Queue>,
+    /// Wakes the writer's thread.
+    filled: Condvar,
+    durable: watch::Sender<Position>,
+    records_max: usize,
+    bytes_max: usize,
+    clock: Arc<dyn Clock>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    pending: VecDeque<Pending>,
+    /// What is pending or being committed: the memory that waits for the disk.
+    records: usize,
+    bytes: usize,
+    condition: Condition,
+    /// When the commit under way began, on the clock's elapsed time.
+    commit_began: Option<Duration>,
+}
+
+#[derive(Clone, Default)]
+enum Condition {
+    #[default]
+    Ready,
+    Full,
+    Closed,
+    Failed(Arc<str>),
+}
+
+impl Writer {
+    pub(super) fn start(
+        store: Arc<dyn Store>,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Error> {
+        let writer = Arc::new(Self {
+            durable: watch::Sender::new(store.last()),
+            store,
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            records_max: options.queue_records_max,
+            bytes_max: options.queue_bytes_max,
+            clock,
+            thread: Mutex::new(None),
+        });
+        let run = {
+            let writer = writer.clone();
+            move || writer.run(&*writer.store)
+        };
+        let thread = std::thread::Builder::new().name("log-writer".into());
+        let handle = thread.spawn(run).map_err(|error| Error::Open {
+            dir: PathBuf::new(),
+            why: error.to_string(),
+        })?;
+        *lock(&writer.thread) = Some(handle);
+        Ok(writer)
+    }
+
+    /// Queues an append. What comes out tells the position of its first record.
+    pub(super) fn enqueue(
+        &self,
+        records: Vec<Bytes>,
+    ) -> Result<oneshot::Receiver<Result<Position, Error>>, Error> {
+        let bytes = records.iter().map(Bytes::len).sum();
+        let (done, receiver) = oneshot::channel();
+        let mut queue = lock(&self.queue);
+        match &queue.condition {
+            // A full disk is tried again by each append: that is how freed space is noticed.
+            Condition::Ready | Condition::Full => {}
+            Condition::Closed => return Err(Error::Closed),
+            Condition::Failed(reason) => return Err(Error::Failed(reason.clone())),
+        }
+        let fits = queue.records + records.len() <= self.records_max
+            && queue.bytes + bytes <= self.bytes_max;
+        if !fits {
+            return Err(Error::Overloaded);
+        }
+        queue.records += records.len();
+        queue.bytes += bytes;
+        queue.pending.push_back(Pending {
+            records,
+            bytes,
+            done,
+        });
+        drop(queue);
+        self.filled.notify_one();
+        Ok(receiver)
+    }
+
+    pub(super) fn durable(&self) -> watch::Receiver<Position> {
+        self.durable.subscribe()
+    }
+
+    pub(super) fn state(&self) -> State {
+        let mut queue = lock(&self.queue);
+        // Once readiness is off nobody may append any more, so a full disk is also asked here.
+        if matches!(queue.condition, Condition::Full) && self.store.has_space() {
+            queue.heal();
+        }
+        if let Some(began) = queue.commit_began {
+            let since = self.clock.elapsed().saturating_sub(began);
+            if since > COMMIT_SLOW {
+                return State::Stalled(since);
+            }
+        }
+        match &queue.condition {
+            Condition::Ready | Condition::Closed => State::Ready,
+            Condition::Full => State::Full,
+            Condition::Failed(reason) => State::Failed(reason.clone()),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut queue = lock(&self.queue);
+        if !matches!(queue.condition, Condition::Failed(_)) {
+            queue.condition = Condition::Closed;
+        }
+        drop(queue);
+        self.filled.notify_one();
+        let handle = lock(&self.thread).take();
+        if let Some(handle) = handle
+            && handle.join().is_err()
+        {
+            tracing::error!("the log's writer panicked");
+        }
+    }
+
+    /// The writer's thread.
+    fn run(&self, store: &dyn Store) {
+        let mut latch = LatchOnPanic(Some(self));
+        let mut last = store.last();
+        while let Some(group) = self.next_group() {
+            let records: Vec<Bytes> = group.iter().flat_map(|p| p.records.clone()).collect();
+            let first = last.plus(1);
+            let committed = store.commit(first, &records);
+            self.settle(&committed, &records);
+            match committed {
+                Ok(()) => {
+                    last = last.plus(records.len());
+                    self.durable.send_replace(last);
+                    acknowledge(group, first);
+                }
+                Err(error) => self.refuse(group, &error),
+            }
+        }
+        store.close();
+        latch.0 = None;
+    }
+
+    /// Waits for appends and takes as many as one commit may hold; `None` once the log has ended.
+    fn next_group(&self) -> Option<Vec<Pending>> {
+        let mut queue = lock(&self.queue);
+        loop {
+            if !queue.pending.is_empty() {
+                break;
+            }
+            if matches!(queue.condition, Condition::Closed | Condition::Failed(_)) {
+                return None;
+            }
+            queue = self
+                .filled
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let (mut records, mut bytes) = (0, 0);
+        let mut group = Vec::with_capacity(queue.pending.len());
+        while let Some(next) = queue.pending.front() {
+            records += next.records.len();
+            bytes += next.bytes;
+            if !group.is_empty() && (records > COMMIT_RECORDS_MAX || bytes > COMMIT_BYTES_MAX) {
+                break;
+            }
+            group.extend(queue.pending.pop_front());
+        }
+        queue.commit_began = Some(self.clock.elapsed());
+        Some(group)
+    }
+
+    /// Books what a commit has done.
+    fn settle(&self, committed: &Result<(), StoreError>, records: &[Bytes]) {
+        let mut queue = lock(&self.queue);
+        queue.commit_began = None;
+        queue.records -= records.len();
+        queue.bytes -= records.iter().map(Bytes::len).sum::<usize>();
+        match committed {
+            Ok(()) if matches!(queue.condition, Condition::Full) => queue.heal(),
+            Ok(()) => {}
+            Err(StoreError::Full) => {
+                if matches!(queue.condition, Condition::Ready) {
+                    tracing::error!("the disk is full; appends are refused until space is freed");
+                    queue.condition = Condition::Full;
+                }
+            }
+            Err(StoreError::Failed(reason)) => queue.latch(reason),
+        }
+    }
+
+    fn refuse(&self, group: Vec<Pending>, error: &StoreError) {
+        let error = match error {
+            StoreError::Full => Error::Full,
+            StoreError::Failed(reason) => Error::Failed(reason.as_str().into()),
+        };
+        // Whoever queued up behind a failed commit must not wait for the next one.
+        let behind = match error {
+            Error::Failed(_) => lock(&self.queue).take_pending(),
+            _ => VecDeque::new(),
+        };
+        for pending in group.into_iter().chain(behind) {
+            // A caller that went away has nobody to tell.
+            let _ = pending.done.send(Err(error.clone()));
+        }
+    }
+}
+
+impl Queue {
+    fn latch(&mut self, reason: &str) {
+        tracing::error!(reason, "a commit failed; the log takes no more appends");
+        self.condition = Condition::Failed(reason.into());
+    }
+
+    fn heal(&mut self) {
+        tracing::info!("the disk has space again");
+        self.condition = Condition::Ready;
+    }
+
+    fn take_pending(&mut self) -> VecDeque<Pending> {
+        self.records = 0;
+        self.bytes = 0;
+        std::mem::take(&mut self.pending)
+    }
+}
+
+fn acknowledge(group: Vec<Pending>, first: Position) {
+    let mut next = first;
+    for pending in group {
+        let count = pending.records.len();
+        // A caller that went away has nobody to tell.
+        let _ = pending.done.send(Ok(next));
+        next = next.plus(count);
+    }
+}
+
+/// Latches the log if the writer's thread panics: its appends must not wait for a thread that is gone.
+struct LatchOnPanic<'a>(Option<&'a Writer>);
+
+impl Drop for LatchOnPanic<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0 {
+            let mut queue = lock(&writer.queue);
+            queue.latch("the log's writer panicked");
+            queue.take_pending();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // The state is consistent between statements, so a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    pub(super) fn queued_records(&self) -> usize {
+        lock(&self.queue).records
+    }
+}

@@ -1,0 +1,175 @@
+//! The command line of Footfall.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use footfall::app::first_run::FirstRun;
+use footfall::app::{App, StartError, rebuild_view, settings};
+use footfall::clock::SystemClock;
+use footfall::config::{self, Config, Flags};
+use footfall::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Customer and event tracking over gRPC and REST.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves gRPC and REST (the default)
+    Serve(Settings),
+    /// Checks the settings and lists every mistake
+    CheckConfig(Settings),
+    /// Works on the view, which is what is read
+    #[command(subcommand)]
+    View(View),
+}
+
+#[derive(Debug, Subcommand)]
+enum View {
+    /// Drops the view of a stopped service and folds it anew from the log
+    Rebuild(Settings),
+}
+
+#[derive(Debug, Default, Args)]
+struct Settings {
+    /// The settings file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen for gRPC and REST
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where the data lies
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    fn load(self) -> Result<Config, StartError> {
+        let flags = Flags {
+            config: self.config,
+            listen: self.listen,
+            data_dir: self.data_dir,
+        };
+        Ok(Config::load(&flags, config::env::read())?)
+    }
+}
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().command {
+        None => serve(Settings::default()),
+        Some(Command::Serve(settings)) => serve(settings),
+        Some(Command::CheckConfig(settings)) => check_config(settings),
+        Some(Command::View(View::Rebuild(settings))) => rebuild(settings),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("footfall: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(settings: Settings) -> Result<(), StartError> {
+    let config = settings.load()?;
+    settings::check(&config)?;
+    println!("the settings are good");
+    Ok(())
+}
+
+fn rebuild(settings: Settings) -> Result<(), StartError> {
+    let config = settings.load()?;
+    start_log(&config);
+    let rebuilt = runtime()?.block_on(rebuild_view(&config, Arc::new(SystemClock::new())))?;
+    println!(
+        "folded {} records; {} repeated events dropped, {} customers merged",
+        rebuilt.records, rebuilt.duplicates, rebuilt.merges
+    );
+    Ok(())
+}
+
+fn serve(settings: Settings) -> Result<(), StartError> {
+    let config = settings.load()?;
+    start_log(&config);
+    runtime()?.block_on(run(&config))
+}
+
+async fn run(config: &Config) -> Result<(), StartError> {
+    // Before the start, so that a signal during it is not lost.
+    let shutdown = shutdown()?;
+    let clock = Arc::new(SystemClock::new());
+    if !config.projects.is_empty() {
+        let projects = settings::projects(&config.projects);
+        return App::bind(config, projects, clock)
+            .await?
+            .run(shutdown)
+            .await;
+    }
+    let first_run = FirstRun::load(&config.data.dir)?;
+    let projects = settings::projects(std::slice::from_ref(&first_run.project));
+    let app = App::bind(config, projects, clock).await?;
+    greet(&first_run, &app);
+    app.run(shutdown).await
+}
+
+/// Shows how to call the first run's project. Keys are shown when they are new, or to a person.
+fn greet(first_run: &FirstRun, app: &App) {
+    let path = first_run.path.display();
+    let Ok(address) = app.address() else { return };
+    let shown = first_run.is_new || std::io::stdout().is_terminal();
+    let text = match first_run.commands(address) {
+        Some(commands) if shown => format!(
+            "Footfall listens on {address}. Its project and keys are in {path}.\n\n\
+             Store an event, and read it back:\n\n{commands}"
+        ),
+        Some(_) | None => {
+            format!("Footfall listens on {address}. Its project and keys are in {path}.\n")
+        }
+    };
+    let mut stdout = std::io::stdout();
+    // Whoever closed the output does not want to read it.
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}
+
+/// A message for each signal that asks for an end.
+fn shutdown() -> Result<mpsc::Receiver<()>, StartError> {
+    let (sender, receiver) = mpsc::channel(2);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(StartError::System)?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                // More than two signals say nothing new.
+                let _ = sender.try_send(());
+            }
+        });
+    }
+    Ok(receiver)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(StartError::System)
+}
+
+fn start_log(config: &Config) {
+    if let Err(error) = telemetry::init(&config.log) {
+        eprintln!("footfall: {error}");
+    }
+}

@@ -1,0 +1,26 @@
+//! Floor 3: what every call passes before a service sees it, whatever its protocol. From the outside in:
+//!
+//! - [`observe`] counts and times, and gives the call its ID
+//! - `rest::render` turns a refusal into HTTP and JSON for REST callers
+//! - [`peer`] finds out whose call it is
+//! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
+
+mod finish;
+pub mod observe;
+pub mod peer;
+pub mod rate_limit;
+mod refusal;
+
+pub use finish::{Finish, Finished};
+pub use observe::{Observe, RequestId};
+pub use peer::Peering;
+pub use rate_limit::{Limiters, RateLimit};
+
+/// The body of every answer.
+pub type Body = tonic::body::Body;
+
+/// Whether a request is a gRPC call.
+pub fn is_grpc(headers: &http::HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}

@@ -1,0 +1,204 @@
+//! One ID, one count and one time a call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::finish::{Finish, Finished};
+use super::is_grpc;
+use crate::clock::Clock;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest ID that is taken over from a caller.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Upper bounds of the buckets of a call's time, in seconds.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0, 10.0,
+];
+
+/// A call's ID: the caller's own, if it sent a sane one.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub HeaderValue);
+
+/// What is counted.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: Family<Labels, Counter>,
+    duration: Family<Protocol, Histogram, fn() -> Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    protocol: &'static str,
+    /// A service's method or a REST route; `other` for what is not known.
+    route: &'static str,
+    /// The HTTP status of REST, the status code of gRPC.
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Protocol {
+    protocol: &'static str,
+}
+
+/// Which route a request takes, under a name from a fixed set: callers must not be able to make up labels.
+pub type RouteName = fn(path: &str) -> &'static str;
+
+impl Metrics {
+    /// Metrics that `registry` shows.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+        };
+        registry.register(
+            "footfall_requests",
+            "Calls answered, by protocol, route and code",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "footfall_request_duration_seconds",
+            "Time from a call's headers to its answer's headers",
+            metrics.duration.clone(),
+        );
+        metrics
+    }
+}
+
+/// Makes the IDs of calls that bring none.
+#[derive(Debug)]
+struct Ids {
+    /// Different for each process.
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl Ids {
+    fn next(&self) -> HeaderValue {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{:016x}-{number:x}", self.prefix);
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
+/// Counts and times calls, and gives each its ID.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    metrics: Metrics,
+    route: RouteName,
+    ids: Arc<Ids>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<S> Observe<S> {
+    /// The layer that counts into `metrics`. `id_prefix` should differ between processes.
+    pub fn layer(
+        metrics: Metrics,
+        route: RouteName,
+        id_prefix: u64,
+        clock: Arc<dyn Clock>,
+    ) -> impl Layer<S, Service = Self> + Clone {
+        let ids = Arc::new(Ids {
+            prefix: id_prefix,
+            next: AtomicU64::new(1),
+        });
+        layer_fn(move |inner| Self {
+            inner,
+            metrics: metrics.clone(),
+            route,
+            ids: ids.clone(),
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// A call under observation.
+#[derive(Debug)]
+pub struct Observed {
+    metrics: Metrics,
+    protocol: &'static str,
+    route: &'static str,
+    began: Duration,
+    clock: Arc<dyn Clock>,
+    id: HeaderValue,
+}
+
+impl<B> Finish<B> for Observed {
+    fn finish(self, mut response: Response<B>) -> Response<B> {
+        let code = match self.protocol {
+            "grpc" => grpc_code(response.headers()),
+            _ => response.status().as_u16(),
+        };
+        let labels = Labels {
+            protocol: self.protocol,
+            route: self.route,
+            code,
+        };
+        self.metrics.requests.get_or_create(&labels).inc();
+        let took = self.clock.elapsed().saturating_sub(self.began);
+        let protocol = Protocol {
+            protocol: self.protocol,
+        };
+        let duration = self.metrics.duration.get_or_create(&protocol);
+        duration.observe(took.as_secs_f64());
+        response.headers_mut().insert(REQUEST_ID, self.id);
+        response
+    }
+}
+
+/// The code of an answer that fails at once; one that succeeds tells so in its trailers.
+fn grpc_code(headers: &HeaderMap) -> u16 {
+    let code = headers
+        .get("grpc-status")
+        .and_then(|code| code.to_str().ok());
+    code.and_then(|code| code.parse().ok()).unwrap_or(0)
+}
+
+/// The caller's own ID, if it can go into a header and a log line as it is.
+fn sane_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(&REQUEST_ID)?;
+    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    let length = id.as_bytes().len();
+    let fits = (1..=REQUEST_ID_BYTES_MAX).contains(&length);
+    (fits && id.as_bytes().iter().all(sane)).then(|| id.clone())
+}
+
+impl<S, B, R> Service<Request<B>> for Observe<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Finished<S::Future, Observed>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = sane_id(request.headers()).unwrap_or_else(|| self.ids.next());
+        request.extensions_mut().insert(RequestId(id.clone()));
+        let observed = Observed {
+            metrics: self.metrics.clone(),
+            protocol: match is_grpc(request.headers()) {
+                true => "grpc",
+                false => "rest",
+            },
+            route: (self.route)(request.uri().path()),
+            began: self.clock.elapsed(),
+            clock: self.clock.clone(),
+            id,
+        };
+        Finished::new(self.inner.call(request), observed)
+    }
+}

@@ -1,0 +1,11 @@
+//! Ground floor: the nouns of tracking, parsed once and valid for ever.
+//!
+//! A value of one of these types keeps every rule that its type is about, so nothing above checks again.
+
+pub mod address;
+pub mod credentials;
+pub mod customer_id;
+pub mod event;
+pub mod project;
+pub mod properties;
+pub mod time;

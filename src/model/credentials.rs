@@ -1,0 +1,109 @@
+//! What a caller shows to be let in.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The credentials of one call.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// None were sent.
+    Missing,
+    /// An `Authorization` header of a form that is not known.
+    Unreadable,
+    /// `Token <public key>`: public access.
+    Public(String),
+    /// `Basic base64(key id:secret)`: private access.
+    Private {
+        /// The key's ID.
+        id: String,
+        /// One of the key's secrets.
+        secret: String,
+    },
+}
+
+impl Credentials {
+    /// Reads the value of an `Authorization` header. The scheme's case does not matter.
+    pub fn from_authorization(value: &[u8]) -> Self {
+        Self::read(value).unwrap_or(Self::Unreadable)
+    }
+
+    fn read(value: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?.trim();
+        let (scheme, rest) = text.split_once([' ', '\t'])?;
+        let rest = rest.trim();
+        if rest.is_empty() {
+            return None;
+        }
+        if scheme.eq_ignore_ascii_case("token") {
+            return Some(Self::Public(rest.to_owned()));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+        let (id, secret) = pair.split_once(':')?;
+        Some(Self::Private {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+        })
+    }
+}
+
+/// Never shows a secret, nor what stands where one belongs.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "Missing",
+            Self::Unreadable => "Unreadable",
+            Self::Public(_) => "Public(..)",
+            Self::Private { .. } => "Private(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_schemes_are_read_in_any_case() {
+        let public = Credentials::Public("key".into());
+        assert_eq!(Credentials::from_authorization(b"Token key"), public);
+        assert_eq!(Credentials::from_authorization(b"tOKEN  key "), public);
+        let private = Credentials::Private {
+            id: "id".into(),
+            secret: "se:cret".into(),
+        };
+        assert_eq!(
+            Credentials::from_authorization(b"basic aWQ6c2U6Y3JldA=="),
+            private
+        );
+    }
+
+    #[test]
+    fn anything_else_is_unreadable() {
+        for value in [
+            "",
+            "Token",
+            "Token ",
+            "Bearer key",
+            "Basic !!",
+            "Basic aWQ=",
+            "Basic /w==",
+        ] {
+            assert_eq!(
+                Credentials::from_authorization(value.as_bytes()),
+                Credentials::Unreadable,
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let credentials = Credentials::from_authorization(b"Basic aWQ6c2U6Y3JldA==");
+        assert_eq!(format!("{credentials:?}"), "Private(..)");
+    }
+}

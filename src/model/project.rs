@@ -1,0 +1,188 @@
+//! Projects: who may call, and what for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::credentials::Credentials;
+use super::customer_id::Schema;
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Permission {
+    /// Set customers' properties and IDs.
+    SetCustomers,
+    /// Add events.
+    SetEvents,
+    /// Read customers' properties and IDs.
+    GetCustomers,
+    /// Read events.
+    GetEvents,
+    /// Anonymise customers.
+    AnonymizeCustomers,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Self; 5] = [
+        Self::SetCustomers,
+        Self::SetEvents,
+        Self::GetCustomers,
+        Self::GetEvents,
+        Self::AnonymizeCustomers,
+    ];
+
+    /// The permission's name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SetCustomers => "customers:set",
+            Self::SetEvents => "events:set",
+            Self::GetCustomers => "customers:get",
+            Self::GetEvents => "events:get",
+            Self::AnonymizeCustomers => "customers:anonymize",
+        }
+    }
+
+    /// Whether public keys may hold it: they are in the hands of everybody, so they only write.
+    pub fn is_public(self) -> bool {
+        matches!(self, Self::SetCustomers | Self::SetEvents)
+    }
+}
+
+/// The digest of a secret: what is kept of it in memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// The digest of a secret's text.
+    pub fn of(secret: &str) -> Self {
+        Self(Sha256::digest(secret.as_bytes()).into())
+    }
+
+    /// A digest that the settings hold.
+    pub fn from_sha256(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+
+    fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(..)")
+    }
+}
+
+/// An access key of a project.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// Who may use it.
+    pub access: KeyAccess,
+    /// What for.
+    pub permissions: Vec<Permission>,
+}
+
+/// The two kinds of keys.
+#[derive(Clone, Debug)]
+pub enum KeyAccess {
+    /// Known to everybody: browsers and phones carry it.
+    Public(SecretHash),
+    /// With a secret, of which two may live while it is being rotated.
+    Private {
+        /// The key's ID.
+        id: String,
+        /// The live secrets.
+        secrets: Vec<SecretHash>,
+    },
+}
+
+/// A project: its ID types and its keys.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// What stands in every request's path.
+    pub token: String,
+    /// The ID types.
+    pub ids: Schema,
+    /// The access keys.
+    pub keys: Vec<Arc<Key>>,
+}
+
+impl Project {
+    /// Finds the key that the credentials belong to.
+    ///
+    /// # Errors
+    /// Why the caller is not let in.
+    pub fn authenticate(&self, credentials: &Credentials) -> Result<Arc<Key>, Error> {
+        match credentials {
+            Credentials::Missing | Credentials::Unreadable => Err(Error::NoKey),
+            Credentials::Public(text) => {
+                let shown = SecretHash::of(text);
+                self.key(|access| match access {
+                    KeyAccess::Public(key) => key.matches(&shown),
+                    KeyAccess::Private { .. } => false,
+                })
+            }
+            Credentials::Private { id, secret } => {
+                let key = self.key(|access| match access {
+                    KeyAccess::Public(_) => false,
+                    KeyAccess::Private { id: known, .. } => known == id,
+                })?;
+                let shown = SecretHash::of(secret);
+                match &key.access {
+                    KeyAccess::Private { secrets, .. }
+                        if secrets.iter().any(|secret| secret.matches(&shown)) =>
+                    {
+                        Ok(key)
+                    }
+                    KeyAccess::Private { .. } | KeyAccess::Public(_) => Err(Error::WrongSecret),
+                }
+            }
+        }
+    }
+
+    fn key(&self, mut is_meant: impl FnMut(&KeyAccess) -> bool) -> Result<Arc<Key>, Error> {
+        self.keys
+            .iter()
+            .find(|key| is_meant(&key.access))
+            .cloned()
+            .ok_or(Error::UnknownKey)
+    }
+}
+
+impl Key {
+    /// Checks that the key may do this.
+    ///
+    /// # Errors
+    /// [`Error::NoPermission`].
+    pub fn allow(&self, permission: Permission) -> Result<(), Error> {
+        let private = matches!(self.access, KeyAccess::Private { .. });
+        if self.permissions.contains(&permission) && (private || permission.is_public()) {
+            return Ok(());
+        }
+        Err(Error::NoPermission(permission))
+    }
+}
+
+/// Why a caller is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such project.
+    #[error("Could not authenticate")]
+    UnknownProject,
+    /// No credentials, or unreadable ones.
+    #[error("Access key not provided")]
+    NoKey,
+    /// The project has no such key.
+    #[error("Access key not found")]
+    UnknownKey,
+    /// The key's secret is another.
+    #[error("invalid secret")]
+    WrongSecret,
+    /// The key may not do this.
+    #[error("No permission")]
+    NoPermission(Permission),
+}

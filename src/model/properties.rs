@@ -1,0 +1,105 @@
+//! Properties: named JSON values, kept as bytes from the edge to the disk and back.
+//!
+//! Nothing on the way of a request builds a tree. JSON text and protobuf bytes are both turned, in one pass,
+//! into the **canonical form**: the bytes of the protobuf message `Object` with the entries of every object
+//! sorted by key, each key once, unknown fields dropped. Two properties are equal exactly if their canonical
+//! bytes are, which is what makes a repeated event recognisable. An integer and a fraction are different
+//! types: `1` is not `1.0`.
+//!
+//! [`Object`] and [`Value`] are the messages as they stand in the proto contract, of unknown trust;
+//! [`Properties`] is the canonical form, which only the functions here can make.
+
+mod encode;
+mod error;
+mod json;
+mod message;
+mod render;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use bytes::Bytes;
+
+pub use error::Error;
+pub use message::{Object, Value};
+
+/// Most properties in one command.
+pub const COUNT_MAX: usize = 255;
+/// Longest name of a property, in characters.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Largest value of one property, in bytes of JSON.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Deepest nesting of objects and lists in one value.
+pub const DEPTH_MAX: usize = 32;
+
+/// Properties in canonical form, within every limit of one command unless they were read from a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties(Bytes);
+
+impl Properties {
+    /// Reads the text of a JSON object that is known to be well-formed JSON.
+    ///
+    /// # Errors
+    /// The first rule that the properties break, naming the property.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        json::properties(text).map(|bytes| Self(bytes.into()))
+    }
+
+    /// Takes bytes that an earlier [`Properties::bytes`] gave out.
+    pub fn from_canonical(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// Puts together what a profile holds: names in ascending order, each with a value's canonical bytes.
+    pub fn from_sorted<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut out = Vec::new();
+        for (name, value) in entries {
+            encode::entry(&mut out, name, value);
+        }
+        Self(out.into())
+    }
+
+    /// The canonical bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names in ascending order, each with its value's canonical bytes.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        wire::entries(&self.0)
+    }
+
+    /// The same properties with `name` set to a text, whatever it was before.
+    ///
+    /// # Errors
+    /// [`Error::ValueTooLarge`], [`Error::TooMany`].
+    pub fn with_text(&self, name: &str, text: &str) -> Result<Self, Error> {
+        let mut value = Vec::with_capacity(text.len() + 4);
+        encode::text(&mut value, text);
+        wire::check_json_size(name, &value)?;
+        let before = self.entries().take_while(|(other, _)| *other < name);
+        let after = self.entries().skip_while(|(other, _)| *other <= name);
+        let entries = before.chain([(name, value.as_slice())]).chain(after);
+        let count = entries.clone().count();
+        if count > COUNT_MAX {
+            return Err(Error::TooMany(count));
+        }
+        Ok(Self::from_sorted(entries))
+    }
+
+    /// Appends the properties as a JSON object.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        render::object(&self.0, out);
+    }
+}
+
+impl From<Properties> for Object {
+    fn from(properties: Properties) -> Self {
+        Self::canonical(properties.0)
+    }
+}

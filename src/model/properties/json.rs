@@ -1,0 +1,264 @@
+//! JSON text to the canonical form.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::encode::{self, Entries, List};
+use super::error::{Error, ValueError, check_name, check_size, quoted};
+use super::{COUNT_MAX, DEPTH_MAX};
+
+/// Numbers beyond this were perhaps an integer that a float only comes near.
+const INTEGER_LIMIT: f64 = 9.2e18;
+
+pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
+    if !text.starts_with('{') {
+        return Err(Error::NotAnObject(quoted(text)));
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut failure = None;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let top = Top {
+        out: &mut out,
+        failure: &mut failure,
+    };
+    let parsed = top.deserialize(&mut parser);
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    parsed.map_err(|error| Error::Malformed(error.to_string()))?;
+    Ok(out)
+}
+
+/// The outermost object, whose entries are the properties.
+struct Top<'a> {
+    out: &'a mut Vec<u8>,
+    /// Why parsing ended, when a rule was broken: serde's errors cannot carry it.
+    failure: &'a mut Option<Error>,
+}
+
+impl<'de> DeserializeSeed<'de> for Top<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Top<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { out, failure } = self;
+        let mut refuse = |error| {
+            *failure = Some(error);
+            A::Error::custom("refused")
+        };
+        let mut entries = Entries::open(out);
+        let mut count = 0_usize;
+        while let Some(Name(name)) = map.next_key()? {
+            let raw: &RawValue = map.next_value()?;
+            count += 1;
+            if count > COUNT_MAX {
+                // Counted to the end: the message says how many there were.
+                continue;
+            }
+            let start = out.len();
+            property(&name, raw.get(), out).map_err(&mut refuse)?;
+            entries.entry(out, start, &name);
+        }
+        if count > COUNT_MAX {
+            return Err(refuse(Error::TooMany(count)));
+        }
+        entries.close(out).map_err(|error| refuse(error.of("")))
+    }
+}
+
+/// A key, borrowed from the text unless it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn property(name: &str, raw: &str, out: &mut Vec<u8>) -> Result<(), Error> {
+    check_name(name)?;
+    check_size(name, raw.len())?;
+    value(raw, out).map_err(|error| error.of(name))
+}
+
+fn value(raw: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let mut pass = Pass {
+        out,
+        failure: None,
+        large_number: false,
+    };
+    let seed = Node {
+        pass: &mut pass,
+        depth: 0,
+    };
+    let parsed = seed.deserialize(&mut serde_json::Deserializer::from_str(raw));
+    if let Some(error) = pass.failure {
+        return Err(error);
+    }
+    let large_number = pass.large_number;
+    parsed.map_err(|error| ValueError::Malformed(error.to_string()))?;
+    if large_number && let Some(text) = large_integer(raw) {
+        return Err(ValueError::IntegerTooLarge(quoted(text)));
+    }
+    Ok(())
+}
+
+struct Pass<'a> {
+    out: &'a mut Vec<u8>,
+    failure: Option<ValueError>,
+    /// Whether a number was seen that serde_json may have rounded from an integer.
+    large_number: bool,
+}
+
+impl Pass<'_> {
+    fn refuse<E: serde::de::Error>(&mut self, error: ValueError) -> E {
+        self.failure = Some(error);
+        E::custom("refused")
+    }
+}
+
+/// One value on its way to the canonical form.
+struct Node<'a, 'p> {
+    pass: &'a mut Pass<'p>,
+    depth: usize,
+}
+
+impl<'p> Node<'_, 'p> {
+    /// The node of a value inside this one.
+    fn inner(&mut self) -> Node<'_, 'p> {
+        Node {
+            pass: self.pass,
+            depth: self.depth + 1,
+        }
+    }
+
+    fn check_depth<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        if self.depth >= DEPTH_MAX {
+            return Err(self.pass.refuse(ValueError::TooDeep));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        encode::null(self.pass.out);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        encode::boolean(self.pass.out, value);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        encode::integer(self.pass.out, value);
+        Ok(())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => Err(self
+                .pass
+                .refuse(ValueError::IntegerTooLarge(value.to_string()))),
+        }
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.pass.large_number |= value.abs() >= INTEGER_LIMIT;
+        encode::number(self.pass.out, value);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        encode::text(self.pass.out, value);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        self.check_depth()?;
+        let list = List::open(self.pass.out);
+        loop {
+            let start = self.pass.out.len();
+            if seq.next_element_seed(self.inner())?.is_none() {
+                break;
+            }
+            list.item(self.pass.out, start);
+        }
+        list.close(self.pass.out);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        self.check_depth()?;
+        let mut entries = Entries::open(self.pass.out);
+        while let Some(Name(key)) = map.next_key()? {
+            let start = self.pass.out.len();
+            map.next_value_seed(self.inner())?;
+            entries.entry(self.pass.out, start, &key);
+        }
+        entries
+            .close_value(self.pass.out)
+            .map_err(|error| self.pass.refuse(error))
+    }
+}
+
+/// The first integer in well-formed JSON that does not fit into 64 bits.
+fn large_integer(json: &str) -> Option<&str> {
+    let mut rest = json;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        let (_, from) = rest.split_at(at);
+        if let Some(text) = from.strip_prefix('"') {
+            rest = behind_string(text);
+            continue;
+        }
+        let end = from
+            .find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
+            .unwrap_or(from.len());
+        let (number, behind) = from.split_at(end);
+        let integer = !number.contains(['.', 'e', 'E']);
+        if integer && number.parse::<i64>().is_err() {
+            return Some(number);
+        }
+        rest = behind;
+    }
+    None
+}
+
+/// What follows the end of a string whose opening quote is gone.
+fn behind_string(text: &str) -> &str {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return text.get(at + 1..).unwrap_or_default(),
+            _ => {}
+        }
+    }
+    ""
+}

@@ -1,0 +1,19 @@
+//! Floor 3: the REST shim: JSON in front of the gRPC services, whose methods it calls in process.
+//!
+//! - [`routes`] is the table of what can be called, after the `google.api.http` annotations of proto/
+//! - [`body`] reads and decompresses a request's body
+//! - [`json`] turns JSON into request messages; it has no rules of its own but JSON's
+//! - [`answer`] turns response messages into JSON
+//! - [`render`] turns what failed into HTTP and JSON, in one place, and adds what browsers need
+
+pub mod answer;
+pub mod body;
+mod error;
+pub mod json;
+pub mod render;
+pub mod routes;
+mod serve;
+
+pub use error::HttpStatus;
+pub use render::{Cors, Render};
+pub use serve::{Limits, Rest};

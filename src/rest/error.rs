@@ -1,0 +1,89 @@
+//! What fails in the shim itself.
+
+use http::{HeaderValue, Response, StatusCode, header};
+use tonic::Status;
+
+use crate::middleware::Body;
+
+/// The HTTP status of an answer whose gRPC code would say another: an extension of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpStatus(pub StatusCode);
+
+/// Why a REST call fails.
+#[derive(Debug)]
+pub(super) struct Error {
+    status: Status,
+    http: Option<StatusCode>,
+    allow: Option<&'static str>,
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self {
+            status,
+            http: None,
+            allow: None,
+        }
+    }
+}
+
+impl Error {
+    /// A request that breaks a rule of JSON's or HTTP's.
+    pub(super) fn invalid(field: Option<&str>, message: String) -> Self {
+        crate::grpc::status::invalid(field, message).into()
+    }
+
+    /// A path that leads nowhere.
+    pub(super) fn unknown_path() -> Self {
+        Status::not_found("Not found").into()
+    }
+
+    /// A path that wants another method.
+    pub(super) fn wrong_method(allow: &'static str) -> Self {
+        Self {
+            http: Some(StatusCode::METHOD_NOT_ALLOWED),
+            allow: Some(allow),
+            ..Status::unimplemented(format!("Method not allowed, use {allow}")).into()
+        }
+    }
+
+    /// A body that is not JSON by its own account.
+    pub(super) fn unsupported(message: String) -> Self {
+        Self {
+            http: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ..Status::invalid_argument(message).into()
+        }
+    }
+
+    /// A body that is too long.
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        Self {
+            http: Some(StatusCode::PAYLOAD_TOO_LARGE),
+            ..Status::invalid_argument(format!("Body is too large, at most {bytes_max} bytes"))
+                .into()
+        }
+    }
+
+    /// A body that is not JSON.
+    pub(super) fn not_json() -> Self {
+        Status::invalid_argument("Invalid JSON").into()
+    }
+
+    /// The status alone, for a command of a batch.
+    pub(super) fn into_status(self) -> Status {
+        self.status
+    }
+
+    /// A response that the render layer turns into JSON.
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = self.status.into_http();
+        if let Some(status) = self.http {
+            response.extensions_mut().insert(HttpStatus(status));
+        }
+        if let Some(allow) = self.allow {
+            let allow = HeaderValue::from_static(allow);
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+}

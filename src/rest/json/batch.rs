@@ -1,0 +1,173 @@
+//! A batch: commands that fail in their JSON keep their place among the results.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tonic::Status;
+
+use super::super::error::Error;
+use super::fields::{Fields, object_text, quoted, read, refused};
+use crate::grpc::pb;
+use crate::model::time::Timestamp;
+use crate::tracker::{self, COMMANDS_MAX};
+
+/// A batch as it is to be executed.
+#[derive(Debug)]
+pub(in super::super) struct Batch<'a> {
+    /// What the service gets.
+    pub(in super::super) request: pb::ExecuteBatchRequest,
+    /// One entry a command, in the commands' order.
+    pub(in super::super) plan: Vec<(Option<&'a RawValue>, Planned)>,
+}
+
+/// Where a command's result comes from.
+#[derive(Debug)]
+pub(in super::super) enum Planned {
+    /// From the service: the next of its results.
+    Executed,
+    /// From here: its JSON is no command.
+    Failed(Status),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body<'a> {
+    #[serde(borrow)]
+    commands: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    /// Any JSON value, `null` too: it is echoed as it came.
+    #[serde(borrow, deserialize_with = "present")]
+    command_id: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads the body of a batch.
+pub(in super::super) fn batch<'a>(
+    body: &'a [u8],
+    token: &str,
+    now: Timestamp,
+) -> Result<Batch<'a>, Error> {
+    let text = std::str::from_utf8(body).map_err(|_| Error::not_json())?;
+    let body: Body<'a> = read(object_text(text)?)?;
+    let commands = match body.commands {
+        Some(raw) if raw.get().starts_with('[') => read(raw.get())?,
+        Some(_) | None => Commands::default(),
+    };
+    tracker::check_batch(commands.count).map_err(refused)?;
+    let mut batch = Batch {
+        request: pb::ExecuteBatchRequest {
+            project_token: token.to_owned(),
+            commands: Vec::with_capacity(commands.count),
+        },
+        plan: Vec::with_capacity(commands.count),
+    };
+    for raw in commands.first {
+        let (command_id, command) = command(object_text(raw.get())?, token, now);
+        let planned = match command {
+            Ok(command) => {
+                batch.request.commands.push(pb::Command {
+                    command_id: String::new(),
+                    command: Some(command),
+                });
+                Planned::Executed
+            }
+            Err(error) => Planned::Failed(error.into_status()),
+        };
+        batch.plan.push((command_id, planned));
+    }
+    Ok(batch)
+}
+
+fn command<'a>(
+    text: &'a str,
+    token: &str,
+    now: Timestamp,
+) -> (Option<&'a RawValue>, Result<pb::command::Command, Error>) {
+    match read::<Named<'a>>(text) {
+        Ok(named) => (named.command_id, named.command(token, now)),
+        Err(error) => (None, Err(error)),
+    }
+}
+
+impl Named<'_> {
+    fn command(&self, token: &str, now: Timestamp) -> Result<pb::command::Command, Error> {
+        use pb::command::Command;
+        let name = self.name.map_or("null", RawValue::get);
+        Ok(match name {
+            r#""customers""# => Command::UpdateCustomer(self.fields()?.update(token)?),
+            r#""customers/events""# => Command::AddEvent(self.fields()?.event(token, now)?),
+            r#""campaigns/clicks""# => {
+                Command::TrackCampaignClick(self.fields()?.click(token, now)?)
+            }
+            r#""system/time""# => Command::GetSystemTime(pb::GetSystemTimeRequest {
+                project_token: token.to_owned(),
+            }),
+            _ => {
+                let message = format!("Unknown command {}", quoted(name));
+                return Err(Error::invalid(Some("name"), message));
+            }
+        })
+    }
+
+    fn fields(&self) -> Result<Fields<'_>, Error> {
+        let data = self.data.map_or("{}", RawValue::get);
+        if !data.starts_with('{') {
+            let message = format!("Field 'data' must be an object, not {}.", quoted(data));
+            return Err(Error::invalid(Some("data"), message));
+        }
+        Fields::of_text(data)
+    }
+}
+
+/// The commands of a batch: no more are kept than may be, all are counted.
+#[derive(Default)]
+struct Commands<'a> {
+    first: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Commands<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counted;
+
+        impl<'de> Visitor<'de> for Counted {
+            type Value = Commands<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of commands")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut commands = Commands::default();
+                while commands.first.len() < COMMANDS_MAX {
+                    let Some(command) = seq.next_element()? else {
+                        break;
+                    };
+                    commands.first.push(command);
+                }
+                commands.count = commands.first.len();
+                if commands.count == COMMANDS_MAX {
+                    while seq.next_element::<IgnoredAny>()?.is_some() {
+                        commands.count += 1;
+                    }
+                }
+                Ok(commands)
+            }
+        }
+
+        deserializer.deserialize_seq(Counted)
+    }
+}

@@ -1,0 +1,270 @@
+//! The fields of a command, still as text, and how each is read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use tonic::Status;
+
+use super::super::error::Error;
+use crate::grpc::convert::timestamp;
+use crate::grpc::pb;
+use crate::model::properties::{Object, Properties};
+use crate::model::time::{self, Age, Timestamp};
+use crate::tracker::{self, COMMAND_BYTES_MAX};
+
+/// Most characters of a caller's text in an error message.
+const QUOTE_CHARS_MAX: usize = 64;
+
+/// Every field that a route knows. `null` counts as absent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in super::super) struct Fields<'a> {
+    #[serde(borrow)]
+    customer_ids: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    properties: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    update_timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    age: Option<&'a RawValue>,
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) attributes: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) event_types: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) order: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) limit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) skip: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a body.
+    pub(in super::super) fn of_body(body: &'a [u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(body).map_err(|_| Error::not_json())?;
+        Self::of_text(text)
+    }
+
+    /// Reads the text of one object.
+    pub(super) fn of_text(text: &'a str) -> Result<Self, Error> {
+        let text = object_text(text)?;
+        if text.len() > COMMAND_BYTES_MAX {
+            return Err(refused(tracker::Error::CommandTooLarge(text.len())));
+        }
+        read(text)
+    }
+
+    pub(in super::super) fn update(&self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+        let time = match time("update_timestamp", self.update_timestamp)? {
+            Some(time) => Some(time),
+            None => time("timestamp", self.timestamp)?,
+        };
+        Ok(pb::UpdateCustomerRequest {
+            project_token: token.to_owned(),
+            customer_ids: self.customer_ids()?,
+            properties: self.properties()?,
+            update_timestamp: time.map(timestamp),
+        })
+    }
+
+    pub(in super::super) fn event(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<pb::AddEventRequest, Error> {
+        Ok(pb::AddEventRequest {
+            project_token: token.to_owned(),
+            customer_ids: self.customer_ids()?,
+            event_type: text("event_type", self.event_type)?.into_owned(),
+            properties: self.properties()?,
+            timestamp: self.time_or_age(now)?.map(timestamp),
+        })
+    }
+
+    pub(in super::super) fn click(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<pb::TrackCampaignClickRequest, Error> {
+        Ok(pb::TrackCampaignClickRequest {
+            project_token: token.to_owned(),
+            customer_ids: self.customer_ids()?,
+            url: text("url", self.url)?.into_owned(),
+            properties: self.properties()?,
+            timestamp: self.time_or_age(now)?.map(timestamp),
+        })
+    }
+
+    pub(super) fn customer_ids(&self) -> Result<HashMap<String, String>, Error> {
+        let Some(raw) = self.customer_ids else {
+            return Ok(HashMap::new());
+        };
+        if !raw.get().starts_with('{') {
+            return Err(wrong_type("customer_ids", "an object", raw));
+        }
+        let entries: Entries<'_> = read(raw.get())?;
+        let mut ids = HashMap::with_capacity(entries.0.len());
+        for (kind, raw) in entries.0 {
+            let value = id_value(&kind, raw)?;
+            if ids.insert(kind.clone().into_owned(), value).is_some() {
+                let message = format!("duplicate key '{}'", quoted(&kind));
+                return Err(Error::invalid(Some("customer_ids"), message));
+            }
+        }
+        Ok(ids)
+    }
+
+    fn properties(&self) -> Result<Option<Object>, Error> {
+        let Some(raw) = self.properties else {
+            return Ok(None);
+        };
+        let properties = Properties::from_json(raw.get());
+        let properties = properties.map_err(|error| refused(error.into()))?;
+        Ok(Some(properties.into()))
+    }
+
+    /// The event's time: `timestamp`, or else `age` before the receipt.
+    fn time_or_age(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        if let Some(time) = time("timestamp", self.timestamp)? {
+            return Ok(Some(time));
+        }
+        let Some(raw) = self.age else {
+            return Ok(None);
+        };
+        if !is_number(raw) {
+            return Err(wrong_type("age", "a number", raw));
+        }
+        let time = Age::parse_number(raw.get()).and_then(|age| now.before(age));
+        time.map(Some).map_err(|error| bad_time("age", error))
+    }
+}
+
+/// A text; the empty one if it is absent.
+fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+    match raw {
+        None => Ok(Cow::Borrowed("")),
+        Some(raw) if raw.get().starts_with('"') => read::<Text<'_>>(raw.get()).map(|t| t.0),
+        Some(raw) => Err(wrong_type(field, "a string", raw)),
+    }
+}
+
+fn time(field: &'static str, raw: Option<&RawValue>) -> Result<Option<Timestamp>, Error> {
+    let time = match raw {
+        None => return Ok(None),
+        Some(raw) if is_number(raw) => Timestamp::parse_number(raw.get()),
+        Some(raw) if raw.get().starts_with('"') => {
+            Timestamp::parse_text(&read::<Text<'_>>(raw.get())?.0)
+        }
+        Some(raw) => return Err(wrong_type(field, "a number or text", raw)),
+    };
+    time.map(Some).map_err(|error| bad_time(field, error))
+}
+
+fn is_number(raw: &RawValue) -> bool {
+    raw.get()
+        .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+}
+
+/// A text, borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The entries of an object in their order, none left out.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((Text(key), value)) = map.next_entry()? {
+                    entries.push((key, value));
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_map(All).map(Entries)
+    }
+}
+
+/// A customer ID: a text, or an integer as its decimal text. `null` names nobody, like the empty text.
+fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
+    let text = raw.get();
+    if text.starts_with('"') {
+        return Ok(read::<Text<'_>>(text)?.0.into_owned());
+    }
+    if text == "null" {
+        return Ok(String::new());
+    }
+    if is_number(raw) && !text.contains(['.', 'e', 'E']) {
+        return Ok(text.to_owned());
+    }
+    let (kind, text) = (quoted(kind), quoted(text));
+    let message = format!("customer ID '{kind}' must be a string or an integer, not {text}");
+    Err(Error::invalid(Some("customer_ids"), message))
+}
+
+/// The text of an object without what is around it.
+pub(super) fn object_text(text: &str) -> Result<&str, Error> {
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    match text.starts_with('{') {
+        true => Ok(text),
+        false => Err(Error::not_json()),
+    }
+}
+
+/// Reads JSON. What is JSON, but breaks a rule, such as a key that stands twice, says which.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+    use serde_json::error::Category;
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => Error::invalid(None, error.to_string()),
+        Category::Syntax | Category::Eof | Category::Io => Error::not_json(),
+    })
+}
+
+pub(super) fn wrong_type(field: &str, expected: &str, raw: &RawValue) -> Error {
+    let message = format!(
+        "Field '{field}' must be {expected}, not {}.",
+        quoted(raw.get())
+    );
+    Error::invalid(Some(field), message)
+}
+
+fn bad_time(field: &'static str, error: time::Error) -> Error {
+    refused(tracker::Error::Time { field, error })
+}
+
+/// An error of the floors below, which have the words for it.
+pub(super) fn refused(error: tracker::Error) -> Error {
+    Status::from(error).into()
+}
+
+/// A caller's text, cut to what an error message may quote.
+pub(super) fn quoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut cut: String = chars.by_ref().take(QUOTE_CHARS_MAX).collect();
+    if chars.next().is_some() {
+        cut.push('…');
+    }
+    cut
+}

@@ -1,0 +1,149 @@
+//! Questions about customers.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::super::error::Error;
+use super::fields::{Fields, object_text, quoted, read, refused, wrong_type};
+use crate::grpc::pb;
+use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
+
+/// Where an attribute's result comes from.
+#[derive(Debug)]
+pub(in super::super) enum AttributePlan {
+    /// From the service: the next of its results.
+    Read,
+    /// From here: it is of no type that there is.
+    Failed(String),
+}
+
+/// The question for one customer.
+pub(in super::super) fn customer(
+    fields: &Fields<'_>,
+    token: &str,
+) -> Result<pb::GetCustomerRequest, Error> {
+    Ok(pb::GetCustomerRequest {
+        project_token: token.to_owned(),
+        customer_ids: fields.customer_ids()?,
+    })
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Attribute<'a> {
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    property: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+}
+
+/// The question for attributes, and where each result comes from.
+pub(in super::super) fn attributes(
+    fields: &Fields<'_>,
+    token: &str,
+) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>), Error> {
+    let listed = list("attributes", "a list of objects", fields.attributes)?;
+    if listed.len() > ATTRIBUTES_MAX {
+        return Err(refused(tracker::Error::TooManyAttributes(listed.len())));
+    }
+    let mut attributes = Vec::with_capacity(listed.len());
+    let mut plan = Vec::with_capacity(listed.len());
+    for raw in listed {
+        match attribute(raw)? {
+            Ok(attribute) => {
+                attributes.push(pb::Attribute {
+                    attribute: Some(attribute),
+                });
+                plan.push(AttributePlan::Read);
+            }
+            Err(message) => plan.push(AttributePlan::Failed(message)),
+        }
+    }
+    let request = pb::GetAttributesRequest {
+        project_token: token.to_owned(),
+        customer_ids: fields.customer_ids()?,
+        attributes,
+    };
+    Ok((request, plan))
+}
+
+/// One attribute, or why it cannot be read.
+fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>, Error> {
+    use pb::attribute::Attribute as Message;
+    if object_text(raw.get()).is_err() {
+        return Err(wrong_type("attributes", "a list of objects", raw));
+    }
+    let attribute: Attribute<'_> = read(raw.get())?;
+    let missing = |field: &str| format!("Field '{field}' is required.");
+    Ok(match attribute.r#type.as_deref() {
+        Some("property") => match attribute.property {
+            Some(name) => Ok(Message::Property(name.into_owned())),
+            None => Err(missing("property")),
+        },
+        Some("id") => match attribute.id {
+            Some(kind) => Ok(Message::Id(kind.into_owned())),
+            None => Err(missing("id")),
+        },
+        Some(other) => Err(format!("Unknown attribute type '{}'", quoted(other))),
+        None => Err(missing("type")),
+    })
+}
+
+/// The question for a page of events.
+pub(in super::super) fn events(
+    fields: &Fields<'_>,
+    token: &str,
+) -> Result<pb::ListEventsRequest, Error> {
+    let listed = list("event_types", "a list of strings", fields.event_types)?;
+    if listed.len() > TYPES_MAX {
+        return Err(refused(tracker::Error::EventTypes(listed.len())));
+    }
+    let mut event_types = Vec::with_capacity(listed.len());
+    for raw in listed {
+        if !raw.get().starts_with('"') {
+            return Err(wrong_type("event_types", "a list of strings", raw));
+        }
+        event_types.push(read::<String>(raw.get())?);
+    }
+    let order = match fields.order.map(RawValue::get) {
+        None | Some(r#""asc""#) => pb::Order::Asc,
+        Some(r#""desc""#) => pb::Order::Desc,
+        Some(other) => {
+            let message = format!("Field 'order' must be asc or desc, not {}.", quoted(other));
+            return Err(Error::invalid(Some("order"), message));
+        }
+    };
+    Ok(pb::ListEventsRequest {
+        project_token: token.to_owned(),
+        customer_ids: fields.customer_ids()?,
+        event_types,
+        order: order.into(),
+        limit: number("limit", fields.limit)?,
+        skip: number("skip", fields.skip)?.unwrap_or_default(),
+    })
+}
+
+/// A list's elements, still as text; none if it is absent.
+fn list<'a>(
+    field: &str,
+    expected: &str,
+    raw: Option<&'a RawValue>,
+) -> Result<Vec<&'a RawValue>, Error> {
+    match raw {
+        None => Ok(Vec::new()),
+        Some(raw) if raw.get().starts_with('[') => read(raw.get()),
+        Some(raw) => Err(wrong_type(field, expected, raw)),
+    }
+}
+
+fn number(field: &str, raw: Option<&RawValue>) -> Result<Option<u32>, Error> {
+    let parse = |raw: &RawValue| {
+        let number = raw.get().parse().ok();
+        number.ok_or_else(|| wrong_type(field, "an integer from 0 to 4294967295", raw))
+    };
+    raw.map(parse).transpose()
+}

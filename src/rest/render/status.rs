@@ -1,0 +1,171 @@
+//! A status as HTTP status, headers and JSON.
+
+use bytes::Bytes;
+use http::header::{ALLOW, RETRY_AFTER};
+use http::{Response, StatusCode};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::details;
+use crate::middleware::Body;
+use crate::rest::answer::{put, text};
+use crate::rest::error::HttpStatus;
+use crate::rest::serve::json_response;
+
+/// Headers of a status that the answer keeps.
+const KEPT: [&str; 2] = ["ratelimit", "ratelimit-policy"];
+
+/// The name and the HTTP status of a code.
+pub(super) fn named(code: Code) -> (&'static str, u16) {
+    match code {
+        Code::Ok => ("OK", 200),
+        Code::Cancelled => ("CANCELLED", 499),
+        Code::InvalidArgument => ("INVALID_ARGUMENT", 400),
+        Code::FailedPrecondition => ("FAILED_PRECONDITION", 400),
+        Code::OutOfRange => ("OUT_OF_RANGE", 400),
+        Code::Unauthenticated => ("UNAUTHENTICATED", 401),
+        Code::PermissionDenied => ("PERMISSION_DENIED", 403),
+        Code::NotFound => ("NOT_FOUND", 404),
+        Code::AlreadyExists => ("ALREADY_EXISTS", 409),
+        Code::Aborted => ("ABORTED", 409),
+        Code::ResourceExhausted => ("RESOURCE_EXHAUSTED", 429),
+        Code::Unknown => ("UNKNOWN", 500),
+        Code::Internal => ("INTERNAL", 500),
+        Code::DataLoss => ("DATA_LOSS", 500),
+        Code::Unimplemented => ("UNIMPLEMENTED", 501),
+        Code::Unavailable => ("UNAVAILABLE", 503),
+        Code::DeadlineExceeded => ("DEADLINE_EXCEEDED", 504),
+    }
+}
+
+/// Renders a response that carries a status; others pass.
+pub(super) fn render(response: Response<Body>, data: bool) -> Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else {
+        return response;
+    };
+    let (_, http) = named(status.code());
+    let http = match response.extensions().get::<HttpStatus>() {
+        Some(HttpStatus(http)) => *http,
+        None => StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let mut rendered = json_response(body(&status, data));
+    *rendered.status_mut() = http;
+    let kept = KEPT.into_iter().chain([ALLOW.as_str()]);
+    for name in kept {
+        if let Some(value) = response.headers().get(name)
+            && let Ok(name) = http::HeaderName::from_bytes(name.as_bytes())
+        {
+            rendered.headers_mut().insert(name, value.clone());
+        }
+    }
+    let delay = status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay);
+    if let Some(delay) = delay {
+        let seconds = delay.as_nanos().div_ceil(1_000_000_000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        rendered.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    rendered
+}
+
+/// The one shape of every error: each client finds the key that it reads.
+fn body(status: &Status, data: bool) -> Bytes {
+    let message = match status.message() {
+        "" => status.code().description(),
+        message => message,
+    };
+    let mut json = Vec::with_capacity(256);
+    json.extend(br#"{"success": false, "error": "#);
+    text(&mut json, message);
+    json.extend(br#", "message": "#);
+    text(&mut json, message);
+    json.extend(br#", "errors": "#);
+    match data {
+        false => {
+            json.push(b'[');
+            text(&mut json, message);
+            json.push(b']');
+        }
+        true => {
+            json.push(b'{');
+            text(&mut json, &field(status).unwrap_or("_global".to_owned()));
+            json.extend(b": [");
+            text(&mut json, message);
+            json.extend(b"]}");
+        }
+    }
+    let (name, _) = named(status.code());
+    put(
+        &mut json,
+        format_args!(r#", "code": "{name}", "details": "#),
+    );
+    details::write(status, &mut json);
+    json.push(b'}');
+    json.into()
+}
+
+/// The field that is wrong.
+fn field(status: &Status) -> Option<String> {
+    let violations = status.get_details_bad_request()?.field_violations;
+    violations
+        .into_iter()
+        .next()
+        .map(|violation| violation.field)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::BodyExt as _;
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    async fn rendered(status: Status, data: bool) -> (u16, http::HeaderMap, String) {
+        let (head, body) = render(status.into_http(), data).into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (head.status.as_u16(), head.headers, body)
+    }
+
+    #[tokio::test]
+    async fn every_code_has_its_http_status() {
+        for number in 1..=16 {
+            let code = Code::from_i32(number);
+            let (name, http) = named(code);
+            let (status, _, body) = rendered(Status::new(code, "x"), false).await;
+            assert_eq!(status, http, "{name}");
+            assert_eq!(
+                body,
+                format!(
+                    r#"{{"success": false, "error": "x", "message": "x", "errors": ["x"], "code": "{name}", "details": []}}"#
+                )
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn errors_of_data_are_an_object_by_field() {
+        let details = ErrorDetails::with_bad_request_violation("customer_ids", "x");
+        let status = Status::with_error_details(Code::InvalidArgument, "x", details);
+        let (_, _, body) = rendered(status, true).await;
+        assert!(
+            body.contains(r#""errors": {"customer_ids": ["x"]}"#),
+            "{body}"
+        );
+        let (_, _, body) = rendered(Status::not_found("x"), true).await;
+        assert!(body.contains(r#""errors": {"_global": ["x"]}"#), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_delay_is_rounded_up_to_whole_seconds() {
+        for (delay, seconds) in [(1, "1"), (1000, "1"), (1001, "2")] {
+            let info = ErrorDetails::with_retry_info(Some(Duration::from_millis(delay)));
+            let status = Status::with_error_details(Code::Unavailable, "x", info);
+            let (_, headers, _) = rendered(status, false).await;
+            assert_eq!(headers["retry-after"], seconds);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What can be called over REST.
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The service's time.
+    SystemTime,
+    /// A customer's update.
+    Customers,
+    /// An event.
+    CustomersEvents,
+    /// A click.
+    CampaignsClicks,
+    /// A batch.
+    Batch,
+    /// A customer's attributes.
+    Attributes,
+    /// One customer.
+    ExportOne,
+    /// A customer's events.
+    Events,
+    /// Liveness.
+    Healthz,
+    /// Readiness.
+    Readyz,
+    /// Whether the start is over.
+    Startupz,
+}
+
+/// How a route is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The route.
+    pub route: Route,
+    /// The path in the form of the annotations.
+    pub path: &'static str,
+    /// Whether it is read with GET, written with POST, or both.
+    pub methods: Methods,
+    /// The rpc behind it; empty for what is REST's own.
+    pub rpc: &'static str,
+}
+
+/// The methods of a route. HEAD goes with GET, OPTIONS with all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// GET alone.
+    Get,
+    /// POST alone.
+    Post,
+    /// Both.
+    GetOrPost,
+}
+
+impl Methods {
+    /// The value of `Allow`.
+    pub fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD, OPTIONS",
+            Self::Post => "POST, OPTIONS",
+            Self::GetOrPost => "GET, HEAD, POST, OPTIONS",
+        }
+    }
+
+    /// Whether a method is one of them.
+    pub fn contains(self, method: &http::Method) -> bool {
+        let get = *method == http::Method::GET || *method == http::Method::HEAD;
+        let post = *method == http::Method::POST;
+        match self {
+            Self::Get => get,
+            Self::Post => post,
+            Self::GetOrPost => get || post,
+        }
+    }
+}
+
+const fn entry(route: Route, methods: Methods, rpc: &'static str, path: &'static str) -> Entry {
+    Entry {
+        route,
+        path,
+        methods,
+        rpc,
+    }
+}
+
+/// Every route.
+#[rustfmt::skip]
+pub const ENTRIES: [Entry; 11] = [
+    entry(Route::SystemTime, Methods::GetOrPost, "TrackingService/GetSystemTime", "/track/v2/projects/{project_token}/system/time"),
+    entry(Route::Customers, Methods::Post, "TrackingService/UpdateCustomer", "/track/v2/projects/{project_token}/customers"),
+    entry(Route::CustomersEvents, Methods::Post, "TrackingService/AddEvent", "/track/v2/projects/{project_token}/customers/events"),
+    entry(Route::CampaignsClicks, Methods::Post, "TrackingService/TrackCampaignClick", "/track/v2/projects/{project_token}/campaigns/clicks"),
+    entry(Route::Batch, Methods::Post, "TrackingService/ExecuteBatch", "/track/v2/projects/{project_token}/batch"),
+    entry(Route::Attributes, Methods::Post, "CustomerService/GetAttributes", "/data/v2/projects/{project_token}/customers/attributes"),
+    entry(Route::ExportOne, Methods::Post, "CustomerService/GetCustomer", "/data/v2/projects/{project_token}/customers/export-one"),
+    entry(Route::Events, Methods::Post, "CustomerService/ListEvents", "/data/v2/projects/{project_token}/customers/events"),
+    entry(Route::Healthz, Methods::Get, "", "/healthz"),
+    entry(Route::Readyz, Methods::Get, "", "/readyz"),
+    entry(Route::Startupz, Methods::Get, "", "/startupz"),
+];
+
+const TOKEN: &str = "{project_token}";
+
+/// The route of a path, and the project's token in it; empty where the route has none. Slashes in front are
+/// collapsed and one at the end is passed over.
+pub fn find(path: &str) -> Option<(&'static Entry, &str)> {
+    let path = path.trim_start_matches('/');
+    let path = path.strip_suffix('/').unwrap_or(path);
+    ENTRIES
+        .iter()
+        .find_map(|entry| Some((entry, token(entry.path, path)?)))
+}
+
+/// What stands for the token in a path without a slash in front.
+fn token<'a>(template: &str, path: &'a str) -> Option<&'a str> {
+    let template = template.strip_prefix('/')?;
+    match template.split_once(TOKEN) {
+        None => (template == path).then_some(""),
+        Some((before, after)) => {
+            let token = path.strip_prefix(before)?.strip_suffix(after)?;
+            (!token.contains('/')).then_some(token)
+        }
+    }
+}
+
+/// A path's name among the metrics.
+pub fn name(path: &str) -> &'static str {
+    find(path).map_or("other", |(entry, _)| entry.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(path: &str) -> Option<(Route, &str)> {
+        find(path).map(|(entry, token)| (entry.route, token))
+    }
+
+    #[test]
+    fn a_path_leads_to_its_route_and_token() {
+        assert_eq!(
+            found("/track/v2/projects/t-1/customers"),
+            Some((Route::Customers, "t-1"))
+        );
+        assert_eq!(
+            found("/data/v2/projects/t-1/customers/events"),
+            Some((Route::Events, "t-1"))
+        );
+        assert_eq!(found("/healthz"), Some((Route::Healthz, "")));
+    }
+
+    #[test]
+    fn slashes_in_front_and_one_at_the_end_do_not_matter() {
+        let route = Some((Route::CustomersEvents, "t"));
+        assert_eq!(found("//track/v2/projects/t/customers/events"), route);
+        assert_eq!(found("/track/v2/projects/t/customers/events/"), route);
+        assert_eq!(found("/track/v2/projects/t/customers/events//"), None);
+    }
+
+    #[test]
+    fn everything_else_leads_nowhere() {
+        for path in [
+            "",
+            "/",
+            "/track",
+            "/track/v2/projects/t",
+            "/track/v2/projects/a/b/customers",
+            "/track/v2/projects/t/customers/x",
+            "/track/v2/projects/t//customers",
+            "/track/v1/projects/t/customers",
+        ] {
+            assert_eq!(found(path), None, "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! From a request to a route's answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use tonic::Request as Call;
+
+use super::error::Error;
+use super::json::{self, Fields};
+use super::routes::{self, Entry, Route};
+use super::{answer, body};
+use crate::grpc::convert::timestamp;
+use crate::grpc::health::Health;
+use crate::grpc::pb::customer_service_server::CustomerService as _;
+use crate::grpc::pb::tracking_service_server::TrackingService as _;
+use crate::grpc::{Customers, Tracking, pb};
+use crate::middleware::Body;
+use crate::model::credentials::Credentials;
+use crate::tracker::Access;
+
+/// What bounds a REST request.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest body of a single route, in bytes. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// Largest body of a batch, in bytes. Default 16 MiB.
+    pub batch_bytes_max: usize,
+    /// Longest that a body takes to arrive. Default 30 s.
+    pub body_timeout: Duration,
+}
+
+/// The REST shim.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    tracking: Tracking,
+    customers: Customers,
+    health: Health,
+    limits: Limits,
+}
+
+impl Rest {
+    /// The shim in front of these services.
+    pub fn new(tracking: Tracking, customers: Customers, health: Health, limits: Limits) -> Self {
+        Self {
+            tracking,
+            customers,
+            health,
+            limits,
+        }
+    }
+
+    /// Answers a request. What fails leaves as a status, for the render layer.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let answered = self.answer(request).await;
+        answered.unwrap_or_else(Error::into_response)
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if request.method() == Method::OPTIONS {
+            return Ok(json_response(Bytes::from_static(b"{\"success\": true}")));
+        }
+        let (head, body) = request.into_parts();
+        let (entry, token) = routes::find(head.uri.path()).ok_or_else(Error::unknown_path)?;
+        if !entry.methods.contains(&head.method) {
+            return Err(Error::wrong_method(entry.methods.allow()));
+        }
+        match entry.route {
+            Route::Healthz | Route::Readyz | Route::Startupz => Ok(self.health(entry.route)),
+            Route::SystemTime => {
+                let access = self.authenticate(&head, token)?;
+                let request = pb::GetSystemTimeRequest {
+                    project_token: token.to_owned(),
+                };
+                let answer = self
+                    .tracking
+                    .get_system_time(call(request, &access))
+                    .await?;
+                Ok(json_response(answer::time(answer.into_inner().time)))
+            }
+            Route::Customers
+            | Route::CustomersEvents
+            | Route::CampaignsClicks
+            | Route::Batch
+            | Route::Attributes
+            | Route::ExportOne
+            | Route::Events => {
+                // Nobody's body is read before they are let in.
+                let access = self.authenticate(&head, token)?;
+                let bytes_max = match entry.route {
+                    Route::Batch => self.limits.batch_bytes_max,
+                    _ => self.limits.body_bytes_max,
+                };
+                let timeout = self.limits.body_timeout;
+                let body = body::read(&head.headers, body, bytes_max, timeout).await?;
+                self.call(entry, token, &access, &body)
+                    .await
+                    .map(json_response)
+            }
+        }
+    }
+
+    fn authenticate(&self, head: &http::request::Parts, token: &str) -> Result<Access, Error> {
+        let credentials = match head.headers.get(AUTHORIZATION) {
+            Some(value) => Credentials::from_authorization(value.as_bytes()),
+            None => access_token(head.uri.query().unwrap_or_default()),
+        };
+        Ok(self.tracking.authenticate(token, &credentials)?)
+    }
+
+    async fn call(
+        &self,
+        entry: &Entry,
+        token: &str,
+        access: &Access,
+        body: &[u8],
+    ) -> Result<Bytes, Error> {
+        let now = self.tracking.now();
+        match entry.route {
+            Route::Batch => self.batch(token, access, body).await,
+            Route::Customers => {
+                let request = Fields::of_body(body)?.update(token)?;
+                self.tracking.update_customer(call(request, access)).await?;
+                Ok(Bytes::from_static(answer::WRITTEN))
+            }
+            Route::CustomersEvents => {
+                let request = Fields::of_body(body)?.event(token, now)?;
+                self.tracking.add_event(call(request, access)).await?;
+                Ok(Bytes::from_static(answer::WRITTEN))
+            }
+            Route::CampaignsClicks => {
+                let request = Fields::of_body(body)?.click(token, now)?;
+                self.tracking
+                    .track_campaign_click(call(request, access))
+                    .await?;
+                Ok(Bytes::from_static(answer::WRITTEN))
+            }
+            Route::Attributes => {
+                let (request, plan) = json::attributes(&Fields::of_body(body)?, token)?;
+                let answer = self.customers.get_attributes(call(request, access)).await?;
+                Ok(answer::attributes(plan, answer.into_inner()))
+            }
+            Route::ExportOne => {
+                let request = json::customer(&Fields::of_body(body)?, token)?;
+                let answer = self.customers.get_customer(call(request, access)).await?;
+                Ok(answer::customer(answer.into_inner()))
+            }
+            Route::Events => {
+                let request = json::events(&Fields::of_body(body)?, token)?;
+                let answer = self.customers.list_events(call(request, access)).await?;
+                Ok(answer::events(answer.into_inner()))
+            }
+            Route::SystemTime | Route::Healthz | Route::Readyz | Route::Startupz => {
+                Err(Error::unknown_path())
+            }
+        }
+    }
+
+    async fn batch(&self, token: &str, access: &Access, body: &[u8]) -> Result<Bytes, Error> {
+        let now = self.tracking.now();
+        let mut batch = json::batch(body, token, now)?;
+        let request = std::mem::take(&mut batch.request);
+        // A batch of which no command could be read has nothing to execute, and is no empty batch.
+        let response = match request.commands.is_empty() {
+            true => pb::ExecuteBatchResponse {
+                start_time: Some(timestamp(now)),
+                end_time: Some(timestamp(self.tracking.now())),
+                ..pb::ExecuteBatchResponse::default()
+            },
+            false => {
+                let answer = self.tracking.execute_batch(call(request, access)).await?;
+                answer.into_inner()
+            }
+        };
+        Ok(answer::batch(batch, response))
+    }
+
+    fn health(&self, route: Route) -> Response<Body> {
+        let state = self.health.get();
+        let serves = match route {
+            Route::Readyz => state.is_ready(),
+            Route::Startupz => state.started,
+            _ => true,
+        };
+        if serves {
+            return json_response(Bytes::from_static(b"{\"status\": \"SERVING\"}"));
+        }
+        let mut out = Vec::from(b"{\"status\": \"NOT_SERVING\", \"reason\": ");
+        let reason = state.obstacle.as_deref().unwrap_or("starting");
+        answer::text(&mut out, reason);
+        out.push(b'}');
+        let mut response = json_response(out.into());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        response
+    }
+}
+
+/// The public key in a query, for callers that cannot set a header.
+fn access_token(query: &str) -> Credentials {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    match pairs.find(|(name, _)| name == "access_token") {
+        Some((_, key)) => Credentials::Public(key.into_owned()),
+        None => Credentials::Missing,
+    }
+}
+
+/// A call of a service in process, by a caller that was let in.
+fn call<T>(message: T, access: &Access) -> Call<T> {
+    let mut call = Call::new(message);
+    call.extensions_mut().insert(access.clone());
+    call
+}
+
+pub(super) fn json_response(body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body)));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

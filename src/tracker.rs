@@ -1,0 +1,116 @@
+//! Floor 2: the use cases: who may, what is valid, and what is kept or read.
+//!
+//! Writing has two halves: [`Tracker::update`], [`Tracker::event`] and [`Tracker::click`] turn a command into the
+//! record to keep, without waiting; [`Tracker::commit`] makes records durable. A batch prepares all its commands
+//! and commits the good ones at once.
+
+mod error;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::log::Log;
+use crate::model::credentials::Credentials;
+use crate::model::project::{Key, Permission, Project};
+use crate::model::time::Timestamp;
+use crate::view::View;
+
+pub use crate::model::project::Error as AccessError;
+pub use error::Error;
+pub use read::{
+    ATTRIBUTES_MAX, Attribute, CustomerState, EVENTS_MAX, IdValues, ListEvents, READ_BYTES_MAX,
+    TYPES_MAX,
+};
+pub use write::{
+    Accepted, AddEvent, COMMAND_BYTES_MAX, COMMANDS_MAX, TrackClick, UpdateCustomer, check_batch,
+};
+
+/// Takes and answers what callers ask for.
+#[derive(Debug)]
+pub struct Tracker {
+    projects: HashMap<String, Arc<Project>>,
+    log: Log,
+    view: View,
+    clock: Arc<dyn Clock>,
+    read_timeout: Duration,
+    last_receipt: AtomicI64,
+}
+
+/// A caller that was let in.
+#[derive(Clone, Debug)]
+pub struct Access {
+    project: Arc<Project>,
+    key: Arc<Key>,
+}
+
+impl Access {
+    /// The project's token.
+    pub fn token(&self) -> &str {
+        &self.project.token
+    }
+
+    fn allow(&self, permission: Permission) -> Result<(), Error> {
+        Ok(self.key.allow(permission)?)
+    }
+}
+
+impl Tracker {
+    /// A tracker of these projects. `read_timeout` is the longest that a read waits for the view.
+    pub fn new(
+        projects: Vec<Project>,
+        log: Log,
+        view: View,
+        clock: Arc<dyn Clock>,
+        read_timeout: Duration,
+    ) -> Self {
+        let projects = projects.into_iter();
+        Self {
+            projects: projects
+                .map(|project| (project.token.clone(), Arc::new(project)))
+                .collect(),
+            log,
+            view,
+            clock,
+            read_timeout,
+            last_receipt: AtomicI64::new(0),
+        }
+    }
+
+    /// Lets a caller into a project.
+    ///
+    /// # Errors
+    /// [`Error::Access`].
+    pub fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
+        let project = self
+            .projects
+            .get(token)
+            .ok_or(AccessError::UnknownProject)?
+            .clone();
+        let key = project.authenticate(credentials)?;
+        Ok(Access { project, key })
+    }
+
+    /// The service's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The time of receipt of a command: now, but never the same twice, so that two events that say no time are
+    /// not taken for one sent twice.
+    fn receipt(&self) -> Timestamp {
+        let now = self.clock.now().micros();
+        let next = |last: i64| Some(now.max(last.saturating_add(1)));
+        let last = self
+            .last_receipt
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let receipt = last.ok().and_then(next).unwrap_or(now);
+        Timestamp::from_micros(receipt).unwrap_or(Timestamp::MAX)
+    }
+}

@@ -1,0 +1,162 @@
+//! Commands into durable records.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{Access, Error, Tracker};
+use crate::log::record::{Command, Event, Record};
+use crate::model::customer_id::CustomerIds;
+use crate::model::event::EventType;
+use crate::model::project::Permission;
+use crate::model::properties::Object;
+use crate::model::time::Timestamp;
+
+/// Most commands in a batch.
+pub const COMMANDS_MAX: usize = 50;
+/// Largest command, in bytes.
+pub const COMMAND_BYTES_MAX: usize = 800 * 1024;
+
+/// New properties of a customer.
+#[derive(Debug)]
+pub struct UpdateCustomer<'a> {
+    /// Type to value.
+    pub customer_ids: &'a HashMap<String, String>,
+    /// What changes.
+    pub properties: Object,
+    /// When the properties had these values; absent: the time of receipt.
+    pub time: Option<Timestamp>,
+}
+
+/// An event of a customer.
+#[derive(Debug)]
+pub struct AddEvent<'a> {
+    /// Type to value.
+    pub customer_ids: &'a HashMap<String, String>,
+    /// The event's type, as it was sent.
+    pub event_type: &'a str,
+    /// The event's properties.
+    pub properties: Object,
+    /// When it happened; absent: the time of receipt.
+    pub time: Option<Timestamp>,
+}
+
+/// A click on a campaign.
+#[derive(Debug)]
+pub struct TrackClick<'a> {
+    /// Type to value; may be empty.
+    pub customer_ids: &'a HashMap<String, String>,
+    /// The address that was clicked.
+    pub url: &'a str,
+    /// The click's properties.
+    pub properties: Object,
+    /// When it happened; absent: the time of receipt.
+    pub time: Option<Timestamp>,
+}
+
+/// A command that keeps every rule, ready to be made durable.
+#[derive(Debug)]
+pub struct Accepted(Bytes);
+
+/// Checks how many commands a batch has.
+///
+/// # Errors
+/// [`Error::NoCommands`], [`Error::TooManyCommands`].
+pub fn check_batch(commands: usize) -> Result<(), Error> {
+    match commands {
+        0 => Err(Error::NoCommands),
+        1..=COMMANDS_MAX => Ok(()),
+        _ => Err(Error::TooManyCommands(commands)),
+    }
+}
+
+impl Tracker {
+    /// Prepares a customer's update.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn update(&self, access: &Access, update: UpdateCustomer<'_>) -> Result<Accepted, Error> {
+        access.allow(Permission::SetCustomers)?;
+        let ids = ids(access, update.customer_ids)?.some()?;
+        let received = self.receipt();
+        let command = Command::Update {
+            properties: update.properties.check()?,
+            time: update.time.unwrap_or(received),
+        };
+        accept(access, received, ids, command)
+    }
+
+    /// Prepares an event.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn event(&self, access: &Access, event: AddEvent<'_>) -> Result<Accepted, Error> {
+        access.allow(Permission::SetEvents)?;
+        let ids = ids(access, event.customer_ids)?.some()?;
+        let received = self.receipt();
+        let command = Command::Event(Event {
+            event_type: EventType::parse(event.event_type)?,
+            properties: event.properties.check()?,
+            time: event.time.unwrap_or(received),
+        });
+        accept(access, received, ids, command)
+    }
+
+    /// Prepares a click.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn click(&self, access: &Access, click: TrackClick<'_>) -> Result<Accepted, Error> {
+        access.allow(Permission::SetEvents)?;
+        let ids = ids(access, click.customer_ids)?;
+        if click.url.trim().is_empty() {
+            return Err(Error::NoUrl);
+        }
+        let received = self.receipt();
+        let command = Command::Event(Event {
+            event_type: EventType::campaign_click(),
+            properties: click.properties.check()?.with_text("url", click.url)?,
+            time: click.time.unwrap_or(received),
+        });
+        accept(access, received, ids, command)
+    }
+
+    /// Makes commands durable, in their order and without others between them.
+    ///
+    /// # Errors
+    /// [`Error::Log`].
+    pub async fn commit(&self, commands: Vec<Accepted>) -> Result<(), Error> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let records = commands.into_iter().map(|Accepted(bytes)| bytes).collect();
+        self.log.append(records).await?;
+        Ok(())
+    }
+}
+
+fn ids(access: &Access, ids: &HashMap<String, String>) -> Result<CustomerIds, Error> {
+    let ids = ids
+        .iter()
+        .map(|(kind, value)| (kind.as_str(), value.as_str()));
+    Ok(access.project.ids.parse(ids)?)
+}
+
+fn accept(
+    access: &Access,
+    received: Timestamp,
+    ids: CustomerIds,
+    command: Command,
+) -> Result<Accepted, Error> {
+    let record = Record {
+        project: access.project.token.clone(),
+        received,
+        ids,
+        command,
+    };
+    let bytes = record.encode();
+    if bytes.len() > COMMAND_BYTES_MAX {
+        return Err(Error::CommandTooLarge(bytes.len()));
+    }
+    Ok(Accepted(bytes))
+}

@@ -1,0 +1,119 @@
+//! Floor 1: what is read: a fold of the log, applied in order by one thread.
+//!
+//! The view is a function of the log alone. Every batch of writes carries the position up to which it has
+//! applied the log, so a restart goes on from there, and dropping the whole view only costs the time to fold
+//! the log again. It need not sync.
+//!
+//! - [`identity`] decides which customer a record is about, by the rules of linking and merging
+//! - [`apply`] turns one record into writes
+//! - [`read`] answers questions, each from one snapshot
+//! - [`keys`] is how all that lies in the keyspaces
+
+mod apply;
+mod error;
+mod follow;
+pub mod identity;
+pub mod keys;
+mod overlay;
+pub mod read;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::log::{Log, Position};
+pub use apply::Counts;
+pub use error::Error;
+use follow::Follower;
+pub use read::{Events, Order, StoredEvent};
+use store::Store;
+
+/// A handle to the view.
+#[derive(Clone, Debug)]
+pub struct View {
+    log: Log,
+    store: Arc<Store>,
+    follower: Arc<Follower>,
+}
+
+impl View {
+    /// Opens the view in `dir` and starts to follow the log. A view of another format is dropped and folded
+    /// anew.
+    ///
+    /// # Errors
+    /// [`Error::Ahead`]: the log has lost what the view has seen. [`Error::Store`].
+    pub fn start(dir: &Path, log: Log, runtime: Handle) -> Result<Self, Error> {
+        let store = Arc::new(Store::open(dir)?);
+        let (applied, last) = (store.applied()?, log.last());
+        if applied > last {
+            return Err(Error::Ahead { applied, last });
+        }
+        let follower = Follower::start(store.clone(), log.clone(), applied, runtime)?;
+        Ok(Self {
+            log,
+            store,
+            follower,
+        })
+    }
+
+    /// Removes the view in `dir`, which nobody may have open.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn remove(dir: &Path) -> Result<(), Error> {
+        store::remove(dir)
+    }
+
+    /// Up to where the log is applied.
+    pub fn applied(&self) -> watch::Receiver<Position> {
+        self.follower.applied()
+    }
+
+    /// Why the view has stopped, if it has.
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.follower.failure()
+    }
+
+    /// What came of the records applied since the start.
+    pub fn counts(&self) -> Counts {
+        self.follower.counts()
+    }
+
+    /// Waits until everything up to `position` can be read.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes longer than `timeout`, [`Error::Stopped`].
+    pub async fn caught_up(&self, position: Position, timeout: Duration) -> Result<(), Error> {
+        let mut applied = self.applied();
+        if *applied.borrow() >= position {
+            return Ok(());
+        }
+        let waited = tokio::time::timeout(timeout, applied.wait_for(|at| *at >= position)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Error::Stopped(
+                self.failure().unwrap_or_else(|| "it was closed".into()),
+            )),
+            Err(_) => match self.failure() {
+                Some(reason) => Err(Error::Stopped(reason)),
+                None => Err(Error::Behind(timeout)),
+            },
+        }
+    }
+
+    /// A consistent state to read from. Reading may block on the disk.
+    pub fn snapshot(&self) -> read::Snapshot {
+        read::Snapshot::new(self.log.clone(), self.store.clone())
+    }
+
+    /// Stops following the log and waits for the thread to end. May block on the disk.
+    pub fn close(&self) {
+        self.follower.close();
+    }
+}

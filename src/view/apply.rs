@@ -1,0 +1,374 @@
+//! One record of the log into writes of the view.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+
+use super::Error;
+use super::identity::{self, Known, Resolution};
+use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
+use super::overlay::Overlay;
+use crate::log::Position;
+use crate::log::record::{Command, Event, Record};
+use crate::model::customer_id::CustomerId;
+use crate::model::event::EventType;
+use crate::model::properties::{Properties, Value};
+use crate::model::time::Timestamp;
+
+/// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
+const SOFT_IDS_MAX: usize = 64;
+
+/// What came of the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records applied.
+    pub records: u64,
+    /// Events dropped because they were there already.
+    pub duplicates: u64,
+    /// Customers that merged into another one.
+    pub merges: u64,
+    /// Soft IDs dropped because the customer had too many.
+    pub evictions: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.duplicates += other.duplicates;
+        self.merges += other.merges;
+        self.evictions += other.evictions;
+    }
+}
+
+/// Applies records, one after the other, to an overlay.
+#[derive(Debug)]
+pub(super) struct Apply<'a> {
+    overlay: Overlay<'a>,
+    /// Up to where the log is applied.
+    applied: Position,
+    counts: Counts,
+}
+
+impl<'a> Apply<'a> {
+    pub(super) fn new(overlay: Overlay<'a>, applied: Position) -> Self {
+        Self {
+            overlay,
+            applied,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Applies the record that follows the last one.
+    pub(super) fn record(&mut self, position: Position, record: &Record) -> Result<(), Error> {
+        self.counts.records += 1;
+        // An event of nobody, such as an anonymous click, is in the log alone.
+        if !record.ids.as_slice().is_empty() {
+            let (number, absorbed) = self.identify(position, record)?;
+            match &record.command {
+                Command::Update { properties, time } => {
+                    self.update(number, properties, *time, position)?;
+                }
+                Command::Event(event) => self.event(number, &absorbed, event, position)?,
+            }
+        }
+        self.applied = position;
+        Ok(())
+    }
+
+    /// Writes what was applied.
+    pub(super) fn finish(mut self) -> Result<Counts, Error> {
+        self.overlay.flush(self.applied)?;
+        Ok(self.counts)
+    }
+
+    /// Finds the record's customer, and links or merges what has to be. Tells the customer's number, and those
+    /// of the customers that it absorbed.
+    fn identify(&mut self, position: Position, record: &Record) -> Result<(u64, Vec<u64>), Error> {
+        let ids = record.ids.as_slice();
+        let project = self.project(&record.project)?;
+        let mut holders = Vec::with_capacity(ids.len());
+        for id in ids {
+            holders.push(self.holder(project, id)?.map(|entry| entry.customer));
+        }
+        let mut known = Known::new();
+        for number in holders.iter().copied().flatten().collect::<BTreeSet<_>>() {
+            known.insert(number, self.customer(number)?);
+        }
+        let resolution = identity::resolve(ids, &holders, &known);
+        if !resolution.merged.is_empty() {
+            // Merging scans the store, so that it must have everything up to here.
+            self.overlay.flush(self.applied)?;
+        }
+        let number = resolution.target.unwrap_or(position.get());
+        let mut customer = known.remove(&number).unwrap_or(Customer {
+            project,
+            ..Customer::default()
+        });
+        let mut changed = resolution.target.is_none();
+        for merged in &resolution.merged {
+            let absorbed = known.remove(merged).unwrap_or_default();
+            self.merge(number, &mut customer, *merged, absorbed, record, position)?;
+            changed = true;
+        }
+        changed |= self.link(
+            number,
+            &mut customer,
+            ids,
+            &holders,
+            &resolution,
+            position,
+            known,
+        )?;
+        if changed {
+            self.put_customer(number, &customer);
+        }
+        Ok((number, customer.absorbed))
+    }
+
+    fn project(&mut self, token: &str) -> Result<u32, Error> {
+        const DAMAGED: Error = Error::Damaged("an entry of projects");
+        if let Some(value) = self.overlay.get(Table::Projects, token.as_bytes())? {
+            return Ok(u32::from_be_bytes(
+                (*value).try_into().map_err(|_| DAMAGED)?,
+            ));
+        }
+        // The number after the last one is kept under the empty token, which no project has.
+        let next = match self.overlay.get(Table::Projects, b"")? {
+            Some(value) => u32::from_be_bytes((*value).try_into().map_err(|_| DAMAGED)?),
+            None => 0,
+        };
+        self.overlay.put(
+            Table::Projects,
+            token.as_bytes().to_vec(),
+            next.to_be_bytes().to_vec(),
+        );
+        self.overlay.put(
+            Table::Projects,
+            Vec::new(),
+            next.saturating_add(1).to_be_bytes().to_vec(),
+        );
+        Ok(next)
+    }
+
+    fn holder(&self, project: u32, id: &CustomerId) -> Result<Option<IdEntry>, Error> {
+        let entry = self.overlay.get(Table::Ids, &keys::id(project, id))?;
+        entry.map(|value| IdEntry::decode(&value)).transpose()
+    }
+
+    fn customer(&self, number: u64) -> Result<Customer, Error> {
+        let value = self
+            .overlay
+            .get(Table::Customers, &keys::customer(number))?
+            .ok_or(Error::Damaged("an ID leads to no customer"))?;
+        Customer::read(&value)
+    }
+
+    fn put_customer(&mut self, number: u64, customer: &Customer) {
+        self.overlay.put(
+            Table::Customers,
+            keys::customer(number),
+            customer.encode_to_vec(),
+        );
+    }
+
+    fn put_id(&mut self, project: u32, id: &CustomerId, customer: u64, last_used: u64) {
+        let entry = IdEntry {
+            customer,
+            last_used,
+        };
+        self.overlay
+            .put(Table::Ids, keys::id(project, id), entry.encode());
+    }
+
+    /// Gives the customer the request's IDs; says whether the customer itself has changed.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the state of one resolution, used once"
+    )]
+    fn link(
+        &mut self,
+        number: u64,
+        customer: &mut Customer,
+        ids: &[CustomerId],
+        holders: &[Option<u64>],
+        resolution: &Resolution,
+        position: Position,
+        mut others: Known,
+    ) -> Result<bool, Error> {
+        let project = customer.project;
+        let mut changed = false;
+        for index in &resolution.ids {
+            let (Some(id), Some(holder)) = (ids.get(*index), holders.get(*index)) else {
+                continue;
+            };
+            if let Some(other) = holder.and_then(|holder| others.get_mut(&holder)) {
+                other.ids.retain(|held| !held.is(id));
+            }
+            let new = !customer.ids.iter().any(|held| held.is(id));
+            if new {
+                customer.ids.push(HeldId {
+                    kind: id.kind.to_string(),
+                    value: id.value.clone(),
+                    soft: id.soft,
+                    since: position.get(),
+                });
+                changed = true;
+            }
+            // Which soft ID was unused for longest must be known when there are too many of them.
+            if new || id.soft {
+                self.put_id(project, id, number, position.get());
+            }
+            if new && id.soft {
+                self.evict(customer, &id.kind)?;
+            }
+        }
+        for (other, customer) in others {
+            self.put_customer(other, &customer);
+        }
+        Ok(changed)
+    }
+
+    /// Drops the soft IDs of a type that are too many.
+    fn evict(&mut self, customer: &mut Customer, kind: &str) -> Result<(), Error> {
+        loop {
+            let of_kind = || customer.ids.iter().filter(|id| id.soft && id.kind == kind);
+            if of_kind().count() <= SOFT_IDS_MAX {
+                return Ok(());
+            }
+            let mut oldest: Option<(u64, CustomerId)> = None;
+            for held in of_kind() {
+                let id = held.id();
+                let entry = self.holder(customer.project, &id)?;
+                let last_used = entry.map_or(0, |entry| entry.last_used);
+                if oldest.as_ref().is_none_or(|(least, _)| last_used < *least) {
+                    oldest = Some((last_used, id));
+                }
+            }
+            let Some((_, id)) = oldest else {
+                return Ok(());
+            };
+            customer.ids.retain(|held| !held.is(&id));
+            self.overlay
+                .remove(Table::Ids, keys::id(customer.project, &id));
+            self.counts.evictions += 1;
+        }
+    }
+
+    /// Moves everything of a customer into another one. Events stay where they lie; the survivor lists them.
+    fn merge(
+        &mut self,
+        number: u64,
+        customer: &mut Customer,
+        merged: u64,
+        absorbed: Customer,
+        record: &Record,
+        position: Position,
+    ) -> Result<(), Error> {
+        self.counts.merges += 1;
+        let prefix = keys::customer(merged);
+        for (key, value) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
+            let name = key.get(prefix.len()..).unwrap_or_default();
+            let name = std::str::from_utf8(name);
+            let name = name.map_err(|_| Error::Damaged("a property's name"))?;
+            self.put_property(number, name, &Property::decode(&value)?)?;
+            self.overlay.remove(Table::Properties, key.to_vec());
+        }
+        let event = Event {
+            event_type: EventType::merge(),
+            properties: described(&absorbed),
+            time: record.received,
+        };
+        self.add_entry(number, &event, position, true);
+        let kinds: BTreeSet<String> = absorbed.ids.iter().map(|id| id.kind.clone()).collect();
+        for held in absorbed.ids {
+            let id = held.id();
+            let entry = self.holder(customer.project, &id)?;
+            let last_used = entry.map_or(0, |entry| entry.last_used);
+            self.put_id(customer.project, &id, number, last_used);
+            customer.ids.push(held);
+        }
+        for kind in kinds {
+            self.evict(customer, &kind)?;
+        }
+        customer.absorbed.push(merged);
+        customer.absorbed.extend(absorbed.absorbed);
+        self.overlay.remove(Table::Customers, prefix);
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        number: u64,
+        properties: &Properties,
+        time: Timestamp,
+        position: Position,
+    ) -> Result<(), Error> {
+        for (name, value) in properties.entries() {
+            let property = Property {
+                updated: (time.micros(), position.get()),
+                value: value.to_vec(),
+            };
+            self.put_property(number, name, &property)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a property unless it was updated later already.
+    fn put_property(&mut self, number: u64, name: &str, new: &Property) -> Result<(), Error> {
+        let key = keys::property(number, name);
+        if let Some(value) = self.overlay.get(Table::Properties, &key)?
+            && Property::decode(&value)?.updated > new.updated
+        {
+            return Ok(());
+        }
+        self.overlay.put(Table::Properties, key, new.encode());
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        number: u64,
+        absorbed: &[u64],
+        event: &Event,
+        position: Position,
+    ) -> Result<(), Error> {
+        let hash = keys::content_hash(event, position);
+        for customer in std::iter::once(&number).chain(absorbed) {
+            let key = keys::event(*customer, event.time, hash);
+            if self.overlay.get(Table::Timeline, &key)?.is_some() {
+                self.counts.duplicates += 1;
+                return Ok(());
+            }
+        }
+        self.add_entry(number, event, position, false);
+        Ok(())
+    }
+
+    fn add_entry(&mut self, number: u64, event: &Event, position: Position, made: bool) {
+        let key = keys::event(number, event.time, keys::content_hash(event, position));
+        let entry = Entry {
+            position,
+            event_type: event.event_type.to_string(),
+            made: made.then(|| event.properties.bytes().to_vec()),
+        };
+        self.overlay.put(Table::Timeline, key, entry.encode());
+    }
+}
+
+/// The IDs of a customer as the properties of the event that records its merge.
+fn described(customer: &Customer) -> Properties {
+    let kinds: BTreeSet<&str> = customer.ids.iter().map(|id| id.kind.as_str()).collect();
+    let values: Vec<_> = kinds
+        .iter()
+        .map(|kind| {
+            let of_kind = customer.ids.iter().filter(|id| id.kind == *kind);
+            let mut values = of_kind.clone().map(|id| id.value.as_str());
+            match of_kind.clone().any(|id| id.soft) {
+                true => Value::texts(values),
+                false => Value::text(values.next().unwrap_or_default()),
+            }
+        })
+        .collect();
+    let entries = kinds.iter().zip(&values);
+    Properties::from_sorted(entries.map(|(kind, value)| (*kind, &**value.bytes())))
+}

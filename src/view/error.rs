@@ -1,0 +1,39 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log::{self, Position};
+
+/// What can go wrong with the view.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The view has applied what the log no longer has.
+    #[error("the view has applied position {}, but the log ends at {}: the log has lost its end",
+        applied.get(), last.get())]
+    Ahead {
+        /// Where the view is.
+        applied: Position,
+        /// Where the log ends.
+        last: Position,
+    },
+    /// The view is still applying what was acknowledged before the read.
+    #[error("what was acknowledged is not readable within {0:?}")]
+    Behind(Duration),
+    /// The view does not follow the log any more.
+    #[error("the view has stopped: {0}")]
+    Stopped(Arc<str>),
+    /// The view's folder cannot be read or written.
+    #[error("the view's store failed: {0}")]
+    Store(String),
+    /// What lies in the view cannot be read.
+    #[error("the view is damaged: {0}")]
+    Damaged(&'static str),
+    /// The log cannot be read.
+    #[error("the view cannot read the log")]
+    Log(#[from] log::Error),
+}
+
+impl From<fjall::Error> for Error {
+    fn from(error: fjall::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}

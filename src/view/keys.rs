@@ -1,0 +1,281 @@
+//! How the view lies in its keyspaces. Numbers are big-endian, so that keys sort as what they mean.
+//!
+//! | table      | key                                            | value |
+//! |------------|------------------------------------------------|-------|
+//! | projects   | token                                          | number (u32) |
+//! | ids        | project (u32), length of type (u16), type, value | [`IdEntry`] |
+//! | customers  | customer (u64)                                 | [`Customer`] |
+//! | properties | customer (u64), name                           | [`Property`] |
+//! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
+//! | meta       | `applied`, `format`                            | a number (u64) |
+//!
+//! A customer's number is the position of the record that created it.
+
+use bytes::{Buf, BufMut};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use crate::log::Position;
+use crate::log::record::Event;
+use crate::model::customer_id::CustomerId;
+use crate::model::time::Timestamp;
+
+/// The tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Tokens of projects.
+    Projects,
+    /// IDs of customers.
+    Ids,
+    /// Customers.
+    Customers,
+    /// Properties of customers.
+    Properties,
+    /// Events of customers.
+    Timeline,
+    /// The view's own state.
+    Meta,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] = [
+        Self::Projects,
+        Self::Ids,
+        Self::Customers,
+        Self::Properties,
+        Self::Timeline,
+        Self::Meta,
+    ];
+
+    /// The keyspace's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Projects => "projects",
+            Self::Ids => "ids",
+            Self::Customers => "customers",
+            Self::Properties => "properties",
+            Self::Timeline => "timeline",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// Where the view has come to.
+pub const APPLIED: &[u8] = b"applied";
+/// Which format the view has.
+pub const FORMAT: &[u8] = b"format";
+
+/// The key of a customer's ID.
+pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(6 + id.kind.len() + id.value.len());
+    key.put_u32(project);
+    // Types have at most 64 characters.
+    key.put_u16(u16::try_from(id.kind.len()).unwrap_or(u16::MAX));
+    key.put_slice(id.kind.as_bytes());
+    key.put_slice(id.value.as_bytes());
+    key
+}
+
+/// The key of a customer, and what the keys of its properties and events begin with.
+pub fn customer(customer: u64) -> Vec<u8> {
+    customer.to_be_bytes().to_vec()
+}
+
+/// The key of a customer's property.
+pub fn property(customer: u64, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(8 + name.len());
+    key.put_u64(customer);
+    key.put_slice(name.as_bytes());
+    key
+}
+
+/// The key of a customer's event.
+pub fn event(customer: u64, time: Timestamp, hash: [u8; 16]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(32);
+    key.put_u64(customer);
+    key.put_i64(time.micros());
+    key.put_slice(&hash);
+    key
+}
+
+/// Time and content hash of an event's key.
+pub fn read_event(mut key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
+    const DAMAGED: Error = Error::Damaged("a key of the timeline");
+    key = key.get(8..).ok_or(DAMAGED)?;
+    let micros = key.try_get_i64().map_err(|_| DAMAGED)?;
+    let time = Timestamp::from_micros(micros).map_err(|_| DAMAGED)?;
+    Ok((time, key.try_into().map_err(|_| DAMAGED)?))
+}
+
+/// The content of an event, so that the same event has the same key.
+///
+/// An event that may stand twice also counts its position.
+pub fn content_hash(event: &Event, position: Position) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    let event_type = event.event_type.as_str();
+    hash.update((event_type.len() as u64).to_be_bytes());
+    hash.update(event_type);
+    hash.update(event.properties.bytes());
+    if event.event_type.keeps_duplicates() {
+        hash.update(position.get().to_be_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// Whose an ID is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdEntry {
+    /// The customer.
+    pub customer: u64,
+    /// The position of the last record that named the ID, if it is a soft one.
+    pub last_used: u64,
+}
+
+impl IdEntry {
+    /// The value to store.
+    pub fn encode(self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(16);
+        value.put_u64(self.customer);
+        value.put_u64(self.last_used);
+        value
+    }
+
+    /// Reads a stored value.
+    pub fn decode(mut value: &[u8]) -> Result<Self, Error> {
+        let mut number = || value.try_get_u64();
+        match (number(), number()) {
+            (Ok(customer), Ok(last_used)) => Ok(Self {
+                customer,
+                last_used,
+            }),
+            _ => Err(Error::Damaged("an entry of ids")),
+        }
+    }
+}
+
+/// A customer.
+#[derive(Clone, PartialEq, Message)]
+pub struct Customer {
+    /// The project's number.
+    #[prost(fixed32, tag = "1")]
+    pub project: u32,
+    /// The IDs.
+    #[prost(message, repeated, tag = "2")]
+    pub ids: Vec<HeldId>,
+    /// The customers that merged into this one. Their events are this one's.
+    #[prost(fixed64, repeated, tag = "3")]
+    pub absorbed: Vec<u64>,
+}
+
+/// An ID that a customer has.
+#[derive(Clone, PartialEq, Message)]
+pub struct HeldId {
+    /// The type.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// The value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+    /// Whether the type is a soft one.
+    #[prost(bool, tag = "3")]
+    pub soft: bool,
+    /// The position of the record that gave it to the customer.
+    #[prost(fixed64, tag = "4")]
+    pub since: u64,
+}
+
+impl HeldId {
+    /// The ID itself.
+    pub fn id(&self) -> CustomerId {
+        CustomerId {
+            kind: self.kind.as_str().into(),
+            value: self.value.clone(),
+            soft: self.soft,
+        }
+    }
+
+    /// Whether this is that ID.
+    pub fn is(&self, id: &CustomerId) -> bool {
+        self.kind == *id.kind && self.value == id.value
+    }
+}
+
+impl Customer {
+    /// Reads a stored value.
+    pub fn read(value: &[u8]) -> Result<Self, Error> {
+        Self::decode(value).map_err(|_| Error::Damaged("an entry of customers"))
+    }
+}
+
+/// A property of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// When it had this value, and the position of the record that said so: the greater pair wins.
+    pub updated: (i64, u64),
+    /// The value in canonical form.
+    pub value: Vec<u8>,
+}
+
+impl Property {
+    /// The value to store.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(16 + self.value.len());
+        value.put_i64(self.updated.0);
+        value.put_u64(self.updated.1);
+        value.put_slice(&self.value);
+        value
+    }
+
+    /// Reads a stored value.
+    pub fn decode(mut value: &[u8]) -> Result<Self, Error> {
+        const DAMAGED: Error = Error::Damaged("an entry of properties");
+        let time = value.try_get_i64().map_err(|_| DAMAGED)?;
+        let position = value.try_get_u64().map_err(|_| DAMAGED)?;
+        Ok(Self {
+            updated: (time, position),
+            value: value.to_vec(),
+        })
+    }
+}
+
+/// An event in a customer's timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The record that caused it.
+    pub position: Position,
+    /// The event's type.
+    pub event_type: String,
+    /// The properties of an event that the view itself made; others have theirs in the log.
+    pub made: Option<Vec<u8>>,
+}
+
+impl Entry {
+    /// The value to store.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(11 + self.event_type.len());
+        value.put_u64(self.position.get());
+        value.put_u8(u8::from(self.made.is_some()));
+        // Types have at most 255 characters.
+        value.put_u16(u16::try_from(self.event_type.len()).unwrap_or(u16::MAX));
+        value.put_slice(self.event_type.as_bytes());
+        value.put_slice(self.made.as_deref().unwrap_or_default());
+        value
+    }
+
+    /// Reads a stored value.
+    pub fn decode(mut value: &[u8]) -> Result<Self, Error> {
+        const DAMAGED: Error = Error::Damaged("an entry of the timeline");
+        let position = value.try_get_u64().map_err(|_| DAMAGED)?;
+        let made = value.try_get_u8().map_err(|_| DAMAGED)? != 0;
+        let length = value.try_get_u16().map_err(|_| DAMAGED)?;
+        let (event_type, rest) = value.split_at_checked(length.into()).ok_or(DAMAGED)?;
+        Ok(Self {
+            position: Position::from_number(position),
+            event_type: String::from_utf8(event_type.to_vec()).map_err(|_| DAMAGED)?,
+            made: made.then(|| rest.to_vec()),
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Writes that are not in the store yet, and reads that see them.
+
+use std::collections::HashMap;
+
+use fjall::Slice;
+
+use super::Error;
+use super::keys::{self, Table};
+use super::store::{Store, number};
+use crate::log::Position;
+
+/// The writes of some records, which reach the store together with the position up to which they apply the log.
+#[derive(Debug)]
+pub(super) struct Overlay<'a> {
+    store: &'a Store,
+    writes: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            writes: HashMap::new(),
+        }
+    }
+
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+        // Most keys were not written a moment ago, and the map wants an owned key to look at.
+        if !self.writes.is_empty()
+            && let Some(value) = self.writes.get(&(table, key.to_vec()))
+        {
+            return Ok(value.as_deref().map(Slice::from));
+        }
+        self.store.get(table, key)
+    }
+
+    pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert((table, key), Some(value));
+    }
+
+    pub(super) fn remove(&mut self, table: Table, key: Vec<u8>) {
+        self.writes.insert((table, key), None);
+    }
+
+    /// All entries whose key begins with `prefix`, none of which may have been written since the last flush.
+    pub(super) fn scan_unwritten(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> Result<Vec<(Slice, Slice)>, Error> {
+        debug_assert!(
+            !self
+                .writes
+                .keys()
+                .any(|(of, key)| *of == table && key.starts_with(prefix)),
+            "the scan sees the store only"
+        );
+        let entries = self.store.scan(table, prefix)?;
+        Ok(entries
+            .map(fjall::Guard::into_inner)
+            .collect::<Result<_, _>>()?)
+    }
+
+    /// Writes everything, with the position up to which it applies the log.
+    pub(super) fn flush(&mut self, applied: Position) -> Result<(), Error> {
+        let applied = number(applied.get());
+        let mut writes: Vec<_> = std::mem::take(&mut self.writes)
+            .into_iter()
+            .map(|((table, key), value)| (table, key, value))
+            .collect();
+        writes.push((Table::Meta, keys::APPLIED.to_vec(), Some(applied)));
+        self.store.write(writes)
+    }
+}

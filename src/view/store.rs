@@ -1,0 +1,143 @@
+//! The view's keyspaces.
+
+use std::fmt;
+use std::path::Path;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice};
+
+use super::Error;
+use super::keys::{self, Table};
+use crate::log::Position;
+
+/// The format that this code reads and writes. A view of another one is folded anew.
+const FORMAT: u64 = 1;
+/// Bound of the journal, which is what a start after a crash replays.
+const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Cache for reading.
+const CACHE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The keyspaces of the view.
+pub(super) struct Store {
+    database: Database,
+    tables: Vec<Keyspace>,
+}
+
+impl Store {
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+        let store = Self::open_any(dir)?;
+        match store.number(keys::FORMAT)? {
+            Some(FORMAT) => return Ok(store),
+            Some(format) => tracing::info!(format, "the view has another format; folding it anew"),
+            None => {}
+        }
+        drop(store);
+        remove(dir)?;
+        let store = Self::open_any(dir)?;
+        store.write([(Table::Meta, keys::FORMAT.to_vec(), Some(number(FORMAT)))])?;
+        Ok(store)
+    }
+
+    fn open_any(dir: &Path) -> Result<Self, Error> {
+        let database = Database::builder(dir)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .cache_size(CACHE_BYTES)
+            .manual_journal_persist(true)
+            .open()?;
+        let open = |table: Table| {
+            database.keyspace(table.name(), || {
+                KeyspaceCreateOptions::default().manual_journal_persist(true)
+            })
+        };
+        let tables = Table::ALL.map(open).into_iter().collect::<Result<_, _>>()?;
+        Ok(Self { database, tables })
+    }
+
+    fn table(&self, table: Table) -> Result<&Keyspace, Error> {
+        // `tables` has the order of the enum.
+        self.tables
+            .get(table as usize)
+            .ok_or(Error::Damaged("a table is missing"))
+    }
+
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+        Ok(self.table(table)?.get(key)?)
+    }
+
+    /// All entries whose key begins with `prefix`.
+    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<fjall::Iter, Error> {
+        Ok(self.table(table)?.prefix(prefix))
+    }
+
+    /// Writes all or nothing; `None` removes.
+    pub(super) fn write(
+        &self,
+        writes: impl IntoIterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Result<(), Error> {
+        let mut batch = self.database.batch();
+        for (table, key, value) in writes {
+            match value {
+                Some(value) => batch.insert(self.table(table)?, key, value),
+                None => batch.remove(self.table(table)?, key),
+            }
+        }
+        Ok(batch.commit()?)
+    }
+
+    /// Up to where the log is applied.
+    pub(super) fn applied(&self) -> Result<Position, Error> {
+        let applied = self.number(keys::APPLIED)?;
+        Ok(Position::from_number(applied.unwrap_or_default()))
+    }
+
+    fn number(&self, key: &[u8]) -> Result<Option<u64>, Error> {
+        let Some(value) = self.get(Table::Meta, key)? else {
+            return Ok(None);
+        };
+        let bytes = (*value).try_into();
+        let bytes = bytes.map_err(|_| Error::Damaged("a number of meta"))?;
+        Ok(Some(u64::from_be_bytes(bytes)))
+    }
+
+    pub(super) fn snapshot(&self) -> fjall::Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(super) fn get_at(
+        &self,
+        snapshot: &fjall::Snapshot,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Slice>, Error> {
+        Ok(snapshot.get(self.table(table)?, key)?)
+    }
+
+    pub(super) fn scan_at(
+        &self,
+        snapshot: &fjall::Snapshot,
+        table: Table,
+        prefix: &[u8],
+    ) -> Result<fjall::Iter, Error> {
+        Ok(snapshot.prefix(self.table(table)?, prefix))
+    }
+}
+
+/// Removes the view in `dir`.
+pub(super) fn remove(dir: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Store(error.to_string()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A number as `meta` keeps it.
+pub(super) fn number(number: u64) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
