@@ -31,6 +31,7 @@ use crate::log::{Log, Position};
 pub use apply::Counts;
 pub use error::Error;
 use follow::Follower;
+pub use follow::Progress;
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
 
@@ -70,14 +71,9 @@ impl View {
         store::remove(dir)
     }
 
-    /// Up to where the log is applied.
-    pub fn applied(&self) -> watch::Receiver<Position> {
-        self.follower.applied()
-    }
-
-    /// Why the view has stopped, if it has.
-    pub fn failure(&self) -> Option<Arc<str>> {
-        self.follower.failure()
+    /// How far the view is.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.follower.progress()
     }
 
     /// What came of the records applied since the start.
@@ -90,20 +86,20 @@ impl View {
     /// # Errors
     /// [`Error::Behind`] when that takes longer than `timeout`, [`Error::Stopped`].
     pub async fn caught_up(&self, position: Position, timeout: Duration) -> Result<(), Error> {
-        let mut applied = self.applied();
-        if *applied.borrow() >= position {
-            return Ok(());
+        let mut progress = self.progress();
+        let is_over = |at: &Progress| at.applied >= position || at.failure.is_some();
+        let mut over = progress.borrow().clone();
+        // Most reads need not wait, and then need no timer.
+        if !is_over(&over) {
+            over = match tokio::time::timeout(timeout, progress.wait_for(is_over)).await {
+                Ok(Ok(at)) => at.clone(),
+                Ok(Err(_)) => return Err(Error::Stopped("it was closed".into())),
+                Err(_) => return Err(Error::Behind(timeout)),
+            };
         }
-        let waited = tokio::time::timeout(timeout, applied.wait_for(|at| *at >= position)).await;
-        match waited {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(Error::Stopped(
-                self.failure().unwrap_or_else(|| "it was closed".into()),
-            )),
-            Err(_) => match self.failure() {
-                Some(reason) => Err(Error::Stopped(reason)),
-                None => Err(Error::Behind(timeout)),
-            },
+        match over.failure {
+            Some(reason) if over.applied < position => Err(Error::Stopped(reason)),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -32,7 +32,7 @@ impl Collector for Counted {
         let limits = self.limiters.calls.counts();
         let view = self.view.counts();
         let last = self.log.last().get();
-        let applied = self.view.applied().borrow().get();
+        let applied = self.view.progress().borrow().applied.get();
         let ready = u64::from(self.log.state() == State::Ready);
         let counters = [
             ("admitted", "Calls within their quota", limits.admitted),

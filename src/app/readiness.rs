@@ -27,7 +27,7 @@ impl Watchdog {
             let mut started = false;
             loop {
                 // A start is over once everything that was there before can be read.
-                started |= *view.applied().borrow() >= start;
+                started |= view.progress().borrow().applied >= start;
                 health.set(Readiness {
                     started,
                     obstacle: obstacle(&log, &view),
@@ -58,7 +58,10 @@ impl Watchdog {
 fn obstacle(log: &Log, view: &View) -> Option<String> {
     match log.state() {
         State::Ready => view
-            .failure()
+            .progress()
+            .borrow()
+            .failure
+            .as_ref()
             .map(|reason| format!("the view has stopped: {reason}")),
         State::Stalled(since) => Some(format!(
             "the disk has not answered for {} s",

@@ -132,8 +132,7 @@ impl<'a> Apply<'a> {
                 (*value).try_into().map_err(|_| DAMAGED)?,
             ));
         }
-        // The number after the last one is kept under the empty token, which no project has.
-        let next = match self.overlay.get(Table::Projects, b"")? {
+        let next = match self.overlay.get(Table::Meta, keys::NEXT_PROJECT)? {
             Some(value) => u32::from_be_bytes((*value).try_into().map_err(|_| DAMAGED)?),
             None => 0,
         };
@@ -143,8 +142,8 @@ impl<'a> Apply<'a> {
             next.to_be_bytes().to_vec(),
         );
         self.overlay.put(
-            Table::Projects,
-            Vec::new(),
+            Table::Meta,
+            keys::NEXT_PROJECT.to_vec(),
             next.saturating_add(1).to_be_bytes().to_vec(),
         );
         Ok(next)

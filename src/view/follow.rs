@@ -20,16 +20,19 @@ const BATCH_RECORDS_MAX: usize = 1_024;
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Follower {
-    state: Mutex<State>,
-    applied: watch::Sender<Position>,
+    counts: Mutex<Counts>,
+    progress: watch::Sender<Progress>,
     closing: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    counts: Counts,
-    failure: Option<Arc<str>>,
+/// How far the view is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Up to where the log is applied.
+    pub applied: Position,
+    /// Why the view has stopped, if it has.
+    pub failure: Option<Arc<str>>,
 }
 
 impl Follower {
@@ -40,8 +43,11 @@ impl Follower {
         runtime: Handle,
     ) -> Result<Arc<Self>, Error> {
         let follower = Arc::new(Self {
-            state: Mutex::default(),
-            applied: watch::Sender::new(applied),
+            counts: Mutex::default(),
+            progress: watch::Sender::new(Progress {
+                applied,
+                failure: None,
+            }),
             closing: watch::Sender::new(false),
             thread: Mutex::new(None),
         });
@@ -60,16 +66,17 @@ impl Follower {
         Ok(follower)
     }
 
-    pub(super) fn applied(&self) -> watch::Receiver<Position> {
-        self.applied.subscribe()
-    }
-
-    pub(super) fn failure(&self) -> Option<Arc<str>> {
-        lock(&self.state).failure.clone()
+    pub(super) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     pub(super) fn counts(&self) -> Counts {
-        lock(&self.state).counts
+        *lock(&self.counts)
+    }
+
+    fn fail(&self, reason: &str) {
+        self.progress
+            .send_modify(|progress| progress.failure = Some(reason.into()));
     }
 
     pub(super) fn close(&self) {
@@ -86,7 +93,7 @@ impl Follower {
         let mut failed = FailOnPanic(Some(self));
         if let Err(error) = self.follow(store, log, runtime) {
             tracing::error!(%error, "the view has stopped");
-            lock(&self.state).failure = Some(error.to_string().into());
+            self.fail(&error.to_string());
         }
         failed.0 = None;
     }
@@ -94,7 +101,7 @@ impl Follower {
     fn follow(&self, store: &Store, log: &Log, runtime: &Handle) -> Result<(), Error> {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
-        let mut applied = *self.applied.borrow();
+        let mut applied = self.progress.borrow().applied;
         loop {
             while *last.borrow_and_update() > applied {
                 if *closing.borrow() {
@@ -122,10 +129,9 @@ impl Follower {
             last = position;
         }
         let counts = apply.finish()?;
-        let mut state = lock(&self.state);
-        state.counts.add(counts);
-        drop(state);
-        self.applied.send_replace(last);
+        lock(&self.counts).add(counts);
+        self.progress
+            .send_modify(|progress| progress.applied = last);
         Ok(last)
     }
 }
@@ -136,7 +142,7 @@ struct FailOnPanic<'a>(Option<&'a Follower>);
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
         if let Some(follower) = self.0 {
-            lock(&follower.state).failure = Some("the view's thread panicked".into());
+            follower.fail("the view's thread panicked");
         }
     }
 }

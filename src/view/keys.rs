@@ -8,6 +8,7 @@
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
 //! | meta       | `applied`, `format`                            | a number (u64) |
+//! | meta       | `next-project`                                 | a number (u32) |
 //!
 //! A customer's number is the position of the record that created it.
 
@@ -66,6 +67,9 @@ impl Table {
 pub const APPLIED: &[u8] = b"applied";
 /// Which format the view has.
 pub const FORMAT: &[u8] = b"format";
+
+/// The number of the next project.
+pub const NEXT_PROJECT: &[u8] = b"next-project";
 
 /// The key of a customer's ID.
 pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {

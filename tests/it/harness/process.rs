@@ -1,0 +1,108 @@
+//! The service as its users start it: the binary, in a process of its own.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+/// A running `footfall serve`.
+pub struct Process {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub address: SocketAddr,
+    /// What it printed before it served.
+    pub greeting: String,
+}
+
+impl Process {
+    /// Starts the binary in an empty or used folder, on a port of its own, and waits until it is ready.
+    pub fn start(dir: &Path) -> Self {
+        let mut child = command(dir)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(
+                std::fs::File::create(dir.join("stderr")).unwrap(),
+            ))
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        stdout.read_line(&mut greeting).unwrap();
+        let address = greeting
+            .split_whitespace()
+            .find_map(|word| word.trim_end_matches('.').parse().ok())
+            .unwrap_or_else(|| panic!("no address in {greeting:?}"));
+        Self {
+            child,
+            stdout,
+            address,
+            greeting,
+        }
+    }
+
+    /// Reads on in what it prints, up to a line that begins with `last`.
+    pub fn read_until(&mut self, last: &str) -> &str {
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                self.stdout.read_line(&mut line).unwrap(),
+                0,
+                "{}",
+                self.greeting
+            );
+            self.greeting.push_str(&line);
+            if line.trim_start().starts_with(last) {
+                return &self.greeting;
+            }
+        }
+    }
+
+    /// SIGKILL: nothing is flushed, nothing is said.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what came of it.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+/// Whatever happens to a scenario, its service does not outlive it.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary, in a folder, without settings from outside.
+pub fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
+    command
+        .current_dir(dir)
+        .env_clear()
+        .env("FOOTFALL_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// Runs the binary to its end; gives its code and everything that it printed.
+pub fn run(command: &mut Command) -> (Option<i32>, String) {
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output();
+    let output = output.unwrap();
+    let mut text = String::new();
+    output.stdout.as_slice().read_to_string(&mut text).unwrap();
+    output.stderr.as_slice().read_to_string(&mut text).unwrap();
+    (output.status.code(), text)
+}
