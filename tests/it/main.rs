@@ -6,5 +6,7 @@
     reason = "a test binary has no callers"
 )]
 
+mod floors;
 mod harness;
+mod limits;
 mod tracking;
