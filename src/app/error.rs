@@ -63,13 +63,11 @@ pub enum StartError {
 }
 
 fn listen_hint(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "the port is in use; stop what uses it or choose another with --listen".to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "not permitted; ports below 1024 need a privilege".to_owned()
-        }
-        _ => error.to_string(),
+    if error.kind() == io::ErrorKind::AddrInUse {
+        return "the port is in use; stop what uses it, or choose another port".to_owned();
     }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return "not permitted; ports below 1024 need a privilege".to_owned();
+    }
+    error.to_string()
 }

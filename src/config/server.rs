@@ -19,11 +19,12 @@ pub struct Options {
     pub connections_max: NonZeroUsize,
     /// Concurrent HTTP/2 streams of one connection. Default 256.
     pub streams_max: NonZeroU32,
-    /// Longest a caller may take to send a request's head. Default 10 s.
+    /// Longest an HTTP/1.1 connection waits for the head of its next request. Default 10 s.
     pub header_timeout: Duration,
     /// Longest a caller may take to send a request's body. Default 30 s.
     pub body_timeout: Duration,
-    /// How long a connection without requests is kept. Default 5 min.
+    /// How long an HTTP/2 connection is silent before the caller is asked whether it is still there; without an
+    /// answer it is closed. Default 5 min.
     pub idle_timeout: Duration,
     /// Longest a read waits for the view, and an append for the disk. Default 10 s.
     pub request_timeout: Duration,

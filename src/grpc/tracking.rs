@@ -106,16 +106,18 @@ impl Tracking {
 
 /// In a batch, a missing permission has words of its own.
 fn in_batch(error: Error) -> Status {
-    let message = match &error {
-        Error::Access(AccessError::NoPermission(Permission::SetEvents)) => {
-            "Not authorized to add event of specified type"
-        }
-        Error::Access(AccessError::NoPermission(_)) => {
+    let Error::Access(AccessError::NoPermission(permission)) = error else {
+        return error.into();
+    };
+    Status::permission_denied(match permission {
+        Permission::SetEvents => "Not authorized to add event of specified type",
+        Permission::SetCustomers
+        | Permission::GetCustomers
+        | Permission::GetEvents
+        | Permission::AnonymizeCustomers => {
             "not authorized to update specified customer properties"
         }
-        _ => return error.into(),
-    };
-    Status::permission_denied(message)
+    })
 }
 
 #[tonic::async_trait]

@@ -64,10 +64,14 @@ impl DiskStore {
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .cache_size(CACHE_BYTES)
             .open()
-            .map_err(|error| match error {
-                fjall::Error::Locked => Error::Locked(dir.clone()),
-                fjall::Error::Io(error) => opened(&error),
-                other => opened(&other),
+            .map_err(|error| {
+                if matches!(error, fjall::Error::Locked) {
+                    return Error::Locked(dir.clone());
+                }
+                match std::error::Error::source(&error) {
+                    Some(source) => opened(&source),
+                    None => opened(&error),
+                }
             })?;
         let records = database
             .keyspace("records", keyspace_options)
@@ -184,7 +188,11 @@ impl Store for DiskStore {
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let last = first.plus(records.len().saturating_sub(1)).get();
         self.last.store(last, Ordering::Release);
-        if self.commits.fetch_add(1, Ordering::Relaxed) % NOTE_EVERY == 0 {
+        if self
+            .commits
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(NOTE_EVERY)
+        {
             self.note_durable();
         }
         Ok(())

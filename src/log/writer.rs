@@ -231,14 +231,13 @@ impl Writer {
     }
 
     fn refuse(&self, group: Vec<Pending>, error: &StoreError) {
-        let error = match error {
-            StoreError::Full => Error::Full,
-            StoreError::Failed(reason) => Error::Failed(reason.as_str().into()),
-        };
-        // Whoever queued up behind a failed commit must not wait for the next one.
-        let behind = match error {
-            Error::Failed(_) => lock(&self.queue).take_pending(),
-            _ => VecDeque::new(),
+        let (error, behind) = match error {
+            StoreError::Full => (Error::Full, VecDeque::new()),
+            // Whoever queued up behind a failed commit must not wait for the next one.
+            StoreError::Failed(reason) => (
+                Error::Failed(reason.as_str().into()),
+                lock(&self.queue).take_pending(),
+            ),
         };
         for pending in group.into_iter().chain(behind) {
             // A caller that went away has nobody to tell.

@@ -13,7 +13,7 @@ use super::json::{self, Fields};
 use super::routes::{self, Entry, Route};
 use super::{answer, body};
 use crate::grpc::convert::timestamp;
-use crate::grpc::health::Health;
+use crate::grpc::health::{Health, Readiness};
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
@@ -76,7 +76,9 @@ impl Rest {
             return Err(Error::wrong_method(entry.methods.allow()));
         }
         match entry.route {
-            Route::Healthz | Route::Readyz | Route::Startupz => Ok(self.health(entry.route)),
+            Route::Healthz => Ok(self.health(|_| true)),
+            Route::Readyz => Ok(self.health(Readiness::is_ready)),
+            Route::Startupz => Ok(self.health(|state| state.started)),
             Route::SystemTime => {
                 let access = self.authenticate(&head, token)?;
                 let request = pb::GetSystemTimeRequest {
@@ -97,9 +99,9 @@ impl Rest {
             | Route::Events => {
                 // Nobody's body is read before they are let in.
                 let access = self.authenticate(&head, token)?;
-                let bytes_max = match entry.route {
-                    Route::Batch => self.limits.batch_bytes_max,
-                    _ => self.limits.body_bytes_max,
+                let bytes_max = match entry.route == Route::Batch {
+                    true => self.limits.batch_bytes_max,
+                    false => self.limits.body_bytes_max,
                 };
                 let timeout = self.limits.body_timeout;
                 let body = body::read(&head.headers, body, bytes_max, timeout).await?;
@@ -185,14 +187,9 @@ impl Rest {
         Ok(answer::batch(batch, response))
     }
 
-    fn health(&self, route: Route) -> Response<Body> {
+    fn health(&self, serves: fn(&Readiness) -> bool) -> Response<Body> {
         let state = self.health.get();
-        let serves = match route {
-            Route::Readyz => state.is_ready(),
-            Route::Startupz => state.started,
-            _ => true,
-        };
-        if serves {
+        if serves(&state) {
             return json_response(Bytes::from_static(b"{\"status\": \"SERVING\"}"));
         }
         let mut out = Vec::from(b"{\"status\": \"NOT_SERVING\", \"reason\": ");
