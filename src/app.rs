@@ -4,6 +4,7 @@ mod accept;
 mod admin;
 mod error;
 pub mod first_run;
+mod linger;
 mod metrics;
 mod readiness;
 pub mod settings;
@@ -19,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, server};
 use crate::grpc::health::{Health, Readiness};
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
@@ -33,11 +34,30 @@ pub use error::StartError;
 use readiness::Watchdog;
 use stack::Stack;
 
+/// The addresses, bound: whoever starts the service twice hears of it before anything is written.
+#[derive(Debug)]
+pub struct Listeners {
+    calls: TcpListener,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the addresses.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub async fn bind(options: &server::Options) -> Result<Self, StartError> {
+        Ok(Self {
+            calls: listen(options.listen).await?,
+            admin: listen(options.admin_listen).await?,
+        })
+    }
+}
+
 /// The service, bound to its addresses and ready to run.
 #[derive(Debug)]
 pub struct App {
-    listener: TcpListener,
-    admin_listener: TcpListener,
+    listeners: Listeners,
     stack: Stack,
     admin: Admin,
     guards: Guards,
@@ -49,7 +69,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the data folder, binds the addresses, and gets everything ready.
+    /// Binds the addresses, opens the data folder, and gets everything ready.
     ///
     /// # Errors
     /// What keeps the service from starting, in words for an operator.
@@ -58,20 +78,24 @@ impl App {
         projects: Vec<Project>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        // Before anything is written: whoever starts the service twice should hear of the address.
-        let listener = listen(config.server.listen).await?;
-        let admin_listener = listen(config.server.admin_listen).await?;
+        let listeners = Listeners::bind(&config.server).await?;
+        Self::open(listeners, config, projects, clock).await
+    }
+
+    /// Opens the data folder and gets everything ready.
+    ///
+    /// # Errors
+    /// What keeps the service from starting, in words for an operator.
+    pub async fn open(
+        listeners: Listeners,
+        config: &Config,
+        projects: Vec<Project>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let options = disk_options(config);
         let store = tokio::task::spawn_blocking(move || DiskStore::open(options)).await;
         let store = store.map_err(|_| StartError::Panicked)??;
-        Self::assemble(
-            config,
-            projects,
-            clock,
-            Arc::new(store),
-            listener,
-            admin_listener,
-        )
+        Self::assemble(listeners, config, projects, clock, Arc::new(store))
     }
 
     /// As [`App::bind`], over a store of the caller's.
@@ -84,18 +108,16 @@ impl App {
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
-        let listener = listen(config.server.listen).await?;
-        let admin_listener = listen(config.server.admin_listen).await?;
-        Self::assemble(config, projects, clock, store, listener, admin_listener)
+        let listeners = Listeners::bind(&config.server).await?;
+        Self::assemble(listeners, config, projects, clock, store)
     }
 
     fn assemble(
+        listeners: Listeners,
         config: &Config,
         projects: Vec<Project>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
-        listener: TcpListener,
-        admin_listener: TcpListener,
     ) -> Result<Self, StartError> {
         let log_options = log::Options {
             queue_records_max: config.data.queue_records_max.get(),
@@ -132,8 +154,7 @@ impl App {
             id_prefix: settings::random()?,
         };
         Ok(Self {
-            listener,
-            admin_listener,
+            listeners,
             stack,
             admin: Admin::new(Arc::new(registry), health.clone()),
             guards: Guards::new(&config.server),
@@ -150,7 +171,7 @@ impl App {
     /// # Errors
     /// What the system says.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.calls.local_addr()
     }
 
     /// Where metrics and health are served.
@@ -158,7 +179,7 @@ impl App {
     /// # Errors
     /// What the system says.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin_listener.local_addr()
+        self.listeners.admin.local_addr()
     }
 
     /// Serves until the first message of `shutdown`, then drains; the second message cuts the draining short.
@@ -166,11 +187,13 @@ impl App {
     /// # Errors
     /// [`StartError`] when the stack cannot be built.
     pub async fn run(self, mut shutdown: mpsc::Receiver<()>) -> Result<(), StartError> {
+        if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
+            tracing::info!(%address, %admin, "serving");
+        }
         let service = self.stack.build()?;
-        let calls = Acceptor::start(self.listener, service, &self.guards);
-        let admin = Acceptor::start(self.admin_listener, self.admin, &self.guards);
+        let calls = Acceptor::start(self.listeners.calls, service, &self.guards);
+        let admin = Acceptor::start(self.listeners.admin, self.admin, &self.guards);
         let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());
-        tracing::info!("serving");
 
         shutdown.recv().await;
         tracing::info!("draining");

@@ -16,5 +16,5 @@ pub use tracking::Tracking;
 /// The contract as reflection tells it: encoded descriptors, with annotations.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-/// Largest message that is decoded, in bytes: a batch of 50 commands, and some room.
+/// Largest message that is decoded, in bytes: as large as the default of a batch over REST.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

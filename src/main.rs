@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
-use footfall::app::{App, StartError, rebuild_view, settings};
+use footfall::app::{App, Listeners, StartError, rebuild_view, settings};
 use footfall::clock::SystemClock;
 use footfall::config::{self, Config, Flags};
 use footfall::telemetry;
@@ -117,9 +117,10 @@ async fn run(config: &Config) -> Result<(), StartError> {
             .run(shutdown)
             .await;
     }
+    let listeners = Listeners::bind(&config.server).await?;
     let first_run = FirstRun::load(&config.data.dir)?;
     let projects = settings::projects(std::slice::from_ref(&first_run.project));
-    let app = App::bind(config, projects, clock).await?;
+    let app = App::open(listeners, config, projects, clock).await?;
     greet(&first_run, &app);
     app.run(shutdown).await
 }

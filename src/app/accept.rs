@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt as _};
 
+use super::linger::Linger;
 use crate::config::server;
 use crate::middleware::Body;
 use crate::model::address::Peer;
@@ -164,7 +165,9 @@ where
                 request
             });
         let service = TowerToHyperService::new(service);
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(Linger::new(stream)), service);
         let connection = self.graceful.watch(connection.into_owned());
         tokio::spawn(async move {
             // A connection that breaks is its caller's matter.

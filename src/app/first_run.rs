@@ -43,8 +43,14 @@ impl FirstRun {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = new_project()?;
                 fs::create_dir_all(data_dir).map_err(io)?;
-                write_durably(&path, &text).map_err(io)?;
-                (text, true)
+                match write_new(&path, &text) {
+                    Ok(()) => (text, true),
+                    // Another process was faster; its project counts.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        (fs::read_to_string(&path).map_err(io)?, false)
+                    }
+                    Err(error) => return Err(io(error)),
+                }
             }
             Err(error) => return Err(io(error)),
         };
@@ -139,9 +145,9 @@ fn random_text() -> Result<String, StartError> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Writes a file that is there as a whole or not at all, for the owner alone.
-fn write_durably(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("toml.new");
+/// Writes a file that was not there, as a whole or not at all, for the owner alone.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = File::options()
         .write(true)
         .create(true)
@@ -150,7 +156,9 @@ fn write_durably(path: &Path, text: &str) -> io::Result<()> {
         .open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    let linked = fs::hard_link(&unfinished, path);
+    fs::remove_file(&unfinished)?;
+    linked?;
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
