@@ -7,19 +7,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::fmt::rfc2822;
-
+mod number;
 #[cfg(test)]
 mod tests;
+mod text;
+
+use number::Decimal;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
-/// Every time up to [`MICROS_MAX`] has at most so many digits, and every number of so many digits
-/// is an `i64`.
-const DIGITS_MAX: i64 = 18;
-/// Longest text that is offered to the RFC 2822 parser, in bytes; without comments the form needs 31.
-const RFC2822_BYTES_MAX: usize = 128;
 /// How much of a caller's value an error repeats.
 const QUOTED_CHARS_MAX: usize = 64;
 
@@ -135,7 +131,7 @@ impl Timestamp {
         if Decimal::read(trimmed.as_bytes()).is_some() {
             return Self::parse_number(trimmed);
         }
-        let micros = iso_micros(trimmed.as_bytes()).or_else(|| rfc2822_micros(trimmed));
+        let micros = text::micros(trimmed);
         let micros = micros.ok_or_else(|| Error::Unreadable(Quoted::new(text)))?;
         Self::within(micros).ok_or_else(|| Error::OutOfRange(Quoted::new(text)))
     }
@@ -239,191 +235,4 @@ impl fmt::Display for Quoted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0)
     }
-}
-
-/// A number as JSON writes it: nothing is computed yet, whatever its length and exponent.
-struct Decimal<'a> {
-    negative: bool,
-    whole: &'a [u8],
-    fraction: &'a [u8],
-    exponent: i64,
-}
-
-impl<'a> Decimal<'a> {
-    fn read(text: &'a [u8]) -> Option<Self> {
-        let mut scan = Scan(text);
-        let negative = scan.eat(b"-").is_some();
-        let whole = scan.digits()?;
-        let fraction = if scan.eat(b".").is_some() {
-            scan.digits()?
-        } else {
-            &[]
-        };
-        let exponent = if scan.eat(b"eE").is_some() {
-            scan.exponent()?
-        } else {
-            0
-        };
-        scan.0.is_empty().then_some(Self {
-            negative,
-            whole,
-            fraction,
-            exponent,
-        })
-    }
-
-    /// The number times ten to the power of `places`, cut to an integer; none if negative or of
-    /// more than 18 digits.
-    fn scaled(&self, places: i64) -> Option<i64> {
-        let length = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
-        let digits = || self.whole.iter().chain(self.fraction);
-        let zeros = digits().take_while(|digit| **digit == b'0').count();
-        if zeros == self.whole.len() + self.fraction.len() {
-            return Some(0);
-        }
-        let kept = (length(self.whole.len()) - length(zeros))
-            .saturating_add(self.exponent)
-            .saturating_add(places);
-        if self.negative || kept > DIGITS_MAX {
-            return None;
-        }
-        let kept = usize::try_from(kept).unwrap_or(0);
-        let kept = digits()
-            .skip(zeros)
-            .chain(std::iter::repeat(&b'0'))
-            .take(kept);
-        Some(kept.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
-    }
-}
-
-/// What of a text is still to be read.
-struct Scan<'a>(&'a [u8]);
-
-impl<'a> Scan<'a> {
-    /// The next byte, if it is one of `any`.
-    fn eat(&mut self, any: &[u8]) -> Option<u8> {
-        let (first, rest) = self
-            .0
-            .split_first()
-            .filter(|(first, _)| any.contains(first))?;
-        self.0 = rest;
-        Some(*first)
-    }
-
-    /// All digits that follow, at least one.
-    fn digits(&mut self) -> Option<&'a [u8]> {
-        let count = self
-            .0
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let (digits, rest) = self
-            .0
-            .split_at_checked(count)
-            .filter(|(digits, _)| !digits.is_empty())?;
-        self.0 = rest;
-        Some(digits)
-    }
-
-    /// A number of at least `least` and at most `most` digits, `most` being at most 4.
-    fn number(&mut self, least: usize, most: usize) -> Option<i16> {
-        let digits = self
-            .0
-            .iter()
-            .take(most)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        let (digits, rest) = self
-            .0
-            .split_at_checked(digits)
-            .filter(|(digits, _)| digits.len() >= least)?;
-        self.0 = rest;
-        Some(
-            digits
-                .iter()
-                .fold(0, |value, digit| value * 10 + i16::from(digit - b'0')),
-        )
-    }
-
-    fn exponent(&mut self) -> Option<i64> {
-        let negative = self.eat(b"+-") == Some(b'-');
-        let digits = self.digits()?;
-        let size = digits.iter().fold(0_i64, |value, digit| {
-            value
-                .saturating_mul(10)
-                .saturating_add((digit - b'0').into())
-        });
-        Some(if negative { -size } else { size })
-    }
-
-    /// The time of day in microseconds, seconds and their fraction being optional.
-    fn time_of_day(&mut self) -> Option<i64> {
-        let hour = self.number(1, 2).filter(|hour| *hour < 24)?;
-        self.eat(b":")?;
-        let minute = self.number(2, 2).filter(|minute| *minute < 60)?;
-        let minutes = i64::from(hour) * 60 + i64::from(minute);
-        if self.eat(b":").is_none() {
-            return Some(minutes * 60 * MICROS_A_SECOND);
-        }
-        let second = self.number(2, 2).filter(|second| *second <= 60)?.min(59);
-        let fraction = if self.eat(b".").is_some() {
-            self.digits()?
-        } else {
-            &[]
-        };
-        let fraction = Decimal {
-            negative: false,
-            whole: &[],
-            fraction,
-            exponent: 0,
-        }
-        .scaled(6)?;
-        Some((minutes * 60 + i64::from(second)) * MICROS_A_SECOND + fraction)
-    }
-
-    /// What is to be subtracted for the zone, in microseconds: `Z`, `+02:00`, `+0200`, `+02`, or
-    /// nothing for UTC.
-    fn zone(&mut self) -> Option<i64> {
-        if self.0.is_empty() || self.eat(b"Zz").is_some() {
-            return Some(0);
-        }
-        let sign = if self.eat(b"+-")? == b'-' { -1 } else { 1 };
-        let hours = self.number(2, 2).filter(|hours| *hours < 24)?;
-        let minutes = if self.eat(b":").is_some() || !self.0.is_empty() {
-            self.number(2, 2)?
-        } else {
-            0
-        };
-        let offset =
-            i64::from(hours) * 60 + i64::from(Some(minutes).filter(|minutes| *minutes < 60)?);
-        Some(sign * offset * 60 * MICROS_A_SECOND)
-    }
-}
-
-fn iso_micros(text: &[u8]) -> Option<i64> {
-    let mut scan = Scan(text);
-    let year = scan.number(4, 4)?;
-    scan.eat(b"-")?;
-    let month = scan.number(1, 2)?;
-    scan.eat(b"-")?;
-    let day = scan.number(1, 2)?;
-    let date = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-    let midnight = date.duration_since(Date::constant(1970, 1, 1)).as_secs() * MICROS_A_SECOND;
-    if scan.0.is_empty() {
-        return Some(midnight);
-    }
-    scan.eat(b"Tt ")?;
-    let time = scan.time_of_day()?;
-    let _ = scan.eat(b" ");
-    let zone = scan.zone()?;
-    scan.0.is_empty().then_some(midnight + time - zone)
-}
-
-fn rfc2822_micros(text: &str) -> Option<i64> {
-    static PARSER: rfc2822::DateTimeParser = rfc2822::DateTimeParser::new();
-    let text = Some(text).filter(|text| text.len() <= RFC2822_BYTES_MAX)?;
-    PARSER
-        .parse_timestamp(text)
-        .ok()
-        .map(jiff::Timestamp::as_microsecond)
 }

@@ -1,3 +1,4 @@
+use jiff::fmt::rfc2822;
 use proptest::prelude::*;
 
 use super::*;
