@@ -1,0 +1,101 @@
+//! What the network stack alone can do: the same message, read and answered.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::routing::post;
+use footfall::grpc::pb;
+use footfall::grpc::pb::tracking_service_server::{TrackingService, TrackingServiceServer};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status};
+
+/// A body of `customers/events`, typed.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "read and dropped: that is the baseline")]
+struct Event {
+    customer_ids: HashMap<String, String>,
+    event_type: String,
+    timestamp: Option<f64>,
+    properties: HashMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    success: bool,
+    errors: Vec<String>,
+}
+
+/// Prints the port, as every server of the benchmark does.
+async fn listen() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    listener
+}
+
+pub(super) async fn axum() {
+    let handler = async |body: Bytes| {
+        let event: Event = serde_json::from_slice(&body).unwrap();
+        std::hint::black_box(event);
+        Json(Answer {
+            success: true,
+            errors: Vec::new(),
+        })
+    };
+    let path = "/track/v2/projects/{token}/customers/events";
+    let router = axum::Router::new().route(path, post(handler));
+    axum::serve(listen().await, router).await.unwrap();
+}
+
+struct Bare;
+
+#[tonic::async_trait]
+impl TrackingService for Bare {
+    async fn update_customer(
+        &self,
+        _: Request<pb::UpdateCustomerRequest>,
+    ) -> Result<Response<pb::UpdateCustomerResponse>, Status> {
+        Ok(Response::new(pb::UpdateCustomerResponse {}))
+    }
+
+    async fn add_event(
+        &self,
+        request: Request<pb::AddEventRequest>,
+    ) -> Result<Response<pb::AddEventResponse>, Status> {
+        std::hint::black_box(request.into_inner());
+        Ok(Response::new(pb::AddEventResponse {}))
+    }
+
+    async fn track_campaign_click(
+        &self,
+        _: Request<pb::TrackCampaignClickRequest>,
+    ) -> Result<Response<pb::TrackCampaignClickResponse>, Status> {
+        Ok(Response::new(pb::TrackCampaignClickResponse {}))
+    }
+
+    async fn execute_batch(
+        &self,
+        _: Request<pb::ExecuteBatchRequest>,
+    ) -> Result<Response<pb::ExecuteBatchResponse>, Status> {
+        Ok(Response::new(pb::ExecuteBatchResponse::default()))
+    }
+
+    async fn get_system_time(
+        &self,
+        _: Request<pb::GetSystemTimeRequest>,
+    ) -> Result<Response<pb::GetSystemTimeResponse>, Status> {
+        Ok(Response::new(pb::GetSystemTimeResponse::default()))
+    }
+}
+
+pub(super) async fn tonic() {
+    let listener = listen().await;
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .add_service(TrackingServiceServer::new(Bare))
+        .serve_with_incoming(incoming)
+        .await
+        .unwrap();
+}
