@@ -8,4 +8,5 @@ pub mod customer_id;
 pub mod event;
 pub mod project;
 pub mod properties;
+pub mod quote;
 pub mod time;

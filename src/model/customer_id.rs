@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::quote::quoted;
+
 /// Longest value of an ID, in characters.
 pub const VALUE_CHARS_MAX: usize = 256;
 
@@ -86,7 +88,7 @@ impl Schema {
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<&str> = self.types().map(|(name, _)| name).collect();
         Error::UnknownType {
-            name: name.chars().take(64).collect(),
+            name: quoted(name),
             known: known.join(", "),
         }
     }

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tonic::Status;
 
 use super::error::Error;
+use crate::model::quote::quoted;
 
 /// Buffer of brotli's decoder, in bytes.
 const BROTLI_BUFFER_BYTES: usize = 4096;
@@ -73,9 +74,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Error> {
     if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let quoted: String = essence.chars().take(64).collect();
     Err(Error::unsupported(format!(
-        "Content-Type must be application/json, not {quoted:?}"
+        "Content-Type must be application/json, not '{}'",
+        quoted(essence)
     )))
 }
 
@@ -94,12 +95,10 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
     };
     match (coding, values.next()) {
         (Some(coding), None) => Ok(coding),
-        (None, _) | (Some(_), Some(_)) => {
-            let quoted: String = String::from_utf8_lossy(value).chars().take(64).collect();
-            Err(Error::unsupported(format!(
-                "Content-Encoding must be one of gzip, deflate, br, zstd, not {quoted:?}"
-            )))
-        }
+        (None, _) | (Some(_), Some(_)) => Err(Error::unsupported(format!(
+            "Content-Encoding must be one of gzip, deflate, br, zstd, not '{}'",
+            quoted(&String::from_utf8_lossy(value))
+        ))),
     }
 }
 

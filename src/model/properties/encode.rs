@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-use super::error::{ValueError, quoted};
+use super::error::ValueError;
+use crate::model::quote::quoted;
 
 const ENTRY: u8 = 0x0a;
 const ENTRY_KEY: u8 = 0x0a;

@@ -1,4 +1,5 @@
 use super::{COUNT_MAX, DEPTH_MAX, NAME_CHARS_MAX, VALUE_BYTES_MAX};
+use crate::model::quote::quoted;
 
 /// Why properties are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,17 +47,6 @@ pub enum Error {
     /// A protobuf value of no or of several kinds.
     #[error("property '{0}' holds a value without exactly one kind")]
     Kind(String),
-}
-
-/// A caller's text, cut to what an error message may quote.
-pub(super) fn quoted(text: &str) -> String {
-    const QUOTE_CHARS_MAX: usize = 64;
-    let mut chars = text.chars();
-    let mut cut: String = chars.by_ref().take(QUOTE_CHARS_MAX).collect();
-    if chars.next().is_some() {
-        cut.push('…');
-    }
-    cut
 }
 
 /// Checks a property's name.

@@ -7,8 +7,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use super::encode::{self, Entries, List};
-use super::error::{Error, ValueError, check_name, check_size, quoted};
+use super::error::{Error, ValueError, check_name, check_size};
 use super::{COUNT_MAX, DEPTH_MAX};
+use crate::model::quote::quoted;
 
 /// Numbers beyond this were perhaps an integer that a float only comes near.
 const INTEGER_LIMIT: f64 = 9.2e18;

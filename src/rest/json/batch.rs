@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, quoted, read, refused};
+use super::fields::{Fields, object_text, read, refused};
 use crate::grpc::pb;
+use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
 

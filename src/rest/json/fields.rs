@@ -13,11 +13,9 @@ use super::super::error::Error;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
 use crate::model::properties::{Object, Properties};
+use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
-
-/// Most characters of a caller's text in an error message.
-const QUOTE_CHARS_MAX: usize = 64;
 
 /// Every field that a route knows. `null` counts as absent.
 #[derive(Debug, Default, Deserialize)]
@@ -257,14 +255,4 @@ fn bad_time(field: &'static str, error: time::Error) -> Error {
 /// An error of the floors below, which have the words for it.
 pub(super) fn refused(error: tracker::Error) -> Error {
     Status::from(error).into()
-}
-
-/// A caller's text, cut to what an error message may quote.
-pub(super) fn quoted(text: &str) -> String {
-    let mut chars = text.chars();
-    let mut cut: String = chars.by_ref().take(QUOTE_CHARS_MAX).collect();
-    if chars.next().is_some() {
-        cut.push('…');
-    }
-    cut
 }

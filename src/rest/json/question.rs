@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, quoted, read, refused, wrong_type};
+use super::fields::{Fields, object_text, read, refused, wrong_type};
 use crate::grpc::pb;
+use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
 
 /// Where an attribute's result comes from.
