@@ -1,0 +1,14 @@
+//! What an error message repeats of a caller's text.
+
+/// Most characters of it.
+pub const CHARS_MAX: usize = 64;
+
+/// The beginning of a caller's text.
+pub fn quoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut cut: String = chars.by_ref().take(CHARS_MAX).collect();
+    if chars.next().is_some() {
+        cut.push('…');
+    }
+    cut
+}
