@@ -1,7 +1,5 @@
 //! Questions about customers.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,11 +33,11 @@ pub(in super::super) fn customer(
 #[serde(default)]
 struct Attribute<'a> {
     #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
+    r#type: Option<&'a RawValue>,
     #[serde(borrow)]
-    property: Option<Cow<'a, str>>,
+    property: Option<&'a RawValue>,
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<&'a RawValue>,
 }
 
 /// The question for attributes, and where each result comes from.
@@ -79,18 +77,19 @@ fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>,
         return Err(wrong_type("attributes", "a list of objects", raw));
     }
     let attribute: Attribute<'_> = read(raw.get())?;
-    let missing = |field: &str| format!("Field '{field}' is required.");
-    Ok(match attribute.r#type.as_deref() {
-        Some("property") => match attribute.property {
-            Some(name) => Ok(Message::Property(name.into_owned())),
-            None => Err(missing("property")),
-        },
-        Some("id") => match attribute.id {
-            Some(kind) => Ok(Message::Id(kind.into_owned())),
-            None => Err(missing("id")),
-        },
-        Some(other) => Err(format!("Unknown attribute type '{}'", quoted(other))),
-        None => Err(missing("type")),
+    let named = |field: &str, raw: Option<&RawValue>| match raw {
+        None => Ok(Err(format!("Field '{field}' is required."))),
+        Some(raw) if raw.get().starts_with('"') => read::<String>(raw.get()).map(Ok),
+        Some(raw) => {
+            let status = wrong_type(field, "a string", raw).into_status();
+            Ok(Err(status.message().to_owned()))
+        }
+    };
+    Ok(match named("type", attribute.r#type)?.as_deref() {
+        Ok("property") => named("property", attribute.property)?.map(Message::Property),
+        Ok("id") => named("id", attribute.id)?.map(Message::Id),
+        Ok(other) => Err(format!("Unknown attribute type '{}'", quoted(other))),
+        Err(message) => Err(message.to_owned()),
     })
 }
 
