@@ -64,6 +64,16 @@ impl Properties {
         &self.0
     }
 
+    /// Their size as a JSON object, in bytes; none if it is surely not above `bytes_max`.
+    pub fn json_size_beyond(&self, bytes_max: usize) -> Option<usize> {
+        if self.0.len() <= bytes_max / wire::JSON_GROWTH_MAX {
+            return None;
+        }
+        let mut json = Vec::with_capacity(self.0.len());
+        self.write_json(&mut json);
+        Some(json.len()).filter(|size| *size > bytes_max)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

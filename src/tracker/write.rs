@@ -9,12 +9,12 @@ use crate::log::record::{Command, Event, Record};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
-use crate::model::properties::Object;
+use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
 
 /// Most commands in a batch.
 pub const COMMANDS_MAX: usize = 50;
-/// Largest command, in bytes.
+/// Largest command, in bytes of JSON.
 pub const COMMAND_BYTES_MAX: usize = 800 * 1024;
 
 /// New properties of a customer.
@@ -80,10 +80,10 @@ impl Tracker {
         let ids = ids(access, update.customer_ids)?.some()?;
         let received = self.receipt();
         let command = Command::Update {
-            properties: update.properties.check()?,
+            properties: checked(update.properties)?,
             time: update.time.unwrap_or(received),
         };
-        accept(access, received, ids, command)
+        Ok(accept(access, received, ids, command))
     }
 
     /// Prepares an event.
@@ -96,10 +96,10 @@ impl Tracker {
         let received = self.receipt();
         let command = Command::Event(Event {
             event_type: EventType::parse(event.event_type)?,
-            properties: event.properties.check()?,
+            properties: checked(event.properties)?,
             time: event.time.unwrap_or(received),
         });
-        accept(access, received, ids, command)
+        Ok(accept(access, received, ids, command))
     }
 
     /// Prepares a click.
@@ -115,10 +115,10 @@ impl Tracker {
         let received = self.receipt();
         let command = Command::Event(Event {
             event_type: EventType::campaign_click(),
-            properties: click.properties.check()?.with_text("url", click.url)?,
+            properties: checked(click.properties)?.with_text("url", click.url)?,
             time: click.time.unwrap_or(received),
         });
-        accept(access, received, ids, command)
+        Ok(accept(access, received, ids, command))
     }
 
     /// Makes commands durable, in their order and without others between them.
@@ -142,21 +142,23 @@ fn ids(access: &Access, ids: &HashMap<String, String>) -> Result<CustomerIds, Er
     Ok(access.project.ids.parse(ids)?)
 }
 
-fn accept(
-    access: &Access,
-    received: Timestamp,
-    ids: CustomerIds,
-    command: Command,
-) -> Result<Accepted, Error> {
+/// The properties of a command that is not too large. The limit is one of JSON, which has another size than the
+/// record: what came as JSON was measured as it came, and of a message all else is small.
+fn checked(properties: Object) -> Result<Properties, Error> {
+    let measured = properties.is_from_json();
+    let properties = properties.check()?;
+    match properties.json_size_beyond(COMMAND_BYTES_MAX) {
+        Some(bytes) if !measured => Err(Error::CommandTooLarge(bytes)),
+        Some(_) | None => Ok(properties),
+    }
+}
+
+fn accept(access: &Access, received: Timestamp, ids: CustomerIds, command: Command) -> Accepted {
     let record = Record {
         project: access.project.token.clone(),
         received,
         ids,
         command,
     };
-    let bytes = record.encode();
-    if bytes.len() > COMMAND_BYTES_MAX {
-        return Err(Error::CommandTooLarge(bytes.len()));
-    }
-    Ok(Accepted(bytes))
+    Accepted(record.encode())
 }

@@ -37,6 +37,11 @@ impl Object {
         wire::properties(&self.bytes).map(|bytes| Properties(bytes.into()))
     }
 
+    /// Whether the properties were read from JSON, whose own size was measured as it came.
+    pub fn is_from_json(&self) -> bool {
+        self.canonical
+    }
+
     /// Takes the bytes at their word: for what this service itself wrote.
     pub fn trusted(self) -> Properties {
         Properties(self.bytes)

@@ -7,7 +7,7 @@ use super::error::{Error, ValueError, check_name, check_size};
 use super::{COUNT_MAX, DEPTH_MAX, VALUE_BYTES_MAX, render};
 
 /// A byte of protobuf is at most this many bytes of JSON: a control character becomes `\u0001`.
-const JSON_GROWTH_MAX: usize = 6;
+pub(super) const JSON_GROWTH_MAX: usize = 6;
 
 /// One field of a message.
 pub(super) enum Field<'a> {
