@@ -1,7 +1,9 @@
 //! A running service, in the words of the scenarios.
 
+pub mod customer;
 pub mod http;
 pub mod process;
+pub mod refusal;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
+pub use customer::WRITTEN;
 pub use http::{Answer, Request};
 
 /// The project that every scenario knows.

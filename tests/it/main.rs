@@ -9,8 +9,22 @@
     clippy::wildcard_enum_match_arm,
     reason = "a test binary has no callers, and fails by panicking"
 )]
-
+mod customer_ids;
+mod duplicates;
 mod floors;
 mod harness;
+mod identity;
 mod limits;
+mod real_clients;
+mod rest_access;
+mod rest_batch;
+mod rest_compression;
+mod rest_cors;
+mod rest_limits;
+mod rest_reads;
+mod rest_times;
+mod rest_transport;
+mod rest_values;
+mod rest_writes;
 mod tracking;
+mod updates;

@@ -1,0 +1,322 @@
+//! Paths, methods, headers and connections.
+
+use tonic::transport::Channel;
+use tower::Service as _;
+
+use crate::harness::{Answer, PRIVATE, PUBLIC, Request, Server, TOKEN, WRITTEN};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const UPDATE: &str = r#"{"customer_ids":{"registered":"a"}}"#;
+
+fn track(route: &str) -> String {
+    format!("/track/v2/projects/{TOKEN}/{route}")
+}
+
+/// Writes bytes to a new connection and reads until the service closes it.
+async fn exchange(server: &Server, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.unwrap();
+    String::from_utf8(read).unwrap()
+}
+
+fn request(server: &Server, method: &str, path: &str) -> Request {
+    Request::new(server.address, method, path).header("Authorization", PUBLIC)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slashes_in_front_and_one_behind_do_not_matter() {
+    let server = Server::start().await;
+    for path in [
+        format!("/{}", track("customers")),
+        format!("///{}/", track("customers")),
+        track("customers/"),
+    ] {
+        let answer = request(&server, "POST", &path).body(UPDATE).send().await;
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, WRITTEN),
+            "{path}"
+        );
+    }
+    let path = format!("//data/v2/projects/{TOKEN}/customers/export-one/");
+    let question = server
+        .post(&path)
+        .header("Authorization", PRIVATE)
+        .body(r#"{"customer_ids":{"cookie":"x"}}"#);
+    let refusal = question.send().await.refusal();
+    assert_eq!((refusal.status, refusal.field.as_str()), (404, "_global"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_path_is_404() {
+    let server = Server::start().await;
+    for (method, path) in [
+        ("GET", "/".to_owned()),
+        ("GET", "/track".to_owned()),
+        ("POST", track("customer")),
+        ("POST", track("customers/events/x")),
+        ("DELETE", track("x")),
+        ("POST", format!("/track/v3/projects/{TOKEN}/customers")),
+        ("POST", format!("/track/v2/projects/{TOKEN}//customers")),
+        ("POST", track("customers//")),
+    ] {
+        let refusal = request(&server, method, &path).send().await.refusal();
+        let said = (refusal.status, refusal.code.as_str(), refusal.text.as_str());
+        assert_eq!(said, (404, "NOT_FOUND", "Not found"), "{method} {path}");
+    }
+    let refusal = server.post("/data/v2/nothing").send().await.refusal();
+    assert_eq!((refusal.status, refusal.field.as_str()), (404, "_global"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_method_is_405_and_told_which_is_right() {
+    let server = Server::start().await;
+    let data = |route: &str| format!("/data/v2/projects/{TOKEN}/customers/{route}");
+    let post = "POST, OPTIONS";
+    for (path, methods, allow) in [
+        (
+            track("customers"),
+            &["GET", "HEAD", "PUT", "DELETE", "PATCH"][..],
+            post,
+        ),
+        (track("customers/events"), &["GET", "PUT"], post),
+        (track("campaigns/clicks"), &["GET"], post),
+        (track("batch"), &["GET"], post),
+        (data("attributes"), &["GET", "PUT"], post),
+        (data("export-one"), &["GET"], post),
+        (data("events"), &["GET"], post),
+        (
+            track("system/time"),
+            &["PUT", "DELETE"],
+            "GET, HEAD, POST, OPTIONS",
+        ),
+        ("/healthz".to_owned(), &["POST"], "GET, HEAD, OPTIONS"),
+    ] {
+        for method in methods {
+            let answer = request(&server, method, &path).send().await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+            if *method != "HEAD" {
+                assert_eq!(
+                    answer.refusal().text,
+                    format!("Method not allowed, use {allow}")
+                );
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_answers_as_get_without_the_body() {
+    let server = Server::start().await;
+    for path in [
+        track("system/time"),
+        "/healthz".to_owned(),
+        "/nothing".to_owned(),
+    ] {
+        let get = request(&server, "GET", &path).send().await;
+        let head = request(&server, "HEAD", &path).send().await;
+        assert_eq!(head.status, get.status);
+        assert_eq!(head.body, "");
+        for name in ["content-type", "content-length"] {
+            assert_eq!(head.header(name), get.header(name), "{path} {name}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_json_is_taken_with_or_without_a_charset_or_a_type_at_all() {
+    let server = Server::start().await;
+    for content_type in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON;charset=UTF-8",
+        "application/json ; x=y",
+        "",
+    ] {
+        let sent = server
+            .track("customers", UPDATE)
+            .header("Content-Type", content_type);
+        assert_eq!(sent.send().await.status, 200, "{content_type}");
+    }
+    assert_eq!(server.track("customers", UPDATE).send().await.status, 200);
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonx",
+        "application/xml; charset=utf-8",
+    ] {
+        let essence = content_type.split(';').next().unwrap();
+        for sent in [
+            server.track("customers", UPDATE),
+            server.track("batch", UPDATE),
+            server.data("events", UPDATE),
+        ] {
+            let refused = sent.header("Content-Type", content_type).refused().await;
+            let text = format!("Content-Type must be application/json, not {essence:?}");
+            assert_eq!(refused, (415, text));
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_may_carry_a_content_type_and_headers_nobody_knows() {
+    let server = Server::start().await;
+    for content_type in ["application/json", "text/html"] {
+        let sent = request(&server, "GET", &track("system/time"))
+            .header("Content-Type", content_type)
+            .header("X-Whatever", "\u{e9}, 1")
+            .header("Accept", "text/html");
+        assert_eq!(sent.send().await.status, 200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_carries_an_id_which_is_the_callers_own_if_sane() {
+    let server = Server::start().await;
+    let send = async |id: &str| {
+        let sent = server.track("customers", UPDATE).header("X-Request-Id", id);
+        let answer = sent.send().await;
+        answer.header("x-request-id").unwrap().to_owned()
+    };
+    for id in [
+        "abc-123",
+        "Root=1-67891233-abcdef012345678912345678",
+        &"x".repeat(128),
+    ] {
+        assert_eq!(send(id).await, id);
+    }
+    for id in ["", "a b", "<script>", &"x".repeat(129)] {
+        let made = send(id).await;
+        assert!(made != id && !made.is_empty(), "{id:?}: {made}");
+    }
+    let answers = [
+        server.get("/nothing"),
+        server.get("/healthz"),
+        server.track("customers", "x"),
+    ];
+    for sent in answers {
+        let answer = sent.header("X-Request-Id", "mine").send().await;
+        assert_eq!(answer.header("x-request-id"), Some("mine"));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    let (one, two) = (
+        server.get("/healthz").send().await,
+        server.get("/healthz").send().await,
+    );
+    assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_may_come_in_chunks() {
+    let server = Server::start().await;
+    let (first, second) = UPDATE.split_at(10);
+    let sent = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {PUBLIC}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        track("customers"),
+        first.len(),
+        second.len(),
+    );
+    let answer = Answer::parse(exchange(&server, sent.as_bytes()).await.as_bytes());
+    assert_eq!((answer.status, answer.body.as_str()), (200, WRITTEN));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunked_body_beyond_the_limit_is_413() {
+    let setup = crate::harness::Setup::default().with("[server]\nbody_bytes_max = 100");
+    let server = setup.start().await;
+    let sent = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {PUBLIC}\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n{}\r\n0\r\n\r\n",
+        track("customers"),
+        " ".repeat(101),
+    );
+    let answer = Answer::parse(exchange(&server, sent.as_bytes()).await.as_bytes());
+    assert_eq!(
+        (answer.status, answer.refusal().text.as_str()),
+        (413, "Body is too large, at most 100 bytes")
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_carries_one_request_after_the_other() {
+    let server = Server::start().await;
+    let one = |connection: &str, body: &str| {
+        format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nAuthorization: {PUBLIC}\r\nContent-Length: {}\r\n\r\n{body}",
+            track("customers"),
+            body.len(),
+        )
+    };
+    let sent = [
+        one("keep-alive", UPDATE),
+        one("keep-alive", "{"),
+        one("close", UPDATE),
+    ]
+    .concat();
+    let read = exchange(&server, sent.as_bytes()).await;
+    let statuses: Vec<_> = read
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &read[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["200", "400", "200"], "{read}");
+    server.stop().await;
+}
+
+/// Sends a REST request over HTTP/2 without TLS, and tells status, type and body.
+async fn over_h2(
+    mut channel: Channel,
+    method: &str,
+    path: &str,
+    body: &'static str,
+) -> (u16, String, String) {
+    use http_body_util::BodyExt as _;
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", PUBLIC)
+        .header("content-type", "application/json")
+        .body(tonic::body::Body::new(http_body_util::Full::from(body)))
+        .unwrap();
+    std::future::poll_fn(|context| channel.poll_ready(context))
+        .await
+        .unwrap();
+    let (head, body) = channel.call(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let content_type = head.headers["content-type"].to_str().unwrap().to_owned();
+    (
+        head.status.as_u16(),
+        content_type,
+        String::from_utf8(body.to_vec()).unwrap(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_is_served_over_http_2_too() {
+    let server = Server::start().await;
+    let channel = server.channel().await;
+    let json = "application/json".to_owned();
+    let written = over_h2(channel.clone(), "POST", &track("customers"), UPDATE).await;
+    assert_eq!(written, (200, json.clone(), WRITTEN.to_owned()));
+    let (status, content_type, body) =
+        over_h2(channel.clone(), "POST", &track("customers"), "{").await;
+    assert_eq!((status, content_type), (400, json.clone()));
+    assert!(
+        body.starts_with(r#"{"success": false, "error": "Invalid JSON""#),
+        "{body}"
+    );
+    let (status, content_type, _) = over_h2(channel, "PUT", &track("customers"), UPDATE).await;
+    assert_eq!((status, content_type), (405, json));
+    server.stop().await;
+}
