@@ -1,5 +1,6 @@
 //! A running service, in the words of the scenarios.
 
+pub mod calls;
 pub mod customer;
 pub mod http;
 pub mod process;

@@ -9,13 +9,20 @@
     clippy::wildcard_enum_match_arm,
     reason = "a test binary has no callers, and fails by panicking"
 )]
+
 mod customer_ids;
 mod duplicates;
 mod floors;
+mod grpc_access;
+mod grpc_batch;
+mod grpc_reads;
+mod grpc_writes;
 mod harness;
+mod health;
 mod identity;
 mod limits;
 mod real_clients;
+mod reflection;
 mod rest_access;
 mod rest_batch;
 mod rest_compression;
@@ -26,5 +33,6 @@ mod rest_times;
 mod rest_transport;
 mod rest_values;
 mod rest_writes;
+mod routes;
 mod tracking;
 mod updates;
