@@ -51,6 +51,14 @@ struct Named<'a> {
     command_id: Option<&'a RawValue>,
 }
 
+/// The name that a caller gave to a command which cannot be read otherwise.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Identified<'a> {
+    #[serde(borrow, deserialize_with = "present")]
+    command_id: Option<&'a RawValue>,
+}
+
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -99,7 +107,10 @@ fn command<'a>(
 ) -> (Option<&'a RawValue>, Result<pb::command::Command, Error>) {
     match read::<Named<'a>>(text) {
         Ok(named) => (named.command_id, named.command(token, now)),
-        Err(error) => (None, Err(error)),
+        Err(error) => {
+            let identified: Identified<'a> = read(text).unwrap_or_default();
+            (identified.command_id, Err(error))
+        }
     }
 }
 
