@@ -272,6 +272,27 @@ async fn of_two_hard_ids_that_cannot_merge_the_type_listed_first_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hard_id_that_another_customer_holds_stays_there_when_it_clashes() {
+    let server = Server::start().await;
+    update(
+        &server,
+        json!({"registered": "a", "email_id": "e"}),
+        json!({}),
+    )
+    .await;
+    visit(
+        &server,
+        json!({"registered": "b", "email_id": "e"}),
+        "visit",
+    )
+    .await;
+    let a = json!({"registered": "a", "email_id": "e"});
+    assert_eq!(server.customer(json!({"email_id": "e"})).await["ids"], a);
+    assert_eq!(server.timeline(json!({"registered": "b"})).await, ["visit"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_65th_soft_id_drops_the_one_unused_for_longest() {
     let server = Server::start().await;
     let ids = |cookie: usize| json!({"registered": "a", "cookie": format!("c{cookie}")});

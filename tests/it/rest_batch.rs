@@ -137,6 +137,37 @@ async fn one_bad_command_does_not_touch_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_with_a_key_that_stands_twice_fails_alone_and_keeps_its_id() {
+    let server = Server::start().await;
+    let good = r#"{"name":"system/time","unknown":{"a":1}}"#;
+    for (bad, key) in [
+        (
+            r#"{"name":"customers","name":"customers","command_id":"17"}"#,
+            "name",
+        ),
+        (
+            r#"{"command_id":"17","name":"customers","data":{},"data":{}}"#,
+            "data",
+        ),
+        (
+            r#"{"command_id":"17","name":"customers","data":{"customer_ids":{"cookie":"c"},"customer_ids":{}}}"#,
+            "customer_ids",
+        ),
+        (
+            r#"{"command_id":"17","name":"customers","data":{"customer_ids":{"cookie":"c"},"properties":{"x":1,"x":2}}}"#,
+            "x",
+        ),
+    ] {
+        let results = results(&server, &format!(r#"{{"commands":[{bad},{good}]}}"#)).await;
+        let text = results[0]["errors"][0].as_str().unwrap();
+        assert!(text.contains("duplicate") && text.contains(key), "{text}");
+        assert_eq!(results[0]["command_id"], "17", "{bad}");
+        assert_eq!(results[1]["success"], true);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_failures_alone_is_still_answered_command_by_command() {
     let server = Server::start().await;
     let body = r#"{"commands":[{"name":"x"},{"name":"customers","data":{}}]}"#;

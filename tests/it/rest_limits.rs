@@ -169,6 +169,8 @@ async fn a_body_beyond_1_mib_is_413_and_nothing_is_stored() {
         let text = "Body is too large, at most 1048576 bytes";
         assert_eq!(refused, (413, text.to_owned()));
     }
+    let refusal = server.data("events", &beyond).send().await.refusal();
+    assert_eq!((refusal.status, refusal.field.as_str()), (413, "_global"));
     assert!(!server.knows(json!({"registered": "b"})).await);
     server.stop().await;
 }

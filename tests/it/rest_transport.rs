@@ -274,6 +274,58 @@ async fn one_connection_carries_one_request_after_the_other() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_before_the_body_was_read_leaves_the_connection_in_order() {
+    let server = Server::start().await;
+    let one = |connection: &str, key: &str| {
+        format!(
+            "POST {} HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nAuthorization: {key}\r\nContent-Length: {}\r\n\r\n{UPDATE}",
+            track("customers"),
+            UPDATE.len(),
+        )
+    };
+    let sent = [one("keep-alive", "Token wrong"), one("close", PUBLIC)].concat();
+    let read = exchange(&server, sent.as_bytes()).await;
+    let statuses: Vec<_> = read
+        .match_indices("HTTP/1.1 ")
+        .map(|(at, _)| &read[at + 9..at + 12])
+        .collect();
+    assert_eq!(statuses, ["401", "200"], "{read}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_beyond_the_limit_is_refused_before_the_body_comes() {
+    let server = Server::start().await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: {PUBLIC}\r\nContent-Length: 1048577\r\n\r\n",
+        track("customers"),
+    );
+    let read = exchange(&server, head.as_bytes()).await;
+    assert_eq!(Answer::parse(read.as_bytes()).status, 413);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_waits_is_told_to_go_on() {
+    let server = Server::start().await;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {PUBLIC}\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        track("customers"),
+        UPDATE.len(),
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(go_on, *b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(UPDATE.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.unwrap();
+    assert_eq!(Answer::parse(&read).body, WRITTEN);
+    server.stop().await;
+}
+
 /// Sends a REST request over HTTP/2 without TLS, and tells status, type and body.
 async fn over_h2(
     mut channel: Channel,
