@@ -60,9 +60,9 @@ impl Position {
 /// The log's limits.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Most records that wait for the writer; beyond it appends are refused. Default 65,536.
+    /// Most records that wait for the writer; beyond it appends are refused, unless nothing waits. Default 65,536.
     pub queue_records_max: usize,
-    /// Most bytes that wait for the writer; beyond it appends are refused. Default 64 MiB.
+    /// Most bytes that wait for the writer; beyond it appends are refused, unless nothing waits. Default 64 MiB.
     pub queue_bytes_max: usize,
     /// Longest that an append waits for the disk. Default 10 s.
     pub append_timeout: Duration,

@@ -105,8 +105,10 @@ impl Writer {
             Condition::Closed => return Err(Error::Closed),
             Condition::Failed(reason) => return Err(Error::Failed(reason.clone())),
         }
-        let fits = queue.records + records.len() <= self.records_max
-            && queue.bytes + bytes <= self.bytes_max;
+        // An append that is larger than the queue must not be refused for ever: it goes alone.
+        let fits = queue.records == 0
+            || queue.records + records.len() <= self.records_max
+                && queue.bytes + bytes <= self.bytes_max;
         if !fits {
             return Err(Error::Overloaded);
         }
