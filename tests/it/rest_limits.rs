@@ -231,3 +231,16 @@ async fn the_limits_of_bodies_are_settings() {
     );
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_larger_than_the_queue_goes_alone() {
+    let setup = crate::harness::Setup::default();
+    let setup = setup.with("[data]\nqueue_records_max = 10\nqueue_bytes_max = 100");
+    let server = setup.start().await;
+    let command = json!({"name": "customers", "data": {"customer_ids": {"registered": "a"}}});
+    let body = json!({ "commands": vec![command; 50] }).to_string();
+    let answer = server.track("batch", &body).send().await;
+    let success = json!({"success": true, "errors": []});
+    assert_eq!(answer.json()["results"], json!(vec![success; 50]));
+    server.stop().await;
+}
