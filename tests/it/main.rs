@@ -10,11 +10,13 @@
     reason = "a test binary has no callers, and fails by panicking"
 )]
 
+mod clashes;
 mod customer_ids;
 mod duplicates;
 mod floors;
 mod grpc_access;
 mod grpc_batch;
+mod grpc_limits;
 mod grpc_reads;
 mod grpc_writes;
 mod harness;
@@ -26,6 +28,7 @@ mod reflection;
 mod rest_access;
 mod rest_batch;
 mod rest_compression;
+mod rest_connections;
 mod rest_cors;
 mod rest_limits;
 mod rest_reads;

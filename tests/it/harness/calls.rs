@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use footfall::grpc::pb;
 use footfall::model::properties::Value;
 use footfall::model::properties::{Object, Properties};
+use prost::Message as _;
 use prost_types::Timestamp;
+use prost_types::value::Kind;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -75,4 +77,13 @@ pub fn violations(status: &Status) -> Vec<(String, String)> {
     violations
         .map(|violation| (violation.field, violation.description))
         .collect()
+}
+
+/// An object with one property of a kind that `google.protobuf.Value` has.
+pub fn struct_of(kind: Option<Kind>) -> Object {
+    let fields = [("x".to_owned(), prost_types::Value { kind })];
+    let bytes = prost_types::Struct {
+        fields: fields.into_iter().collect(),
+    };
+    Object::decode(bytes.encode_to_vec().as_slice()).unwrap()
 }
