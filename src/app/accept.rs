@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt as _};
 
@@ -25,6 +25,9 @@ use crate::model::address::Peer;
 const HEADERS_BYTES_MAX: u32 = 32 * 1024;
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection that has sent nothing yet may go on to do so once draining has begun: what it sends may
+/// be on its way.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
@@ -81,7 +84,8 @@ impl Acceptor {
             service,
             builder: guards.builder(),
             slots: guards.connections.clone(),
-            graceful: GracefulShutdown::new(),
+            header_timeout: guards.header_timeout,
+            draining: watch::Sender::new(false),
         };
         let task = tokio::spawn(async move {
             tokio::select! {
@@ -89,7 +93,7 @@ impl Acceptor {
                 _ = stopped => {}
             }
             connections.accept_queued(listener);
-            connections.graceful.shutdown().await;
+            connections.drain().await;
         });
         Self { stop, task }
     }
@@ -113,7 +117,9 @@ struct Connections<S> {
     service: S,
     builder: Builder<TokioExecutor>,
     slots: Arc<Semaphore>,
-    graceful: GracefulShutdown,
+    header_timeout: Duration,
+    /// Each connection has a receiver as long as it lives.
+    draining: watch::Sender<bool>,
 }
 
 impl<S> Connections<S>
@@ -165,16 +171,63 @@ where
                 request
             });
         let service = TowerToHyperService::new(service);
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(Linger::new(stream)), service);
-        let connection = self.graceful.watch(connection.into_owned());
+        let builder = self.builder.clone();
+        let header_timeout = self.header_timeout;
+        let mut draining = self.draining.subscribe();
         tokio::spawn(async move {
+            if !speaks(&stream, header_timeout, &mut draining).await {
+                return;
+            }
+            let stream = TokioIo::new(Linger::new(stream));
+            let connection = builder.serve_connection(stream, service);
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                // First, so that what was sent is read before the connection is told to end.
+                biased;
+                ended = connection.as_mut() => ended,
+                () = begun(&mut draining) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
             // A connection that breaks is its caller's matter.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(%error, "connection");
             }
             drop(slot);
         });
     }
+
+    /// Lets every connection finish what is under way.
+    async fn drain(self) {
+        self.draining.send_replace(true);
+        self.draining.closed().await;
+    }
+}
+
+/// Waits for a connection's first bytes; false if none come in time.
+///
+/// A connection that is told to end before its first byte was read is closed at once, whatever lies in the
+/// socket; and one that never sends a byte would be kept for ever.
+async fn speaks(
+    stream: &TcpStream,
+    header_timeout: Duration,
+    draining: &mut watch::Receiver<bool>,
+) -> bool {
+    let silent = async {
+        begun(draining).await;
+        tokio::time::sleep(SILENCE_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        ready = stream.readable() => ready.is_ok(),
+        () = silent => false,
+        () = tokio::time::sleep(header_timeout) => false,
+    }
+}
+
+/// Waits until draining has begun.
+async fn begun(draining: &mut watch::Receiver<bool>) {
+    // Without a sender nobody accepts any more: draining is over.
+    let _ = draining.wait_for(|draining| *draining).await;
 }
