@@ -205,6 +205,7 @@ impl App {
         let drained = async {
             // Balancers need a moment to hear that no more calls are wanted here.
             tokio::time::sleep(self.drain_wait).await;
+            self.health.end();
             tokio::time::timeout(self.drain_timeout, calls.drain()).await
         };
         tokio::select! {

@@ -6,10 +6,8 @@
 
 use std::pin::Pin;
 
-use futures_util::Stream;
+use futures_util::{Stream, stream};
 use tokio::sync::watch;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health as Service;
@@ -40,13 +38,20 @@ impl Readiness {
 /// Tells and answers how the service is doing.
 #[derive(Clone, Debug)]
 pub struct Health {
-    state: watch::Sender<Readiness>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    readiness: Readiness,
+    /// Whether there will be nothing more to tell.
+    ended: bool,
 }
 
 impl Default for Health {
     fn default() -> Self {
         Self {
-            state: watch::Sender::new(Readiness::default()),
+            state: watch::Sender::new(State::default()),
         }
     }
 }
@@ -55,17 +60,49 @@ impl Health {
     /// Tells how the service is doing. Watchers hear of it if it is new.
     pub fn set(&self, readiness: Readiness) {
         self.state.send_if_modified(|state| {
-            let changed = *state != readiness;
+            let changed = state.readiness != readiness;
             if changed {
-                *state = readiness;
+                state.readiness = readiness;
             }
             changed
         });
     }
 
+    /// Lets watchers go once they have heard the last word: a service that drains would wait for them for ever.
+    pub fn end(&self) {
+        self.state.send_modify(|state| state.ended = true);
+    }
+
     /// How the service is doing.
     pub fn get(&self) -> Readiness {
-        self.state.borrow().clone()
+        self.state.borrow().readiness.clone()
+    }
+}
+
+/// Somebody who watches a service.
+struct Watcher {
+    states: watch::Receiver<State>,
+    service: String,
+    told: Option<ServingStatus>,
+}
+
+impl Watcher {
+    /// Waits for a status that was not told yet; `None` if there will be no other.
+    async fn next(&mut self) -> Option<ServingStatus> {
+        loop {
+            let ended = {
+                let state = self.states.borrow_and_update();
+                let status = serving(&self.service, &state.readiness);
+                let status = status.unwrap_or(ServingStatus::ServiceUnknown);
+                if self.told.replace(status) != Some(status) {
+                    return Some(status);
+                }
+                state.ended
+            };
+            if ended || self.states.changed().await.is_err() {
+                return None;
+            }
+        }
     }
 }
 
@@ -96,7 +133,7 @@ impl Service for Health {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let service = &request.get_ref().service;
-        match serving(service, &self.state.borrow()) {
+        match serving(service, &self.state.borrow().readiness) {
             Some(status) => Ok(Response::new(answer(status))),
             None => Err(Status::not_found("unknown service")),
         }
@@ -109,13 +146,14 @@ impl Service for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let service = request.into_inner().service;
-        let mut last = None;
-        let states = WatchStream::new(self.state.subscribe());
-        let changes = states.filter_map(move |state| {
-            let status = serving(&service, &state).unwrap_or(ServingStatus::ServiceUnknown);
-            let changed = last.replace(status) != Some(status);
-            changed.then(|| Ok(answer(status)))
+        let watcher = Watcher {
+            states: self.state.subscribe(),
+            service: request.into_inner().service,
+            told: None,
+        };
+        let changes = stream::unfold(watcher, async |mut watcher| {
+            let status = watcher.next().await?;
+            Some((Ok(answer(status)), watcher))
         });
         Ok(Response::new(Box::pin(changes)))
     }
