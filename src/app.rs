@@ -34,6 +34,9 @@ pub use error::StartError;
 use readiness::Watchdog;
 use stack::Stack;
 
+/// Longest that a stopping service waits for a disk that does not answer.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The addresses, bound: whoever starts the service twice hears of it before anything is written.
 #[derive(Debug)]
 pub struct Listeners {
@@ -220,7 +223,11 @@ impl App {
             log.close();
             view.close();
         });
-        closed.await.map_err(|_| StartError::Panicked)?;
+        match tokio::time::timeout(CLOSE_TIMEOUT, closed).await {
+            Ok(closed) => closed.map_err(|_| StartError::Panicked)?,
+            // Nothing of it was acknowledged.
+            Err(_) => tracing::warn!("the disk does not answer; what it was given is left to it"),
+        }
         tracing::info!("stopped");
         Ok(())
     }

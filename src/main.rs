@@ -103,7 +103,11 @@ fn rebuild(settings: Settings) -> Result<(), StartError> {
 fn serve(settings: Settings) -> Result<(), StartError> {
     let config = settings.load()?;
     start_log(&config);
-    runtime()?.block_on(run(&config))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(run(&config));
+    // Whatever still waits for the disk must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn run(config: &Config) -> Result<(), StartError> {
