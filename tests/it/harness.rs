@@ -2,11 +2,14 @@
 
 pub mod calls;
 pub mod customer;
+pub mod first_run;
 pub mod http;
+pub mod keep_alive;
 pub mod process;
 pub mod refusal;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +174,11 @@ impl Server {
         Request::new(self.address, "GET", path)
     }
 
+    /// The folder that the service keeps.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     /// A channel for generated gRPC clients.
     pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address));
@@ -186,7 +194,17 @@ impl Server {
 
     /// Drains as on SIGTERM, and leaves the data folder.
     pub async fn stop(self) -> TempDir {
-        self.shutdown.send(()).await.unwrap();
+        self.signal();
+        self.ended().await
+    }
+
+    /// What SIGTERM does.
+    pub fn signal(&self) {
+        self.shutdown.try_send(()).unwrap();
+    }
+
+    /// Waits until the service has ended after a signal, and leaves the data folder.
+    pub async fn ended(self) -> TempDir {
         self.task.await.unwrap();
         self.dir
     }

@@ -13,6 +13,8 @@
 mod clashes;
 mod customer_ids;
 mod duplicates;
+mod crash;
+mod drain;
 mod floors;
 mod grpc_access;
 mod grpc_batch;

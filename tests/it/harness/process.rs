@@ -17,8 +17,14 @@ pub struct Process {
 impl Process {
     /// Starts the binary in an empty or used folder, on a port of its own, and waits until it is ready.
     pub fn start(dir: &Path) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// As [`Process::start`], with settings from the environment.
+    pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = command(dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::from(
                 std::fs::File::create(dir.join("stderr")).unwrap(),
@@ -31,7 +37,7 @@ impl Process {
         let address = greeting
             .split_whitespace()
             .find_map(|word| word.trim_end_matches('.').parse().ok())
-            .unwrap_or_else(|| panic!("no address in {greeting:?}"));
+            .unwrap_or_else(|| panic!("no address in {greeting:?}: {}", log(dir)));
         Self {
             child,
             stdout,
@@ -82,6 +88,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the last service in a folder wrote about itself.
+pub fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("stderr")).unwrap_or_default()
 }
 
 /// The binary, in a folder, without settings from outside.
