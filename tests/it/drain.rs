@@ -14,7 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::keep_alive::{Connection, post};
-use crate::harness::{Answer, PUBLIC, Server, Setup, TOKEN, authorized};
+use crate::harness::{Answer, PUBLIC, Request, Server, Setup, TOKEN, authorized};
 
 const EVENT: &str =
     r#"{"customer_ids":{"registered":"a"},"event_type":"visit","timestamp":1700000000}"#;
@@ -156,6 +156,13 @@ async fn while_balancers_are_given_time_readiness_is_off_and_calls_succeed() {
     for path in ["/healthz", "/startupz"] {
         assert_eq!(server.get(path).send().await.status, 200, "{path}");
     }
+    let admin = async |path| {
+        let answer = Request::new(server.admin, "GET", path).send().await;
+        answer.status
+    };
+    assert_eq!(admin("/readyz").await, 503);
+    assert_eq!(admin("/healthz").await, 200);
+    assert_eq!(admin("/metrics").await, 200);
     // New connections and old ones: a balancer may send for a while.
     assert_eq!(
         server.track("customers/events", EVENT).send().await.status,

@@ -9,7 +9,6 @@ pub mod process;
 pub mod refusal;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,11 +171,6 @@ impl Server {
 
     pub fn get(&self, path: &str) -> Request {
         Request::new(self.address, "GET", path)
-    }
-
-    /// The folder that the service keeps.
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
     }
 
     /// A channel for generated gRPC clients.

@@ -63,6 +63,12 @@ impl Process {
         }
     }
 
+    /// Everything that it prints until it ends.
+    pub fn rest(&mut self) -> &str {
+        self.stdout.read_to_string(&mut self.greeting).unwrap();
+        &self.greeting
+    }
+
     /// SIGKILL: nothing is flushed, nothing is said.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
