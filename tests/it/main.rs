@@ -13,6 +13,7 @@
 mod clashes;
 mod customer_ids;
 mod duplicates;
+mod clients;
 mod crash;
 mod drain;
 mod floors;
@@ -39,5 +40,8 @@ mod rest_transport;
 mod rest_values;
 mod rest_writes;
 mod routes;
+mod lifecycle;
+mod limits;
+mod outage;
 mod tracking;
 mod updates;

@@ -1,0 +1,120 @@
+//! Clients that others wrote, as they come from their registry, against the binary.
+//!
+//! They live in a virtual environment of Python's, which is made once and used again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::harness::first_run::Project;
+use crate::harness::process::{Process, log};
+
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The interpreter of an environment that has what `requirements.txt` lists.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
+        let requirements = Path::new(REPOSITORY).join("tests/clients/requirements.txt");
+        let wanted = fs::read_to_string(&requirements).unwrap();
+        let installed = dir.join("installed.txt");
+        let python = dir.join("bin/python");
+        if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+            return python;
+        }
+        let mut venv = Command::new("python3");
+        succeed(venv.args(["-m", "venv", "--clear"]).arg(&dir));
+        let mut pip = Command::new(&python);
+        succeed(
+            pip.args(["-m", "pip", "install", "--quiet", "-r"])
+                .arg(&requirements),
+        );
+        fs::write(installed, wanted).unwrap();
+        python
+    })
+}
+
+/// Runs a command that a machine for tests must have; gives what it printed.
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?} does not run: {error}; these tests need Python 3 with venv and pip")
+    });
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (printed, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {printed}{error}"
+    );
+    printed
+}
+
+/// Runs a script of the repository against a service; gives what it printed.
+fn script(path: &str, service: &str, project: &Project) -> String {
+    let mut command = Command::new(python());
+    command
+        .arg(Path::new(REPOSITORY).join(path))
+        .args([service, &project.token, &project.id, &project.secret])
+        // A proxy of this machine's is not meant for the service.
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
+    succeed(&mut command)
+}
+
+#[test]
+fn the_sdk_gets_what_it_expects() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let url = format!("http://{}", process.address);
+    let printed = script("tests/clients/sdk.py", &url, &Project::read(dir.path()));
+    println!("{printed}");
+    assert!(
+        printed.ends_with("the SDK gets what it expects\n"),
+        "{printed}"
+    );
+    assert!(process.terminate().success(), "{}", log(dir.path()));
+}
+
+#[test]
+fn the_example_of_the_sdk_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let url = format!("http://{}", process.address);
+    let printed = script("examples/sdk.py", &url, &Project::read(dir.path()));
+    assert_eq!(
+        printed,
+        "batch: [True, True]\n\
+         properties: {'first_name': 'Jane', 'plan': 'pro'}\n\
+         event: page_visit {'path': '/pricing'}\n\
+         event: purchase {'price': 49.9}\n"
+    );
+    process.terminate();
+}
+
+#[test]
+fn the_example_of_reflection_runs_without_generated_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let address = process.address.to_string();
+    let project = Project::read(dir.path());
+    let printed = script("examples/reflection.py", &address, &project);
+    assert_eq!(printed, "event: page_visit ['items', 'path']\n");
+    process.terminate();
+}
+
+#[test]
+fn a_python_client_reads_the_same_refusal_over_both_protocols() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = [
+        ("FOOTFALL_RATE_LIMIT_REQUESTS", "2"),
+        ("FOOTFALL_RATE_LIMIT_PERIOD", "1h"),
+        ("FOOTFALL_RATE_LIMIT_EXEMPT", "127.0.0.0/8"),
+    ];
+    let process = Process::start_with(dir.path(), &settings);
+    let address = process.address.to_string();
+    let project = Project::read(dir.path());
+    let printed = script("tests/clients/refusal.py", &address, &project);
+    assert_eq!(printed, "both protocols refuse in the same words\n");
+    process.terminate();
+}
