@@ -11,11 +11,11 @@
 )]
 
 mod clashes;
-mod customer_ids;
-mod duplicates;
 mod clients;
 mod crash;
+mod customer_ids;
 mod drain;
+mod duplicates;
 mod floors;
 mod grpc_access;
 mod grpc_batch;
@@ -25,7 +25,10 @@ mod grpc_writes;
 mod harness;
 mod health;
 mod identity;
+mod lifecycle;
 mod limits;
+mod limits;
+mod outage;
 mod real_clients;
 mod reflection;
 mod rest_access;
@@ -40,8 +43,5 @@ mod rest_transport;
 mod rest_values;
 mod rest_writes;
 mod routes;
-mod lifecycle;
-mod limits;
-mod outage;
 mod tracking;
 mod updates;
