@@ -27,7 +27,6 @@ mod health;
 mod identity;
 mod lifecycle;
 mod limits;
-mod limits;
 mod outage;
 mod real_clients;
 mod reflection;

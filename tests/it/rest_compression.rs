@@ -105,7 +105,7 @@ async fn a_body_that_is_not_what_its_coding_says_is_refused() {
             .track("customers", "{}")
             .header("Content-Encoding", coding);
         let text =
-            format!("Content-Encoding must be one of gzip, deflate, br, zstd, not {coding:?}");
+            format!("Content-Encoding must be one of gzip, deflate, br, zstd, not '{coding}'");
         assert_eq!(sent.refused().await, (415, text));
     }
     server.stop().await;

@@ -146,7 +146,7 @@ async fn only_json_is_taken_with_or_without_a_charset_or_a_type_at_all() {
             server.data("events", UPDATE),
         ] {
             let refused = sent.header("Content-Type", content_type).refused().await;
-            let text = format!("Content-Type must be application/json, not {essence:?}");
+            let text = format!("Content-Type must be application/json, not '{essence}'");
             assert_eq!(refused, (415, text));
         }
     }
