@@ -37,7 +37,7 @@ pub const DEPTH_MAX: usize = 32;
 pub struct Properties(Bytes);
 
 impl Properties {
-    /// Reads the text of a JSON object that is known to be well-formed JSON.
+    /// Reads the text of a JSON object, without blanks before it.
     ///
     /// # Errors
     /// The first rule that the properties break, naming the property.

@@ -29,6 +29,7 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
     if let Some(error) = failure {
         return Err(error);
     }
+    let parsed = parsed.and_then(|()| parser.end());
     parsed.map_err(|error| Error::Malformed(error.to_string()))?;
     Ok(out)
 }
