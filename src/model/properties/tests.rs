@@ -1,1 +1,6 @@
+//! Properties beside a slow and obvious reading of the same values.
 
+mod json;
+mod limits;
+mod oracle;
+mod protobuf;
