@@ -1,11 +1,11 @@
 //! One record of the log into writes of the view.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 
 use super::Error;
-use super::identity::{self, Known, Resolution};
+use super::identity::{self, Known};
 use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
 use super::overlay::Overlay;
 use crate::log::Position;
@@ -49,6 +49,13 @@ pub(super) struct Apply<'a> {
     counts: Counts,
 }
 
+/// The customer that a record is about.
+#[derive(Debug)]
+struct Target {
+    number: u64,
+    customer: Customer,
+}
+
 impl<'a> Apply<'a> {
     pub(super) fn new(overlay: Overlay<'a>, applied: Position) -> Self {
         Self {
@@ -63,12 +70,12 @@ impl<'a> Apply<'a> {
         self.counts.records += 1;
         // An event of nobody, such as an anonymous click, is in the log alone.
         if !record.ids.as_slice().is_empty() {
-            let (number, absorbed) = self.identify(position, record)?;
+            let target = self.identify(position, record)?;
             match &record.command {
                 Command::Update { properties, time } => {
-                    self.update(number, properties, *time, position)?;
+                    self.update(target.number, properties, *time, position)?;
                 }
-                Command::Event(event) => self.event(number, &absorbed, event, position)?,
+                Command::Event(event) => self.event(&target, event, position)?,
             }
         }
         self.applied = position;
@@ -81,9 +88,8 @@ impl<'a> Apply<'a> {
         Ok(self.counts)
     }
 
-    /// Finds the record's customer, and links or merges what has to be. Tells the customer's number, and those
-    /// of the customers that it absorbed.
-    fn identify(&mut self, position: Position, record: &Record) -> Result<(u64, Vec<u64>), Error> {
+    /// Finds the record's customer, and links or merges what has to be.
+    fn identify(&mut self, position: Position, record: &Record) -> Result<Target, Error> {
         let ids = record.ids.as_slice();
         let project = self.project(&record.project)?;
         let mut holders = Vec::with_capacity(ids.len());
@@ -100,29 +106,34 @@ impl<'a> Apply<'a> {
             self.overlay.flush(self.applied)?;
         }
         let number = resolution.target.unwrap_or(position.get());
-        let mut customer = known.remove(&number).unwrap_or(Customer {
-            project,
-            ..Customer::default()
-        });
+        let mut target = Target {
+            number,
+            customer: known.remove(&number).unwrap_or(Customer {
+                project,
+                ..Customer::default()
+            }),
+        };
         let mut changed = resolution.target.is_none();
         for merged in &resolution.merged {
             let absorbed = known.remove(merged).unwrap_or_default();
-            self.merge(number, &mut customer, *merged, absorbed, record, position)?;
+            self.merge(&mut target, *merged, absorbed, record, position)?;
             changed = true;
         }
-        changed |= self.link(
-            number,
-            &mut customer,
-            ids,
-            &holders,
-            &resolution,
-            position,
-            known,
-        )?;
-        if changed {
-            self.put_customer(number, &customer);
+        for index in &resolution.ids {
+            let (Some(id), Some(holder)) = (ids.get(*index), holders.get(*index)) else {
+                continue;
+            };
+            if let Some((other, holder)) = holder.and_then(|n| Some((n, known.get_mut(&n)?))) {
+                holder.ids.retain(|held| !held.is(id));
+                self.put_customer(other, holder);
+            }
+            changed |= self.link(&mut target, id, position);
         }
-        Ok((number, customer.absorbed))
+        if changed {
+            self.evict(&mut target.customer)?;
+            self.put_customer(number, &target.customer);
+        }
+        Ok(target)
     }
 
     fn project(&mut self, token: &str) -> Result<u32, Error> {
@@ -179,91 +190,64 @@ impl<'a> Apply<'a> {
             .put(Table::Ids, keys::id(project, id), entry.encode());
     }
 
-    /// Gives the customer the request's IDs; says whether the customer itself has changed.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the state of one resolution, used once"
-    )]
-    fn link(
-        &mut self,
-        number: u64,
-        customer: &mut Customer,
-        ids: &[CustomerId],
-        holders: &[Option<u64>],
-        resolution: &Resolution,
-        position: Position,
-        mut others: Known,
-    ) -> Result<bool, Error> {
-        let project = customer.project;
-        let mut changed = false;
-        for index in &resolution.ids {
-            let (Some(id), Some(holder)) = (ids.get(*index), holders.get(*index)) else {
-                continue;
-            };
-            if let Some(other) = holder.and_then(|holder| others.get_mut(&holder)) {
-                other.ids.retain(|held| !held.is(id));
-            }
-            let new = !customer.ids.iter().any(|held| held.is(id));
-            if new {
-                customer.ids.push(HeldId {
-                    kind: id.kind.to_string(),
-                    value: id.value.clone(),
-                    soft: id.soft,
-                    since: position.get(),
-                });
-                changed = true;
-            }
-            // Which soft ID was unused for longest must be known when there are too many of them.
-            if new || id.soft {
-                self.put_id(project, id, number, position.get());
-            }
-            if new && id.soft {
-                self.evict(customer, &id.kind)?;
-            }
+    /// Gives the customer an ID; says whether the customer itself has changed.
+    fn link(&mut self, target: &mut Target, id: &CustomerId, position: Position) -> bool {
+        let customer = &mut target.customer;
+        let new = !customer.ids.iter().any(|held| held.is(id));
+        if new {
+            customer.ids.push(HeldId {
+                kind: id.kind.to_string(),
+                value: id.value.clone(),
+                soft: id.soft,
+                since: position.get(),
+            });
         }
-        for (other, customer) in others {
-            self.put_customer(other, &customer);
+        // Which soft ID was unused for longest must be known when there are too many of them.
+        if new || id.soft {
+            self.put_id(customer.project, id, target.number, position.get());
         }
-        Ok(changed)
+        new
     }
 
-    /// Drops the soft IDs of a type that are too many.
-    fn evict(&mut self, customer: &mut Customer, kind: &str) -> Result<(), Error> {
-        loop {
-            let of_kind = || customer.ids.iter().filter(|id| id.soft && id.kind == kind);
-            if of_kind().count() <= SOFT_IDS_MAX {
-                return Ok(());
-            }
-            let mut oldest: Option<(u64, CustomerId)> = None;
-            for held in of_kind() {
-                let id = held.id();
-                let entry = self.holder(customer.project, &id)?;
-                let last_used = entry.map_or(0, |entry| entry.last_used);
-                if oldest.as_ref().is_none_or(|(least, _)| last_used < *least) {
-                    oldest = Some((last_used, id));
-                }
-            }
-            let Some((_, id)) = oldest else {
-                return Ok(());
-            };
-            customer.ids.retain(|held| !held.is(&id));
-            self.overlay
-                .remove(Table::Ids, keys::id(customer.project, &id));
-            self.counts.evictions += 1;
+    /// Drops the soft IDs that are too many of their type.
+    fn evict(&mut self, customer: &mut Customer) -> Result<(), Error> {
+        let mut of_kind: BTreeMap<&str, Vec<CustomerId>> = BTreeMap::new();
+        for held in customer.ids.iter().filter(|held| held.soft) {
+            of_kind.entry(&held.kind).or_default().push(held.id());
         }
+        let too_many: Vec<_> = of_kind
+            .into_values()
+            .filter(|ids| ids.len() > SOFT_IDS_MAX)
+            .collect();
+        for ids in too_many {
+            let mut by_use = Vec::with_capacity(ids.len());
+            for id in ids {
+                let entry = self.holder(customer.project, &id)?;
+                by_use.push((entry.map_or(0, |entry| entry.last_used), id));
+            }
+            by_use.sort();
+            by_use.truncate(by_use.len() - SOFT_IDS_MAX);
+            for (_, id) in by_use {
+                customer.ids.retain(|held| !held.is(&id));
+                self.overlay
+                    .remove(Table::Ids, keys::id(customer.project, &id));
+                self.counts.evictions += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Moves everything of a customer into another one. Events stay where they lie; the survivor lists them.
     fn merge(
         &mut self,
-        number: u64,
-        customer: &mut Customer,
+        target: &mut Target,
         merged: u64,
         absorbed: Customer,
         record: &Record,
         position: Position,
     ) -> Result<(), Error> {
         self.counts.merges += 1;
+        let number = target.number;
         let prefix = keys::customer(merged);
         for (key, value) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
             let name = key.get(prefix.len()..).unwrap_or_default();
@@ -278,16 +262,13 @@ impl<'a> Apply<'a> {
             time: record.received,
         };
         self.add_entry(number, &event, position, true);
-        let kinds: BTreeSet<String> = absorbed.ids.iter().map(|id| id.kind.clone()).collect();
+        let customer = &mut target.customer;
         for held in absorbed.ids {
             let id = held.id();
             let entry = self.holder(customer.project, &id)?;
             let last_used = entry.map_or(0, |entry| entry.last_used);
             self.put_id(customer.project, &id, number, last_used);
             customer.ids.push(held);
-        }
-        for kind in kinds {
-            self.evict(customer, &kind)?;
         }
         customer.absorbed.push(merged);
         customer.absorbed.extend(absorbed.absorbed);
@@ -324,22 +305,16 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    fn event(
-        &mut self,
-        number: u64,
-        absorbed: &[u64],
-        event: &Event,
-        position: Position,
-    ) -> Result<(), Error> {
+    fn event(&mut self, target: &Target, event: &Event, position: Position) -> Result<(), Error> {
         let hash = keys::content_hash(event, position);
-        for customer in std::iter::once(&number).chain(absorbed) {
+        for customer in std::iter::once(&target.number).chain(&target.customer.absorbed) {
             let key = keys::event(*customer, event.time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
                 return Ok(());
             }
         }
-        self.add_entry(number, event, position, false);
+        self.add_entry(target.number, event, position, false);
         Ok(())
     }
 
