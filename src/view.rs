@@ -18,7 +18,7 @@ mod overlay;
 pub mod read;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,1 +1,9 @@
+//! The view beside a naive model of the contract, and scenes of their own.
 
+mod bench;
+mod eviction;
+mod histories;
+mod naive;
+mod scenes;
+
+pub(crate) use bench::scratch;

@@ -1,0 +1,323 @@
+//! A view over a log in memory, and what is asked of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use super::super::{Counts, Events, Order, StoredEvent, View};
+use crate::clock::ManualClock;
+use crate::log::memory::MemoryStore;
+use crate::log::record::{Command, Event, Record};
+use crate::log::{Log, Options};
+use crate::model::customer_id::{CustomerIds, Schema};
+use crate::model::event::EventType;
+use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
+
+/// The ID types of every project here, in order, each with whether it is a soft one.
+pub(super) const KINDS: [(&str, bool); 4] = [
+    ("registered", false),
+    ("email", false),
+    ("cookie", true),
+    ("device", true),
+];
+
+/// A command as a caller would send it.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) project: &'static str,
+    /// Type and value, in the order of [`KINDS`].
+    pub(super) ids: Vec<(&'static str, String)>,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Update {
+        json: String,
+        seconds: i64,
+    },
+    Event {
+        event_type: &'static str,
+        json: String,
+        seconds: i64,
+    },
+}
+
+pub(super) fn update(ids: &[(&'static str, &str)], json: &str, seconds: i64) -> Request {
+    let json = json.to_owned();
+    request(ids, What::Update { json, seconds })
+}
+
+pub(super) fn event(
+    ids: &[(&'static str, &str)],
+    event_type: &'static str,
+    json: &str,
+    seconds: i64,
+) -> Request {
+    let json = json.to_owned();
+    request(
+        ids,
+        What::Event {
+            event_type,
+            json,
+            seconds,
+        },
+    )
+}
+
+fn request(ids: &[(&'static str, &str)], what: What) -> Request {
+    let ids = ids.iter().map(|(kind, value)| (*kind, (*value).to_owned()));
+    Request {
+        project: "p",
+        ids: ids.collect(),
+        what,
+    }
+}
+
+/// When the request that arrives as the `arrival`th was received, in seconds: later than all that is told.
+pub(super) fn received(arrival: u64) -> i64 {
+    1_000_000 + arrival.cast_signed()
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000).unwrap()
+}
+
+fn ids(ids: &[(&str, String)]) -> CustomerIds {
+    let names = |soft: bool| -> Vec<String> {
+        let kinds = KINDS.iter().filter(|(_, is_soft)| *is_soft == soft);
+        kinds.map(|(kind, _)| (*kind).to_owned()).collect()
+    };
+    let schema = Schema::new(&names(false), &names(true), &[]);
+    let ids = ids.iter().map(|(kind, value)| (*kind, value.as_str()));
+    schema.parse(ids).unwrap()
+}
+
+impl Request {
+    fn record(&self, arrival: u64) -> Record {
+        let command = match &self.what {
+            What::Update { json, seconds } => Command::Update {
+                properties: Properties::from_json(json).unwrap(),
+                time: time(*seconds),
+            },
+            What::Event {
+                event_type,
+                json,
+                seconds,
+            } => Command::Event(Event {
+                event_type: EventType::parse(event_type).unwrap(),
+                properties: Properties::from_json(json).unwrap(),
+                time: time(*seconds),
+            }),
+        };
+        Record {
+            project: self.project.to_owned(),
+            received: time(received(arrival)),
+            ids: ids(&self.ids),
+            command,
+        }
+    }
+}
+
+/// What is known of a customer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Answer {
+    /// Arrival of the request that gave the ID, type, value; in order.
+    pub(super) ids: Vec<(u64, String, String)>,
+    pub(super) properties: Value,
+    /// Seconds, type, properties.
+    pub(super) events: Vec<(i64, String, Value)>,
+}
+
+impl Answer {
+    /// The types of the events, in order.
+    pub(super) fn event_types(&self) -> Vec<&str> {
+        let types = self.events.iter().map(|(_, event_type, _)| &**event_type);
+        types.collect()
+    }
+
+    /// The values of the IDs of a type, oldest first.
+    pub(super) fn values(&self, kind: &str) -> Vec<&str> {
+        let of_kind = self.ids.iter().filter(|(_, of, _)| of == kind);
+        of_kind.map(|(_, _, value)| &**value).collect()
+    }
+}
+
+/// A folder for a view. In memory where there is such a place: a view need not sync, but its engine does.
+pub(crate) fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .unwrap()
+}
+
+pub(super) struct Bench {
+    runtime: Runtime,
+    log: Log,
+    dir: TempDir,
+    view: Option<View>,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+        let store = Arc::new(MemoryStore::default());
+        let log = Log::start(store, &Options::default(), clock).unwrap();
+        let mut bench = Self {
+            runtime,
+            log,
+            dir: scratch(),
+            view: None,
+        };
+        bench.open();
+        bench
+    }
+
+    /// A view that has seen nothing yet, over the same log.
+    pub(super) fn fresh(&self) -> Self {
+        let mut fresh = Self {
+            runtime: Builder::new_current_thread().enable_time().build().unwrap(),
+            log: self.log.clone(),
+            dir: scratch(),
+            view: None,
+        };
+        fresh.open();
+        fresh
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn open(&mut self) {
+        let handle = self.runtime.handle().clone();
+        let view = View::start(&self.dir.path().join("view"), self.log.clone(), handle);
+        self.view = Some(view.unwrap());
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Some(view) = self.view.take() {
+            view.close();
+        }
+    }
+
+    fn view(&self) -> &View {
+        self.view.as_ref().unwrap()
+    }
+
+    /// Appends requests at once. The view may be in the middle of earlier ones.
+    pub(super) fn append(&self, requests: &[Request]) {
+        let last = self.log.last().get();
+        let records = (last + 1..).zip(requests);
+        let records = records.map(|(arrival, request)| request.record(arrival).encode());
+        let append = self.log.append(records.collect());
+        self.runtime.block_on(append).unwrap();
+    }
+
+    /// Waits until the view has applied everything.
+    pub(super) fn settle(&self) {
+        let caught_up = self
+            .view()
+            .caught_up(self.log.last(), Duration::from_secs(60));
+        self.runtime.block_on(caught_up).unwrap();
+    }
+
+    /// Appends requests, and waits until the view has applied them.
+    pub(super) fn takes(&self, requests: &[Request]) {
+        self.append(requests);
+        self.settle();
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.view().counts()
+    }
+
+    pub(super) fn ask(&self, project: &str, kind: &'static str, value: &str) -> Option<Answer> {
+        let snapshot = self.view().snapshot();
+        let ids = ids(&[(kind, value.to_owned())]);
+        let found = snapshot.find(project, &ids).unwrap()?;
+        let events = self.events(project, kind, value, &everything());
+        let held = found.ids().into_iter();
+        let mut ids: Vec<_> = held.map(|id| (id.since, id.kind, id.value)).collect();
+        ids.sort();
+        let properties = snapshot.properties(&found).unwrap();
+        for (name, canonical) in properties.entries() {
+            let one = snapshot.property(&found, name).unwrap();
+            assert_eq!(&**one.bytes(), canonical, "one property and all of them");
+        }
+        let mut events: Vec<_> = events.iter().map(shown).collect();
+        // Customers that merge at once do so in no particular order.
+        events.sort_by_cached_key(|(seconds, event_type, properties)| {
+            let merge = (event_type == "merge").then(|| properties.to_string());
+            (*seconds, merge)
+        });
+        Some(Answer {
+            ids,
+            properties: json(&properties),
+            events,
+        })
+    }
+
+    pub(super) fn asks(&self, kind: &'static str, value: &str) -> Answer {
+        self.ask("p", kind, value).unwrap()
+    }
+
+    pub(super) fn events(
+        &self,
+        project: &str,
+        kind: &'static str,
+        value: &str,
+        wanted: &Events<'_>,
+    ) -> Vec<StoredEvent> {
+        let snapshot = self.view().snapshot();
+        let ids = ids(&[(kind, value.to_owned())]);
+        let found = snapshot.find(project, &ids).unwrap().unwrap();
+        snapshot.events(&found, wanted).unwrap().events
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+pub(super) fn everything() -> Events<'static> {
+    Events {
+        types: None,
+        order: Order::Ascending,
+        skip: 0,
+        limit: usize::MAX,
+        bytes_max: usize::MAX,
+    }
+}
+
+fn shown(event: &StoredEvent) -> (i64, String, Value) {
+    let mut properties = json(&event.properties);
+    if event.event_type == "merge" {
+        properties = with_sorted_lists(properties);
+    }
+    let seconds = event.time.micros() / 1_000_000;
+    (seconds, event.event_type.clone(), properties)
+}
+
+/// The IDs of a merge, whose order says nothing.
+pub(super) fn with_sorted_lists(mut properties: Value) -> Value {
+    for list in properties.as_object_mut().unwrap().values_mut() {
+        if let Some(list) = list.as_array_mut() {
+            list.sort_by_key(Value::to_string);
+        }
+    }
+    properties
+}
+
+fn json(properties: &Properties) -> Value {
+    let mut json = Vec::new();
+    properties.write_json(&mut json);
+    serde_json::from_slice(&json).unwrap()
+}

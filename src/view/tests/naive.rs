@@ -1,0 +1,277 @@
+//! The contract's rules of customers, IDs, properties and events, written down naively.
+
+use serde_json::{Value, json};
+
+use super::super::Counts;
+use super::bench::{Answer, KINDS, Request, What, received, with_sorted_lists};
+
+const SOFT_IDS_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Naive {
+    arrived: u64,
+    /// In the order in which they were created. Who merged into another one is left behind without anything.
+    customers: Vec<Customer>,
+    pub(super) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Customer {
+    project: &'static str,
+    ids: Vec<Id>,
+    properties: Vec<Property>,
+    events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Id {
+    kind: &'static str,
+    value: String,
+    since: u64,
+    used: u64,
+}
+
+#[derive(Debug)]
+struct Property {
+    name: String,
+    value: Value,
+    updated: (i64, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Event {
+    seconds: i64,
+    arrived: u64,
+    event_type: String,
+    properties: Value,
+}
+
+fn is_soft(kind: &str) -> bool {
+    KINDS.contains(&(kind, true))
+}
+
+impl Customer {
+    fn has(&self, kind: &str, value: &str) -> bool {
+        self.ids
+            .iter()
+            .any(|id| id.kind == kind && id.value == value)
+    }
+
+    fn has_another(&self, kind: &str, value: &str) -> bool {
+        self.ids
+            .iter()
+            .any(|id| id.kind == kind && id.value != value)
+    }
+
+    fn set(&mut self, new: Property) {
+        match self.properties.iter_mut().find(|p| p.name == new.name) {
+            None => self.properties.push(new),
+            Some(old) if old.updated <= new.updated => *old = new,
+            Some(_) => {}
+        }
+    }
+
+    fn as_merged(&self) -> Value {
+        let mut described = json!({});
+        for (kind, soft) in KINDS {
+            let values: Vec<_> = self.ids.iter().filter(|id| id.kind == kind).collect();
+            if values.is_empty() {
+                continue;
+            }
+            let values: Vec<_> = values.iter().map(|id| json!(id.value)).collect();
+            described[kind] = if soft {
+                json!(values)
+            } else {
+                values[0].clone()
+            };
+        }
+        with_sorted_lists(described)
+    }
+}
+
+impl Naive {
+    pub(super) fn apply(&mut self, request: &Request) {
+        self.arrived += 1;
+        self.counts.records += 1;
+        if request.ids.is_empty() {
+            return;
+        }
+        let customer = self.identify(request);
+        match &request.what {
+            What::Update { json, seconds } => {
+                let map: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
+                for (name, value) in map {
+                    let updated = (*seconds, self.arrived);
+                    self.customers[customer].set(Property {
+                        name,
+                        value,
+                        updated,
+                    });
+                }
+            }
+            What::Event {
+                event_type,
+                json,
+                seconds,
+            } => {
+                let event = Event {
+                    seconds: *seconds,
+                    arrived: self.arrived,
+                    event_type: (*event_type).to_owned(),
+                    properties: serde_json::from_str(json).unwrap(),
+                };
+                self.add(customer, event);
+            }
+        }
+    }
+
+    fn add(&mut self, customer: usize, event: Event) {
+        let events = &mut self.customers[customer].events;
+        let is_there = events.iter().any(|other| {
+            other.event_type == event.event_type
+                && other.seconds == event.seconds
+                && other.properties == event.properties
+        });
+        if is_there && event.event_type != "consent" {
+            self.counts.duplicates += 1;
+        } else {
+            events.push(event);
+        }
+    }
+
+    fn identify(&mut self, request: &Request) -> usize {
+        let ids = &request.ids;
+        let of_project = |c: &Customer| c.project == request.project;
+        let holders: Vec<Option<usize>> = ids
+            .iter()
+            .map(|(kind, value)| {
+                self.customers
+                    .iter()
+                    .position(|c| of_project(c) && c.has(kind, value))
+            })
+            .collect();
+        let mut led_to: Vec<usize> = holders.iter().copied().flatten().collect();
+        led_to.sort_unstable();
+        led_to.dedup();
+        let clash = self.clash(ids, &led_to);
+        let meant = match clash {
+            false => led_to.first().copied(),
+            true => holders[0],
+        };
+        let meant = meant.unwrap_or_else(|| {
+            self.customers.push(Customer {
+                project: request.project,
+                ..Customer::default()
+            });
+            self.customers.len() - 1
+        });
+        if !clash {
+            for other in led_to.iter().skip(1) {
+                self.merge(meant, *other);
+            }
+        }
+        for (index, (kind, value)) in ids.iter().enumerate() {
+            let takes = match holders[index] {
+                _ if !clash || is_soft(kind) || index == 0 => true,
+                Some(holder) => holder == meant,
+                None => !self.customers[meant].has_another(kind, value),
+            };
+            if takes {
+                self.give(meant, kind, value);
+            }
+        }
+        for (kind, soft) in KINDS {
+            if soft {
+                self.evict(meant, kind);
+            }
+        }
+        meant
+    }
+
+    fn clash(&self, ids: &[(&'static str, String)], led_to: &[usize]) -> bool {
+        let held = led_to.iter().flat_map(|c| &self.customers[*c].ids);
+        let mut hard: Vec<(&str, &str)> = held.map(|id| (id.kind, &*id.value)).collect();
+        hard.extend(ids.iter().map(|(kind, value)| (*kind, &**value)));
+        hard.retain(|(kind, _)| !is_soft(kind));
+        hard.iter().any(|(kind, value)| {
+            let mut same_kind = hard.iter().filter(|(other, _)| other == kind);
+            same_kind.any(|(_, other)| other != value)
+        })
+    }
+
+    fn merge(&mut self, into: usize, merged: usize) {
+        self.counts.merges += 1;
+        let merged = std::mem::take(&mut self.customers[merged]);
+        let into = &mut self.customers[into];
+        into.events.push(Event {
+            seconds: received(self.arrived),
+            arrived: self.arrived,
+            event_type: "merge".to_owned(),
+            properties: merged.as_merged(),
+        });
+        into.ids.extend(merged.ids);
+        into.events.extend(merged.events);
+        for property in merged.properties {
+            into.set(property);
+        }
+    }
+
+    fn give(&mut self, to: usize, kind: &'static str, value: &str) {
+        let arrived = self.arrived;
+        let project = self.customers[to].project;
+        for (index, customer) in self.customers.iter_mut().enumerate() {
+            if index != to && customer.project == project {
+                customer
+                    .ids
+                    .retain(|id| id.kind != kind || id.value != value);
+            }
+        }
+        let ids = &mut self.customers[to].ids;
+        match ids
+            .iter_mut()
+            .find(|id| id.kind == kind && id.value == value)
+        {
+            Some(id) => id.used = arrived,
+            None => ids.push(Id {
+                kind,
+                value: value.to_owned(),
+                since: arrived,
+                used: arrived,
+            }),
+        }
+    }
+
+    fn evict(&mut self, customer: usize, kind: &str) {
+        let ids = &mut self.customers[customer].ids;
+        while ids.iter().filter(|id| id.kind == kind).count() > SOFT_IDS_MAX {
+            let of_kind = ids.iter().filter(|id| id.kind == kind);
+            let unused_longest = of_kind.min_by_key(|id| id.used).unwrap().clone();
+            ids.retain(|id| *id != unused_longest);
+            self.counts.evictions += 1;
+        }
+    }
+
+    pub(super) fn ask(&self, project: &str, kind: &str, value: &str) -> Option<Answer> {
+        let customer = self
+            .customers
+            .iter()
+            .find(|c| c.project == project && c.has(kind, value))?;
+        let ids = customer.ids.iter();
+        let mut ids: Vec<_> = ids
+            .map(|id| (id.since, id.kind.to_owned(), id.value.clone()))
+            .collect();
+        ids.sort();
+        let properties = customer.properties.iter();
+        let properties = properties.map(|p| (p.name.clone(), p.value.clone()));
+        let mut events = customer.events.clone();
+        events.sort_by_key(|e| (e.seconds, e.arrived, e.properties.to_string()));
+        let events = events.into_iter();
+        Some(Answer {
+            ids,
+            properties: Value::Object(properties.collect()),
+            events: events
+                .map(|e| (e.seconds, e.event_type, e.properties))
+                .collect(),
+        })
+    }
+}
