@@ -1,1 +1,6 @@
+//! The use cases over a log in memory and a view of its own.
 
+mod access;
+mod bench;
+mod reads;
+mod writes;

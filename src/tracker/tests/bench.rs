@@ -1,0 +1,165 @@
+//! A tracker and its callers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use super::super::{Accepted, Access, AddEvent, CustomerState, Error, Tracker, UpdateCustomer};
+use crate::clock::ManualClock;
+use crate::log::memory::MemoryStore;
+use crate::log::{Log, Options};
+use crate::model::credentials::Credentials;
+use crate::model::customer_id::Schema;
+use crate::model::project::{Key, KeyAccess, Permission, Project, SecretHash};
+use crate::model::properties::{Object, Properties};
+use crate::model::time::Timestamp;
+use crate::view::View;
+use crate::view::tests::scratch;
+
+/// Where the clock starts, in seconds.
+pub(super) const START: u64 = 1_700_000_000;
+
+pub(super) struct Bench {
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) log: Log,
+    view: View,
+    _dir: TempDir,
+}
+
+impl Bench {
+    /// Must be called inside of a runtime.
+    pub(super) fn new() -> Self {
+        let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(START)));
+        let store = Arc::new(MemoryStore::default());
+        let log = Log::start(store.clone(), &Options::default(), clock.clone()).unwrap();
+        let dir = scratch();
+        let view = View::start(&dir.path().join("view"), log.clone(), Handle::current()).unwrap();
+        let tracker = Tracker::new(
+            vec![project("p"), project("q")],
+            log.clone(),
+            view.clone(),
+            clock.clone(),
+            Duration::from_secs(60),
+        );
+        Self {
+            tracker: Arc::new(tracker),
+            clock,
+            store,
+            log,
+            view,
+            _dir: dir,
+        }
+    }
+
+    /// The caller who may do everything.
+    pub(super) fn access(&self) -> Access {
+        self.tracker
+            .authenticate("p", &private("all", "s"))
+            .unwrap()
+    }
+
+    pub(super) fn update(&self, customer: &[(&str, &str)], json: &str) -> Result<Accepted, Error> {
+        let update = UpdateCustomer {
+            customer_ids: &ids(customer),
+            properties: object(json),
+            time: None,
+        };
+        self.tracker.update(&self.access(), update)
+    }
+
+    pub(super) fn event(
+        &self,
+        customer: &[(&str, &str)],
+        event_type: &str,
+        json: &str,
+    ) -> Result<Accepted, Error> {
+        let event = AddEvent {
+            customer_ids: &ids(customer),
+            event_type,
+            properties: object(json),
+            time: None,
+        };
+        self.tracker.event(&self.access(), event)
+    }
+
+    pub(super) async fn commits(&self, commands: Vec<Accepted>) {
+        self.tracker.commit(commands).await.unwrap();
+    }
+
+    pub(super) async fn customer(&self, customer: &[(&str, &str)]) -> Result<CustomerState, Error> {
+        self.tracker.customer(&self.access(), &ids(customer)).await
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.view.close();
+    }
+}
+
+/// A project whose keys are told by their names.
+fn project(token: &str) -> Project {
+    use Permission::{GetCustomers, GetEvents, SetCustomers, SetEvents};
+    let named = |name: &str| name.to_owned();
+    let public = |name: &str, permissions: &[Permission]| Key {
+        access: KeyAccess::Public(SecretHash::of(&format!("{token}-{name}"))),
+        permissions: permissions.to_vec(),
+    };
+    let private = |name: &str, secrets: &[&str], permissions: &[Permission]| Key {
+        access: KeyAccess::Private {
+            id: named(name),
+            secrets: secrets.iter().map(|s| SecretHash::of(s)).collect(),
+        },
+        permissions: permissions.to_vec(),
+    };
+    let keys = [
+        public("both", &[SetCustomers, SetEvents]),
+        public("customers", &[SetCustomers]),
+        public("events", &[SetEvents]),
+        public("greedy", &Permission::ALL),
+        private("all", &["s", "next"], &Permission::ALL),
+        private("reads-customers", &["s"], &[GetCustomers]),
+        private("reads-events", &["s"], &[GetEvents]),
+        private("nothing", &["s"], &[]),
+    ];
+    Project {
+        token: token.to_owned(),
+        ids: Schema::new(&[named("registered")], &[named("cookie")], &[]),
+        keys: keys.into_iter().map(Arc::new).collect(),
+    }
+}
+
+pub(super) fn public(key: &str) -> Credentials {
+    Credentials::Public(key.to_owned())
+}
+
+pub(super) fn private(id: &str, secret: &str) -> Credentials {
+    Credentials::Private {
+        id: id.to_owned(),
+        secret: secret.to_owned(),
+    }
+}
+
+pub(super) fn ids(ids: &[(&str, &str)]) -> HashMap<String, String> {
+    let owned = |(kind, value): &(&str, &str)| ((*kind).to_owned(), (*value).to_owned());
+    ids.iter().map(owned).collect()
+}
+
+pub(super) fn object(json: &str) -> Object {
+    Properties::from_json(json).unwrap().into()
+}
+
+pub(super) fn json(properties: &Properties) -> String {
+    let mut json = Vec::new();
+    properties.write_json(&mut json);
+    String::from_utf8(json).unwrap()
+}
+
+pub(super) fn micros(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).unwrap()
+}
