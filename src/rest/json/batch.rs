@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, read, refused};
+use super::fields::{Fields, object_text, read, refused, text};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
@@ -117,17 +117,15 @@ fn command<'a>(
 impl Named<'_> {
     fn command(&self, token: &str, now: Timestamp) -> Result<pb::command::Command, Error> {
         use pb::command::Command;
-        let name = self.name.map_or("null", RawValue::get);
-        Ok(match name {
-            r#""customers""# => Command::UpdateCustomer(self.fields()?.update(token)?),
-            r#""customers/events""# => Command::AddEvent(self.fields()?.event(token, now)?),
-            r#""campaigns/clicks""# => {
-                Command::TrackCampaignClick(self.fields()?.click(token, now)?)
-            }
-            r#""system/time""# => Command::GetSystemTime(pb::GetSystemTimeRequest {
+        Ok(match &*text("name", self.name)? {
+            "customers" => Command::UpdateCustomer(self.fields()?.update(token)?),
+            "customers/events" => Command::AddEvent(self.fields()?.event(token, now)?),
+            "campaigns/clicks" => Command::TrackCampaignClick(self.fields()?.click(token, now)?),
+            "system/time" => Command::GetSystemTime(pb::GetSystemTimeRequest {
                 project_token: token.to_owned(),
             }),
             _ => {
+                let name = self.name.map_or("null", RawValue::get);
                 let message = format!("Unknown command {}", quoted(name));
                 return Err(Error::invalid(Some("name"), message));
             }

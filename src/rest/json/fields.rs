@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A text; the empty one if it is absent.
-fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
     match raw {
         None => Ok(Cow::Borrowed("")),
         Some(raw) if raw.get().starts_with('"') => read::<Text<'_>>(raw.get()).map(|t| t.0),

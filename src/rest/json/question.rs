@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, read, refused, wrong_type};
+use super::fields::{Fields, object_text, read, refused, text, wrong_type};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
@@ -109,13 +109,10 @@ pub(in super::super) fn events(
         }
         event_types.push(read::<String>(raw.get())?);
     }
-    let order = match fields.order.map(RawValue::get) {
-        None | Some(r#""asc""#) => pb::Order::Asc,
-        Some(r#""desc""#) => pb::Order::Desc,
-        Some(other) => {
-            let message = format!("Field 'order' must be asc or desc, not {}.", quoted(other));
-            return Err(Error::invalid(Some("order"), message));
-        }
+    let order = match (fields.order, &*text("order", fields.order)?) {
+        (None, _) | (_, "asc") => pb::Order::Asc,
+        (_, "desc") => pb::Order::Desc,
+        (Some(other), _) => return Err(wrong_type("order", "asc or desc", other)),
     };
     Ok(pb::ListEventsRequest {
         project_token: token.to_owned(),
