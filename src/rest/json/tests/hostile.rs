@@ -1,0 +1,128 @@
+//! Bodies that nobody means well with.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::value::RawValue;
+
+use super::super::{Fields, attributes, batch, customer, events};
+use super::now;
+
+/// Bodies that are read, as a start.
+const BODIES: [&str; 4] = [
+    r#"{"event_type":"pay","timestamp":1.7000000005E9,"age":0.5,"customer_ids":{"registered":"a","cookie":12},"properties":{"price":1.0E2,"d":{"x":[1,null,"\u0041"]}},"url":"https:\/\/x"}"#,
+    r#"{"commands":[{"name":"customers","command_id":"17","data":{"customer_ids":{"cookie":"c"},"update_timestamp":"2018-8-5 12:20:25"}},{"name":"system\/time","command_id":null},{"name":"customers/events","data":{"event_type":"t"}}]}"#,
+    r#"{"customer_ids":{"registered":"a"},"attributes":[{"type":"property","property":"p"},{"type":"id","id":"cookie"},{"type":"x"}]}"#,
+    r#"{"customer_ids":{"registered":"a"},"event_types":["a","b"],"order":"desc","limit":5,"skip":0}"#,
+];
+
+const PIECES: [&str; 24] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"",
+    "\\",
+    "\\u",
+    "\\ud800",
+    "null",
+    "true",
+    "-",
+    "1",
+    "e",
+    ".",
+    "9999999999999999999999",
+    "\0",
+    "é",
+    "\"customer_ids\":",
+    "\"properties\":{",
+    "\"commands\":[",
+    "{\"name\":",
+    "\"timestamp\":",
+];
+
+/// Tries every reading of a body. Whatever is read was JSON.
+fn read(body: &[u8]) -> Result<(), TestCaseError> {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
+    if let Ok(fields) = Fields::of_body(body) {
+        prop_assert!(is_json, "{} was read", text);
+        let _ = fields.update("token");
+        let _ = fields.event("token", now());
+        let _ = fields.click("token", now());
+        let _ = customer(&fields, "token");
+        let _ = attributes(&fields, "token");
+        let _ = events(&fields, "token");
+    }
+    if let Ok(batch) = batch(body, "token", now()) {
+        prop_assert!(is_json, "{} was read", text);
+        prop_assert!((1..=50).contains(&batch.plan.len()));
+        prop_assert!(batch.request.commands.len() <= batch.plan.len());
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in vec(any::<u8>(), 0..100)) {
+        read(&body)?;
+    }
+
+    #[test]
+    fn no_pieces_of_json_make_it_panic(pieces in vec(select(&PIECES[..]), 0..30)) {
+        read(pieces.concat().as_bytes())?;
+        read(format!("{{{}}}", pieces.concat()).as_bytes())?;
+    }
+
+    #[test]
+    fn no_body_that_was_tampered_with_makes_it_panic(
+        body in select(&BODIES[..]),
+        changes in vec((any::<Index>(), 0..4_usize, select(&PIECES[..])), 1..5),
+    ) {
+        let mut body: Vec<char> = body.chars().collect();
+        for (at, cut, new) in changes {
+            let at = at.index(body.len() + 1);
+            let end = body.len().min(at + cut);
+            body.splice(at..end, new.chars());
+        }
+        read(String::from_iter(body).as_bytes())?;
+    }
+
+    #[test]
+    fn a_field_of_any_value_is_read_or_refused(
+        field in "customer_ids|event_type|properties|timestamp|update_timestamp|age|url|attributes|event_types|order|limit|skip|commands",
+        value in select(vec![
+            "null", "true", "0", "-0", "-1", "1e999", "1.5", r#""""#, r#"" ""#, r#""x""#, "[]", "[null]", "[[]]", "[{}]",
+            "{}", r#"{"":""}"#, r#"{"a":{}}"#, r#"{"a":null,"a":null}"#, "18446744073709551616",
+        ]),
+    ) {
+        read(format!(r#"{{"{field}":{value}}}"#).as_bytes())?;
+        read(format!(r#"{{"commands":[{{"name":"customers","data":{{"{field}":{value}}}}}]}}"#).as_bytes())?;
+    }
+}
+
+#[test]
+fn no_depth_of_nesting_exhausts_the_stack() {
+    for open in ["[", r#"{"a":"#] {
+        let nested = open.repeat(150_000);
+        for body in [
+            nested.clone(),
+            format!(r#"{{"unknown":{nested}"#),
+            format!(r#"{{"commands":[{{"data":{nested}"#),
+            format!(
+                r#"{{"unknown":{}{}}}"#,
+                "[".repeat(150_000),
+                "]".repeat(150_000)
+            ),
+            format!(
+                r#"{{"properties":{{"a":{}{}}}}}"#,
+                "[".repeat(8_000),
+                "]".repeat(8_000)
+            ),
+        ] {
+            read(body.as_bytes()).unwrap();
+        }
+    }
+}
