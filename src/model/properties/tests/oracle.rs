@@ -47,14 +47,17 @@ pub(super) fn tree(map: &serde_json::Map<String, Value>) -> Tree {
     entries.collect()
 }
 
-pub(super) fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
+pub(super) fn varint(number: u64) -> Vec<u8> {
+    let groups = (0..10).map(|at| number >> (7 * at));
+    let needed = groups.clone().take_while(|rest| *rest != 0).count().max(1);
+    let bytes = groups.take(needed).enumerate().map(|(at, rest)| {
+        let [low, ..] = rest.to_le_bytes();
+        match at + 1 < needed {
+            true => low | 0x80,
+            false => low,
+        }
+    });
+    bytes.collect()
 }
 
 pub(super) fn varint_field(tag: u64, number: u64) -> Vec<u8> {
@@ -96,7 +99,8 @@ impl Dice {
     pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ (mixed >> 27)) % sides as u64) as usize
+        let [.., high, low] = (mixed ^ (mixed >> 27)).to_be_bytes();
+        usize::from(u16::from_be_bytes([high, low])) % sides
     }
 
     pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
