@@ -4,6 +4,7 @@ mod bench;
 mod eviction;
 mod histories;
 mod naive;
+mod request;
 mod scenes;
 
 pub(crate) use bench::scratch;

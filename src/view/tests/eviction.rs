@@ -3,8 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::bench::{Bench, Request, event, update};
+use super::bench::Bench;
 use super::naive::Naive;
+use super::request::{Request, event, update};
 
 fn visits(hard: &'static str, cookie: usize) -> Request {
     let cookie = format!("c-{cookie}");

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::{Events, Order};
-use super::bench::{Bench, Request, What, everything};
+use super::bench::{Bench, everything};
 use super::naive::Naive;
+use super::request::{Request, What};
 use crate::model::event::EventType;
 
 const PROJECTS: [&str; 2] = ["p", "q"];

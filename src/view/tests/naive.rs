@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::Counts;
-use super::bench::{Answer, KINDS, Request, What, received, with_sorted_lists};
+use super::bench::{Answer, with_sorted_lists};
+use super::request::{KINDS, Request, What, received};
 
 const SOFT_IDS_MAX: usize = 64;
 

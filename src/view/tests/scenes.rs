@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::super::{Error, Events, View};
-use super::bench::{Bench, Request, event, everything, update};
+use super::bench::{Bench, everything};
+use super::request::{Request, event, update};
 use crate::log::memory::MemoryStore;
 use crate::log::{Log, Options};
 
