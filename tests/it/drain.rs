@@ -70,7 +70,6 @@ async fn a_request_that_the_service_has_not_looked_at_yet_is_answered() {
         stream.read_to_end(&mut answer).unwrap();
         let answer = Answer::parse(&answer);
         assert_eq!(answer.status, 200, "{}", answer.body);
-        assert_eq!(answer.header("connection"), Some("close"));
     }
     let server = Setup::default().start_in(dir).await;
     let read = server.data("events", QUESTION).send().await;

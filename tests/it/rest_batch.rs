@@ -114,7 +114,7 @@ async fn one_bad_command_does_not_touch_the_others() {
             json!({"name": "customer", "data": {}}),
             "Unknown command \"customer\"",
         ),
-        (json!({"name": 5}), "Unknown command 5"),
+        (json!({"name": 5}), "Field 'name' must be a string, not 5."),
         (json!({}), "Unknown command null"),
     ];
     let mut commands = vec![good(1)];
