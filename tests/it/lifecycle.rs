@@ -1,6 +1,7 @@
 //! The binary as an operator meets it: first start, later starts, what keeps it from starting, and its end.
 
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -47,11 +48,29 @@ async fn visits(process: &Process, project: &Project, customer: &str) -> usize {
     read["data"].as_array().map_or(0, Vec::len)
 }
 
-/// What the binary says and how it ends when it cannot start.
+/// What the binary says when it cannot start.
 fn refuses(dir: &Path, arguments: &[&str]) -> String {
-    let (code, text) = run(command(dir).args(arguments));
-    assert_eq!(code, Some(1), "{text}");
-    text
+    let mut command = command(dir);
+    let command = command.args(arguments);
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    stdout.read_line(&mut greeting).unwrap();
+    if !greeting.is_empty() {
+        process.kill().unwrap();
+    }
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (greeting.as_str(), output.status.code()),
+        ("", Some(1)),
+        "{said}"
+    );
+    said
 }
 
 #[test]
@@ -333,9 +352,10 @@ async fn a_log_that_is_gone_while_its_view_is_there_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path());
     let project = Project::read(dir.path());
-    // The view writes to its disk when it has a few kilobytes.
+    // The view writes when it has gathered some kilobytes, compressed: so many, and such as cannot be compressed.
     for n in 0..8 {
-        let value = "x".repeat(15_000);
+        let digits = (0..900).map(|digit| format!("{:016x}", RandomState::new().hash_one(digit)));
+        let value: String = digits.collect();
         let update = format!(
             r#"{{"customer_ids":{{"registered":"{n}"}},"properties":{{"text":"{value}"}}}}"#
         );
