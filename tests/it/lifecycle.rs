@@ -1,18 +1,15 @@
 //! The binary as an operator meets it: first start, later starts, what keeps it from starting, and its end.
 
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::harness::Request;
 use crate::harness::first_run::Project;
-use crate::harness::process::{Process, command, log, run};
+use crate::harness::process::{Process, command, log, refuses, run};
 
 /// Runs a printed command, as a person who pastes it.
 fn paste(command: &str) -> String {
@@ -24,53 +21,6 @@ fn paste(command: &str) -> String {
 
 fn has_curl() -> bool {
     Command::new("curl").arg("--version").output().is_ok()
-}
-
-/// Waits until readiness is off.
-async fn is_not_ready(address: SocketAddr) {
-    while Request::new(address, "GET", "/readyz").send().await.status == 200 {}
-}
-
-/// Stores an event of `customer`.
-async fn visit(process: &Process, project: &Project, customer: &str) {
-    let event = format!(r#"{{"customer_ids":{{"registered":"{customer}"}},"event_type":"visit"}}"#);
-    let stored = project.track(process.address, "customers/events", &event);
-    let stored = stored.send().await;
-    assert_eq!(stored.status, 200, "{}", stored.body);
-}
-
-/// How many events `customer` has.
-async fn visits(process: &Process, project: &Project, customer: &str) -> usize {
-    let question =
-        format!(r#"{{"customer_ids":{{"registered":"{customer}"}},"event_types":["visit"]}}"#);
-    let read = project.data(process.address, "events", &question);
-    let read = read.send().await.json();
-    read["data"].as_array().map_or(0, Vec::len)
-}
-
-/// What the binary says when it cannot start.
-fn refuses(dir: &Path, arguments: &[&str]) -> String {
-    let mut command = command(dir);
-    let command = command.args(arguments);
-    let mut process = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut greeting = String::new();
-    let mut stdout = BufReader::new(process.stdout.take().unwrap());
-    stdout.read_line(&mut greeting).unwrap();
-    if !greeting.is_empty() {
-        process.kill().unwrap();
-    }
-    let output = process.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        (greeting.as_str(), output.status.code()),
-        ("", Some(1)),
-        "{said}"
-    );
-    said
 }
 
 #[test]
@@ -102,12 +52,12 @@ async fn a_second_start_keeps_the_project_and_does_not_show_its_keys() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path());
     let project = Project::read(dir.path());
-    visit(&process, &project, "a").await;
+    project.visit(&process, "a").await;
     assert!(process.terminate().success());
 
     let mut process = Process::start(dir.path());
     assert_eq!(Project::read(dir.path()).token, project.token);
-    assert_eq!(visits(&process, &project, "a").await, 1);
+    assert_eq!(project.visits(&process, "a").await, 1);
     process.signal("TERM");
     let said = process.rest();
     assert!(!said.contains(&project.public), "{said}");
@@ -267,137 +217,12 @@ async fn a_second_signal_cuts_the_stop_short() {
     let process = Process::start_with(dir.path(), &settings);
     let project = Project::read(dir.path());
     process.signal("INT");
-    is_not_ready(process.address).await;
+    process.is_not_ready().await;
     // It serves as long as it waits.
-    visit(&process, &project, "a").await;
+    project.visit(&process, "a").await;
     assert_eq!(process.terminate().code(), Some(0), "{}", log(dir.path()));
 
     let process = Process::start(dir.path());
-    assert_eq!(visits(&process, &project, "a").await, 1);
+    assert_eq!(project.visits(&process, "a").await, 1);
     process.terminate();
-}
-
-/// Answers about some customers, to the letter.
-async fn exports(process: &Process, project: &Project) -> Vec<String> {
-    let mut exports = Vec::new();
-    for customer in ["a", "b", "c"] {
-        let question = format!(r#"{{"customer_ids":{{"cookie":"{customer}"}}}}"#);
-        let answer = project.data(process.address, "export-one", &question);
-        let answer = answer.send().await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        exports.push(answer.body);
-    }
-    exports
-}
-
-#[tokio::test]
-async fn a_view_that_is_folded_anew_answers_the_same() {
-    let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path());
-    let project = Project::read(dir.path());
-    let batch = r#"{"commands":[
-        {"name":"customers","data":{"customer_ids":{"cookie":"a"},"properties":{"x":1,"y":null},"update_timestamp":1700000001}},
-        {"name":"customers/events","data":{"customer_ids":{"cookie":"a"},"event_type":"visit","timestamp":1700000002,"properties":{"p":[1,2]}}},
-        {"name":"customers/events","data":{"customer_ids":{"cookie":"a"},"event_type":"visit","timestamp":1700000002,"properties":{"p":[1,2]}}},
-        {"name":"customers","data":{"customer_ids":{"cookie":"b","registered":"r"},"properties":{"x":2},"update_timestamp":1700000000}},
-        {"name":"customers","data":{"customer_ids":{"cookie":"a","registered":"r"},"properties":{}}},
-        {"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":"visit"}}]}"#;
-    let stored = project.track(process.address, "batch", batch).send().await;
-    assert!(!stored.body.contains("false"), "{}", stored.body);
-    let before = exports(&process, &project).await;
-    assert_eq!(before[0], before[1], "a and b are one customer");
-    assert!(process.terminate().success());
-
-    let rebuilt = run(command(dir.path()).args(["view", "rebuild"]));
-    let expected = "folded 6 records; 1 repeated events dropped, 1 customers merged\n";
-    let (code, said) = rebuilt;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with(expected), "{said}");
-    let process = Process::start(dir.path());
-    assert_eq!(exports(&process, &project).await, before);
-    assert!(process.terminate().success());
-
-    fs::remove_dir_all(dir.path().join("footfall-data/view")).unwrap();
-    let process = Process::start(dir.path());
-    assert_eq!(exports(&process, &project).await, before);
-    assert!(process.terminate().success());
-}
-
-#[tokio::test]
-async fn a_log_that_lost_its_end_is_refused_in_words() {
-    let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path());
-    visit(&process, &Project::read(dir.path()), "a").await;
-    assert!(process.terminate().success());
-    let noted = dir.path().join("footfall-data/durable-position");
-    assert_eq!(fs::read(&noted).unwrap()[..8], 1_u64.to_be_bytes());
-
-    // As if four more records had been acknowledged.
-    let position = 5_u64;
-    let note = [position.to_be_bytes(), (!position).to_be_bytes()].concat();
-    fs::write(&noted, note).unwrap();
-    for arguments in [
-        &["serve", "--listen", "127.0.0.1:0"][..],
-        &["view", "rebuild"],
-    ] {
-        let said = refuses(dir.path(), arguments);
-        let expected =
-            "the log in footfall-data ends at position 1, but 5 was acknowledged: its end is lost";
-        assert!(said.contains(expected), "{said}");
-    }
-}
-
-#[tokio::test]
-async fn a_log_that_is_gone_while_its_view_is_there_is_refused_in_words() {
-    let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path());
-    let project = Project::read(dir.path());
-    // The view writes when it has gathered some kilobytes, compressed: so many, and such as cannot be compressed.
-    for n in 0..8 {
-        let digits = (0..900).map(|digit| format!("{:016x}", RandomState::new().hash_one(digit)));
-        let value: String = digits.collect();
-        let update = format!(
-            r#"{{"customer_ids":{{"registered":"{n}"}},"properties":{{"text":"{value}"}}}}"#
-        );
-        let stored = project.track(process.address, "customers", &update);
-        assert_eq!(stored.send().await.status, 200);
-        // So that the view is no mere promise.
-        assert_eq!(visits(&process, &project, &n.to_string()).await, 0);
-    }
-    assert!(process.terminate().success());
-    for lost in ["log", "durable-position"] {
-        let path = dir.path().join("footfall-data").join(lost);
-        let removed = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
-        removed.unwrap();
-    }
-    let said = refuses(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(said.contains("the log has lost its end"), "{said}");
-}
-
-#[tokio::test]
-async fn a_disk_with_less_space_than_is_kept_free_takes_no_writes_and_is_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let process = Process::start(dir.path());
-    let project = Project::read(dir.path());
-    visit(&process, &project, "a").await;
-    assert!(process.terminate().success());
-
-    const MOST: u64 = 1 << 40;
-    let disk = rustix::fs::statvfs(dir.path()).unwrap();
-    if disk.f_bavail * disk.f_frsize >= MOST {
-        println!("skipped: there is more space here than can be asked for");
-        return;
-    }
-    let settings = [("FOOTFALL_DATA_FREE_BYTES_MIN", "1024GiB")];
-    let process = Process::start_with(dir.path(), &settings);
-    let event = r#"{"customer_ids":{"registered":"a"},"event_type":"visit"}"#;
-    let refused = project.track(process.address, "customers/events", event);
-    let refused = refused.send().await;
-    assert_eq!(
-        (refused.status, refused.error()),
-        (503, "the disk is full".to_owned())
-    );
-    is_not_ready(process.address).await;
-    assert_eq!(visits(&process, &project, "a").await, 1);
-    assert!(process.terminate().success());
 }

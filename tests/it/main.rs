@@ -17,6 +17,7 @@ mod customer_ids;
 mod drain;
 mod duplicates;
 mod floors;
+mod folder;
 mod grpc_access;
 mod grpc_batch;
 mod grpc_limits;

@@ -6,6 +6,8 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::process::Process;
+
 /// What `project.toml` says.
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -51,5 +53,22 @@ impl Project {
         super::Request::new(address, "POST", &path)
             .header("Authorization", &self.private())
             .body(body)
+    }
+    /// Stores an event of `customer`.
+    pub async fn visit(&self, process: &Process, customer: &str) {
+        let event =
+            format!(r#"{{"customer_ids":{{"registered":"{customer}"}},"event_type":"visit"}}"#);
+        let stored = self.track(process.address, "customers/events", &event);
+        let stored = stored.send().await;
+        assert_eq!(stored.status, 200, "{}", stored.body);
+    }
+
+    /// How many events `customer` has.
+    pub async fn visits(&self, process: &Process, customer: &str) -> usize {
+        let question =
+            format!(r#"{{"customer_ids":{{"registered":"{customer}"}},"event_types":["visit"]}}"#);
+        let read = self.data(process.address, "events", &question);
+        let read = read.send().await.json();
+        read["data"].as_array().map_or(0, Vec::len)
     }
 }

@@ -69,6 +69,12 @@ impl Process {
         &self.greeting
     }
 
+    /// Waits until readiness is off.
+    pub async fn is_not_ready(&self) {
+        let ask = || super::Request::new(self.address, "GET", "/readyz");
+        while ask().send().await.status == 200 {}
+    }
+
     /// SIGKILL: nothing is flushed, nothing is said.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -122,4 +128,28 @@ pub fn run(command: &mut Command) -> (Option<i32>, String) {
     output.stdout.as_slice().read_to_string(&mut text).unwrap();
     output.stderr.as_slice().read_to_string(&mut text).unwrap();
     (output.status.code(), text)
+}
+
+/// What the binary says when it cannot start.
+pub fn refuses(dir: &Path, arguments: &[&str]) -> String {
+    let mut process = command(dir)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    stdout.read_line(&mut greeting).unwrap();
+    if !greeting.is_empty() {
+        process.kill().unwrap();
+    }
+    let output = process.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (greeting.as_str(), output.status.code()),
+        ("", Some(1)),
+        "{said}"
+    );
+    said
 }
