@@ -16,7 +16,8 @@
 mod baseline;
 #[path = "throughput/load.rs"]
 mod load;
-#[path = "throughput/server.rs"]
+#[allow(dead_code, reason = "each benchmark uses its part")]
+#[path = "common/server.rs"]
 mod server;
 
 use std::time::Duration;
@@ -38,7 +39,8 @@ fn main() {
 }
 
 async fn compare() {
-    let footfall = Server::footfall();
+    let dir = server::folder();
+    let (footfall, _) = Server::footfall(dir.path());
     let axum = Server::baseline("serve-axum");
     let tonic = Server::baseline("serve-tonic");
     println!("{CALLERS} callers, {ROUNDS} rounds of {ROUND:?} each, in turns; requests a second");

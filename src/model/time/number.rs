@@ -1,6 +1,6 @@
 //! Numbers by decimal arithmetic on their text.
 
-/// Every time up to [`MICROS_MAX`] has at most so many digits, and every number of so many digits
+/// Every time up to [`super::MICROS_MAX`] has at most so many digits, and every number of so many digits
 /// is an `i64`.
 const DIGITS_MAX: i64 = 18;
 

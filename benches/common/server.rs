@@ -1,0 +1,99 @@
+//! Servers as processes of their own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// What callers of the benchmark's project show.
+pub(super) const TOKEN: &str = "bench";
+pub(super) const AUTHORIZATION: &str = "Token bench";
+
+const SETTINGS: &str = r#"
+[rate_limit]
+requests = 60000000
+[[project]]
+token = "bench"
+[[project.key]]
+public = "bench"
+permissions = ["customers:set", "events:set"]
+"#;
+
+/// A running server; it does not outlive this value.
+pub(super) struct Server {
+    pub(super) child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Server {
+    /// This benchmark as one of its baselines.
+    pub(super) fn baseline(name: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg(name)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        Self {
+            child,
+            address: line.trim().parse().unwrap(),
+        }
+    }
+
+    /// Footfall in a folder.
+    pub(super) fn footfall(dir: &Path) -> (Self, SocketAddr) {
+        std::fs::write(dir.join("footfall.toml"), SETTINGS).unwrap();
+        let mut child = command(dir)
+            .args(["serve", "--config", "footfall.toml"])
+            .args(["--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        stderr.read_line(&mut line).unwrap();
+        let mut addresses = line
+            .split(['=', ' '])
+            .filter_map(|word| word.trim().parse().ok());
+        let (Some(address), Some(admin)) = (addresses.next(), addresses.next()) else {
+            panic!("no addresses in {line:?}");
+        };
+        (Self { child, address }, admin)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary in a folder.
+pub(super) fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
+    command
+        .current_dir(dir)
+        .env("FOOTFALL_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// An empty folder below the target folder: where `/tmp` is memory, a sync costs nothing.
+pub(super) fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// What a GET answers, head and body; empty if nobody listens.
+pub(super) fn get(address: SocketAddr, path: &str) -> String {
+    let mut answer = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+    }
+    answer
+}

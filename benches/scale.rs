@@ -1,0 +1,193 @@
+//! What ten million events of a million customers cost.
+//!
+//! `cargo bench --bench scale -- 10000000` loads that many events of about 300 bytes each in batches, and prints
+//! the rate, how far the view lags, memory and disk, the time to readiness after a SIGKILL, and the time to fold a
+//! deleted view anew. Without a number it loads 200,000.
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a benchmark fails by panicking, and measures real time"
+)]
+
+#[path = "common/server.rs"]
+#[allow(dead_code, reason = "each benchmark uses its part")]
+mod server;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use footfall::grpc::pb;
+use footfall::grpc::pb::command::Command;
+use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
+use footfall::model::properties::Properties;
+use tempfile::TempDir;
+use tonic::Request;
+use tonic::transport::Channel;
+
+use server::{AUTHORIZATION, Server, TOKEN};
+
+const CUSTOMERS: u64 = 1_000_000;
+const BATCH: u64 = 50;
+const CALLERS: usize = 32;
+const CHANNELS: usize = 4;
+
+fn main() {
+    let events = std::env::args().find_map(|argument| argument.parse().ok());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(run(events.unwrap_or(200_000)));
+}
+
+async fn run(events: u64) {
+    let dir = server::folder();
+    let (server, admin) = Server::footfall(dir.path());
+    let began = Instant::now();
+    load(server.address, events).await;
+    let rate = events as f64 / began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let lag = metric(admin, "footfall_view_lag_records");
+    while metric(admin, "footfall_view_lag_records") > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!("events                          {events}");
+    println!("acknowledged a second           {rate:.0}");
+    println!(
+        "lag of the view, load's end     {lag} records, gone after {:.2?}",
+        began.elapsed()
+    );
+    println!(
+        "memory, peak and at the end     {} and {} MiB",
+        memory_mib(&server, "VmHWM"),
+        memory_mib(&server, "VmRSS")
+    );
+    println!(
+        "disk, log and view              {} and {} MiB",
+        disk_mib(&dir, "log"),
+        disk_mib(&dir, "view")
+    );
+
+    // A server is killed when its value goes.
+    drop(server);
+    let began = Instant::now();
+    let (server, _) = Server::footfall(dir.path());
+    while !server::get(server.address, "/readyz").starts_with("HTTP/1.1 200") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    println!("ready after SIGKILL             {:.2?}", began.elapsed());
+    drop(server);
+    let began = Instant::now();
+    let rebuilt = server::command(dir.path())
+        .args(["view", "rebuild"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&rebuilt.stdout);
+    assert!(rebuilt.status.success(), "{said}");
+    println!(
+        "view folded anew                {:.2?}: {}",
+        began.elapsed(),
+        said.trim()
+    );
+}
+
+/// A number of the metrics.
+fn metric(admin: SocketAddr, name: &str) -> u64 {
+    let metrics = server::get(admin, "/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// A line of the process's status, in MiB.
+fn memory_mib(server: &Server, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024
+}
+
+async fn load(address: SocketAddr, events: u64) {
+    let mut channels = Vec::new();
+    for _ in 0..CHANNELS {
+        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+        channels.push(endpoint.tcp_nodelay(true).connect().await.unwrap());
+    }
+    let next = Arc::new(AtomicU64::new(0));
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let mut client = TrackingServiceClient::new(channels[caller % CHANNELS].clone());
+            let next = next.clone();
+            tokio::spawn(async move {
+                loop {
+                    let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                    if first >= events {
+                        return;
+                    }
+                    let answer = client.execute_batch(batch(first)).await.unwrap();
+                    let results = answer.into_inner().results;
+                    assert!(results.iter().all(|result| result.error.is_none()));
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+fn batch(first: u64) -> Request<pb::ExecuteBatchRequest> {
+    let commands = (first..first + BATCH).map(|number| pb::Command {
+        command_id: String::new(),
+        command: Some(Command::AddEvent(event(number))),
+    });
+    let mut request = Request::new(pb::ExecuteBatchRequest {
+        project_token: TOKEN.into(),
+        commands: commands.collect(),
+    });
+    let authorization = AUTHORIZATION.parse().unwrap();
+    request
+        .metadata_mut()
+        .insert("authorization", authorization);
+    request
+}
+
+/// An event of about 300 bytes. Customers come in an order that no cache likes.
+fn event(number: u64) -> pb::AddEventRequest {
+    let customer = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let customer = customer % CUSTOMERS;
+    let json = format!(
+        r#"{{"path":"/products/{}","referrer":"https://example.com/some/where/else","title":"A product page with a title","price":49.9,"currency":"EUR","number":{number},"new":true,"agent":"Mozilla/5.0 (X11; Linux x86_64)"}}"#,
+        number % 500
+    );
+    pb::AddEventRequest {
+        project_token: TOKEN.into(),
+        customer_ids: [
+            ("registered".into(), format!("user-{customer}")),
+            ("cookie".into(), format!("cookie-{customer}")),
+        ]
+        .into(),
+        event_type: "page_visit".into(),
+        properties: Some(Properties::from_json(&json).unwrap().into()),
+        timestamp: None,
+    }
+}
+
+/// What lies in a folder of the data folder, in MiB.
+fn disk_mib(dir: &TempDir, name: &str) -> u64 {
+    fn bytes(dir: &Path) -> u64 {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        entries
+            .map(|entry| match entry.file_type().unwrap().is_dir() {
+                true => bytes(&entry.path()),
+                false => entry.metadata().unwrap().len(),
+            })
+            .sum()
+    }
+    bytes(&dir.path().join("footfall-data").join(name)) / 1024 / 1024
+}
