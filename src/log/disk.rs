@@ -20,7 +20,7 @@ use fjall::{
 use super::{Error, Position, Store, StoreError};
 
 /// Bound of the journal, which is what a start after a crash replays.
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Cache for reading records back.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// How many commits pass between two notes of the durable position.

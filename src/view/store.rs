@@ -11,8 +11,9 @@ use crate::log::Position;
 
 /// The format that this code reads and writes. A view of another one is folded anew.
 const FORMAT: u64 = 1;
-/// Bound of the journal, which is what a start after a crash replays.
-const JOURNAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
+/// entries are small and many.
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Cache for reading.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
