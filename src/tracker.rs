@@ -4,6 +4,7 @@
 //! record to keep, without waiting; [`Tracker::commit`] makes records durable. A batch prepares all its commands
 //! and commits the good ones at once.
 
+mod anonymize;
 mod error;
 mod read;
 #[cfg(test)]

@@ -62,6 +62,11 @@ impl Collector for Counted {
                 "Soft IDs dropped because a customer had too many",
                 view.evictions,
             ),
+            (
+                "anonymized",
+                "Customers that lost all IDs and properties",
+                view.anonymized,
+            ),
         ]
         .map(|(name, help, value)| (format!("footfall_view_{name}"), help, value));
         let gauges = [

@@ -64,7 +64,7 @@ impl Stack {
 }
 
 /// The rpcs by name, for the metrics; callers must not be able to make up names.
-const RPCS: [&str; 10] = [
+const RPCS: [&str; 11] = [
     "/footfall.tracking.v2.TrackingService/UpdateCustomer",
     "/footfall.tracking.v2.TrackingService/AddEvent",
     "/footfall.tracking.v2.TrackingService/TrackCampaignClick",
@@ -73,6 +73,7 @@ const RPCS: [&str; 10] = [
     "/footfall.tracking.v2.CustomerService/GetCustomer",
     "/footfall.tracking.v2.CustomerService/GetAttributes",
     "/footfall.tracking.v2.CustomerService/ListEvents",
+    "/footfall.tracking.v2.CustomerService/AnonymizeCustomer",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
 ];

@@ -11,7 +11,7 @@ use super::{pb, status};
 use crate::tracker::{Attribute, IdValues, ListEvents, Tracker};
 use crate::view::{Order, StoredEvent};
 
-/// Reads customers and their events.
+/// Reads customers and their events, and anonymises customers.
 #[derive(Clone, Debug)]
 pub struct Customers {
     tracker: Arc<Tracker>,
@@ -91,6 +91,18 @@ impl pb::customer_service_server::CustomerService for Customers {
         Ok(Response::new(pb::ListEventsResponse {
             events: events.into_iter().map(event).collect(),
         }))
+    }
+
+    async fn anonymize_customer(
+        &self,
+        request: Request<pb::AnonymizeCustomerRequest>,
+    ) -> Result<Response<pb::AnonymizeCustomerResponse>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let question = request.into_inner();
+        self.tracker
+            .anonymize(&access, &question.customer_ids)
+            .await?;
+        Ok(Response::new(pb::AnonymizeCustomerResponse {}))
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Command {
     },
     /// Something that happened to the customer.
     Event(Event),
+    /// All IDs and properties go from the customer whom the first known ID names.
+    Anonymize,
 }
 
 /// An event's own part.
@@ -108,6 +110,7 @@ impl Record {
                 properties: Some(event.properties.clone().into()),
                 time: event.time.micros(),
             }),
+            Command::Anonymize => pb::record::Command::Anonymize(pb::Anonymize {}),
         };
         pb::Record {
             project: self.project.clone(),
@@ -134,6 +137,7 @@ impl Record {
                 properties: event.properties.unwrap_or_default().trusted(),
                 time: time(event.time)?,
             }),
+            Some(pb::record::Command::Anonymize(pb::Anonymize {})) => Command::Anonymize,
             None => return Err("a record of an unknown command".to_owned()),
         };
         Ok(Self {
@@ -174,10 +178,13 @@ mod tests {
     #[test]
     fn a_record_reads_back_as_it_was() {
         let position = Position::from_number(7);
-        assert_eq!(
-            Record::decode(position, record().encode()).unwrap(),
-            record()
-        );
+        for command in [record().command, Command::Anonymize] {
+            let record = Record {
+                command,
+                ..record()
+            };
+            assert_eq!(Record::decode(position, record.encode()).unwrap(), record);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::model::time::Timestamp;
 /// What a single write answers.
 pub(super) const WRITTEN: &[u8] = br#"{"success": true, "errors": []}"#;
 
+/// What an anonymisation answers.
+pub(super) const ANONYMIZED: &[u8] = br#"{"success": true}"#;
+
 /// The service's time.
 pub(super) fn time(time: Option<prost_types::Timestamp>) -> Bytes {
     let mut out = Vec::with_capacity(80);

@@ -11,4 +11,4 @@ mod tests;
 
 pub(super) use batch::{Batch, Planned, batch};
 pub(super) use fields::Fields;
-pub(super) use question::{AttributePlan, attributes, customer, events};
+pub(super) use question::{AttributePlan, anonymize, attributes, customer, events};

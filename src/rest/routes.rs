@@ -19,6 +19,8 @@ pub enum Route {
     ExportOne,
     /// A customer's events.
     Events,
+    /// A customer's anonymisation.
+    Anonymize,
     /// Liveness.
     Healthz,
     /// Readiness.
@@ -84,7 +86,7 @@ const fn entry(route: Route, methods: Methods, rpc: &'static str, path: &'static
 
 /// Every route.
 #[rustfmt::skip]
-pub const ENTRIES: [Entry; 11] = [
+pub const ENTRIES: [Entry; 12] = [
     entry(Route::SystemTime, Methods::GetOrPost, "TrackingService/GetSystemTime", "/track/v2/projects/{project_token}/system/time"),
     entry(Route::Customers, Methods::Post, "TrackingService/UpdateCustomer", "/track/v2/projects/{project_token}/customers"),
     entry(Route::CustomersEvents, Methods::Post, "TrackingService/AddEvent", "/track/v2/projects/{project_token}/customers/events"),
@@ -93,6 +95,7 @@ pub const ENTRIES: [Entry; 11] = [
     entry(Route::Attributes, Methods::Post, "CustomerService/GetAttributes", "/data/v2/projects/{project_token}/customers/attributes"),
     entry(Route::ExportOne, Methods::Post, "CustomerService/GetCustomer", "/data/v2/projects/{project_token}/customers/export-one"),
     entry(Route::Events, Methods::Post, "CustomerService/ListEvents", "/data/v2/projects/{project_token}/customers/events"),
+    entry(Route::Anonymize, Methods::Post, "CustomerService/AnonymizeCustomer", "/data/v2/projects/{project_token}/customers/anonymize"),
     entry(Route::Healthz, Methods::Get, "", "/healthz"),
     entry(Route::Readyz, Methods::Get, "", "/readyz"),
     entry(Route::Startupz, Methods::Get, "", "/startupz"),

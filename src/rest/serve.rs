@@ -96,7 +96,8 @@ impl Rest {
             | Route::Batch
             | Route::Attributes
             | Route::ExportOne
-            | Route::Events => {
+            | Route::Events
+            | Route::Anonymize => {
                 // Nobody's body is read before they are let in.
                 let access = self.authenticate(&head, token)?;
                 let bytes_max = match entry.route == Route::Batch {
@@ -161,6 +162,13 @@ impl Rest {
                 let request = json::events(&Fields::of_body(body)?, token)?;
                 let answer = self.customers.list_events(call(request, access)).await?;
                 Ok(answer::events(answer.into_inner()))
+            }
+            Route::Anonymize => {
+                let request = json::anonymize(&Fields::of_body(body)?, token)?;
+                self.customers
+                    .anonymize_customer(call(request, access))
+                    .await?;
+                Ok(Bytes::from_static(answer::ANONYMIZED))
             }
             Route::SystemTime | Route::Healthz | Route::Readyz | Route::Startupz => {
                 Err(Error::unknown_path())

@@ -170,7 +170,7 @@ impl Tracker {
         .await
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         access: &Access,
         customer_ids: &HashMap<String, String>,
@@ -194,7 +194,10 @@ impl Tracker {
 }
 
 /// The IDs of a question.
-fn private_ids(access: &Access, ids: &HashMap<String, String>) -> Result<CustomerIds, Error> {
+pub(super) fn private_ids(
+    access: &Access,
+    ids: &HashMap<String, String>,
+) -> Result<CustomerIds, Error> {
     let ids = ids
         .iter()
         .map(|(kind, value)| (kind.as_str(), value.as_str()));

@@ -153,7 +153,12 @@ fn checked(properties: Object) -> Result<Properties, Error> {
     }
 }
 
-fn accept(access: &Access, received: Timestamp, ids: CustomerIds, command: Command) -> Accepted {
+pub(super) fn accept(
+    access: &Access,
+    received: Timestamp,
+    ids: CustomerIds,
+    command: Command,
+) -> Accepted {
     let record = Record {
         project: access.project.token.clone(),
         received,

@@ -29,6 +29,8 @@ pub struct Counts {
     pub merges: u64,
     /// Soft IDs dropped because the customer had too many.
     pub evictions: u64,
+    /// Customers that lost all IDs and properties.
+    pub anonymized: u64,
 }
 
 impl Counts {
@@ -37,6 +39,7 @@ impl Counts {
         self.duplicates += other.duplicates;
         self.merges += other.merges;
         self.evictions += other.evictions;
+        self.anonymized += other.anonymized;
     }
 }
 
@@ -70,12 +73,17 @@ impl<'a> Apply<'a> {
         self.counts.records += 1;
         // An event of nobody, such as an anonymous click, is in the log alone.
         if !record.ids.as_slice().is_empty() {
-            let target = self.identify(position, record)?;
             match &record.command {
                 Command::Update { properties, time } => {
+                    let target = self.identify(position, record)?;
                     self.update(target.number, properties, *time, position)?;
                 }
-                Command::Event(event) => self.event(&target, event, position)?,
+                Command::Event(event) => {
+                    let target = self.identify(position, record)?;
+                    self.event(&target, event, position)?;
+                }
+                // Naming a customer in order to forget it links and merges nothing.
+                Command::Anonymize => self.anonymize(record)?,
             }
         }
         self.applied = position;
@@ -273,6 +281,39 @@ impl<'a> Apply<'a> {
         customer.absorbed.push(merged);
         customer.absorbed.extend(absorbed.absorbed);
         self.overlay.remove(Table::Customers, prefix);
+        Ok(())
+    }
+
+    /// Takes the IDs and properties from the customer whom the first known ID names, as for a question. What was
+    /// merged into it has moved to it already; whom it absorbed it still lists, for their events are its own.
+    fn anonymize(&mut self, record: &Record) -> Result<(), Error> {
+        let project = self.project(&record.project)?;
+        let mut found = None;
+        for id in record.ids.as_slice() {
+            found = self.holder(project, id)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some(IdEntry {
+            customer: number, ..
+        }) = found
+        else {
+            return Ok(());
+        };
+        // The properties are found by a scan of the store, so that it must have everything up to here.
+        self.overlay.flush(self.applied)?;
+        let prefix = keys::customer(number);
+        for (key, _) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
+            self.overlay.remove(Table::Properties, key.to_vec());
+        }
+        let mut customer = self.customer(number)?;
+        for held in std::mem::take(&mut customer.ids) {
+            self.overlay
+                .remove(Table::Ids, keys::id(project, &held.id()));
+        }
+        self.put_customer(number, &customer);
+        self.counts.anonymized += 1;
         Ok(())
     }
 

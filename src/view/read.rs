@@ -202,9 +202,9 @@ impl Snapshot {
         let record = Record::decode(entry.position, self.log.read(entry.position)?)?;
         match record.command {
             Command::Event(event) => Ok(event.properties),
-            Command::Update { .. } => Err(Error::Log(log::Error::Damaged {
+            Command::Update { .. } | Command::Anonymize => Err(Error::Log(log::Error::Damaged {
                 position: entry.position,
-                why: "an update where an event was".to_owned(),
+                why: "another command where an event was".to_owned(),
             })),
         }
     }

@@ -1,5 +1,6 @@
 //! The view beside a naive model of the contract, and scenes of their own.
 
+mod anonymize;
 mod bench;
 mod eviction;
 mod histories;

@@ -10,6 +10,7 @@
     reason = "a test binary has no callers, and fails by panicking"
 )]
 
+mod anonymize;
 mod clashes;
 mod clients;
 mod crash;

@@ -29,6 +29,17 @@ pub(in super::super) fn customer(
     })
 }
 
+/// The customer to anonymise.
+pub(in super::super) fn anonymize(
+    fields: &Fields<'_>,
+    token: &str,
+) -> Result<pb::AnonymizeCustomerRequest, Error> {
+    Ok(pb::AnonymizeCustomerRequest {
+        project_token: token.to_owned(),
+        customer_ids: fields.customer_ids()?,
+    })
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Attribute<'a> {

@@ -63,7 +63,7 @@ fn commands() -> impl Strategy<Value = What> {
             seconds,
         }
     });
-    prop_oneof![update, event]
+    prop_oneof![5 => update, 5 => event, 1 => Just(What::Anonymize)]
 }
 
 /// Compares everything that can be asked.

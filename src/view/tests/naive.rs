@@ -97,6 +97,10 @@ impl Naive {
         if request.ids.is_empty() {
             return;
         }
+        if matches!(request.what, What::Anonymize) {
+            self.anonymize(request);
+            return;
+        }
         let customer = self.identify(request);
         match &request.what {
             What::Update { json, seconds } => {
@@ -122,6 +126,20 @@ impl Naive {
                     properties: serde_json::from_str(json).unwrap(),
                 };
                 self.add(customer, event);
+            }
+            What::Anonymize => {}
+        }
+    }
+
+    fn anonymize(&mut self, request: &Request) {
+        for (kind, value) in &request.ids {
+            let customers = self.customers.iter_mut();
+            let mut of_project = customers.filter(|c| c.project == request.project);
+            if let Some(customer) = of_project.find(|c| c.has(kind, value)) {
+                customer.ids.clear();
+                customer.properties.clear();
+                self.counts.anonymized += 1;
+                return;
             }
         }
     }

@@ -34,6 +34,11 @@ pub(super) enum What {
         json: String,
         seconds: i64,
     },
+    Anonymize,
+}
+
+pub(super) fn anonymize(ids: &[(&'static str, &str)]) -> Request {
+    request(ids, What::Anonymize)
 }
 
 pub(super) fn update(ids: &[(&'static str, &str)], json: &str, seconds: i64) -> Request {
@@ -102,6 +107,7 @@ impl Request {
                 properties: Properties::from_json(json).unwrap(),
                 time: time(*seconds),
             }),
+            What::Anonymize => Command::Anonymize,
         };
         Record {
             project: self.project.to_owned(),

@@ -1,0 +1,30 @@
+//! Forgetting whom events are about.
+
+use std::collections::HashMap;
+
+use super::read::private_ids;
+use super::write::accept;
+use super::{Access, Error, Tracker};
+use crate::log::record::Command;
+use crate::model::project::Permission;
+
+impl Tracker {
+    /// Takes all IDs and properties from the customer whom the first known one of the IDs names; returns once that
+    /// would survive a power cut. Events stay, with nobody.
+    ///
+    /// # Errors
+    /// [`Error::UnknownCustomer`], and what breaks a rule: nothing was written. [`Error::Log`], [`Error::View`].
+    pub async fn anonymize(
+        &self,
+        access: &Access,
+        customer_ids: &HashMap<String, String>,
+    ) -> Result<(), Error> {
+        access.allow(Permission::AnonymizeCustomers)?;
+        // What is refused is not stored, so that the view is asked first. Were somebody else faster with the same
+        // customer, the record would find nobody and change nothing.
+        self.read(access, customer_ids, |_, _| Ok(())).await?;
+        let ids = private_ids(access, customer_ids)?;
+        let command = accept(access, self.receipt(), ids, Command::Anonymize);
+        self.commit(vec![command]).await
+    }
+}
