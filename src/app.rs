@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+pub mod dump;
 mod error;
 pub mod first_run;
 mod linger;
@@ -9,6 +10,7 @@ mod metrics;
 mod readiness;
 pub mod settings;
 mod stack;
+pub mod verify;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

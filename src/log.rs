@@ -18,6 +18,7 @@ pub mod record;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 mod writer;
 
 use std::ops::RangeInclusive;

@@ -1,13 +1,13 @@
 //! The command line of Footfall.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
-use footfall::app::{App, Listeners, StartError, rebuild_view, settings};
+use footfall::app::{App, Listeners, StartError, dump, rebuild_view, settings, verify};
 use footfall::clock::SystemClock;
 use footfall::config::{self, Config, Flags};
 use footfall::telemetry;
@@ -34,12 +34,32 @@ enum Command {
     /// Works on the view, which is what is read
     #[command(subcommand)]
     View(View),
+    /// Looks at the log of a stopped service, which is the truth
+    #[command(subcommand)]
+    Log(Log),
 }
 
 #[derive(Debug, Subcommand)]
 enum View {
     /// Drops the view of a stopped service and folds it anew from the log
     Rebuild(Settings),
+}
+
+#[derive(Debug, Subcommand)]
+enum Log {
+    /// Checks every record, and the view against the log; exits with 1 on damage
+    Verify(Settings),
+    /// Prints records as lines of JSON
+    Dump {
+        /// The first position
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        from: u64,
+        /// The most records
+        #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+        limit: u64,
+        #[command(flatten)]
+        settings: Settings,
+    },
 }
 
 #[derive(Debug, Default, Args)]
@@ -72,6 +92,12 @@ fn main() -> ExitCode {
         Some(Command::Serve(settings)) => serve(settings),
         Some(Command::CheckConfig(settings)) => check_config(settings),
         Some(Command::View(View::Rebuild(settings))) => rebuild(settings),
+        Some(Command::Log(Log::Verify(settings))) => verify(settings),
+        Some(Command::Log(Log::Dump {
+            from,
+            limit,
+            settings,
+        })) => dump(settings, dump::Range { from, limit }),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,6 +124,19 @@ fn rebuild(settings: Settings) -> Result<(), StartError> {
         rebuilt.records, rebuilt.duplicates, rebuilt.merges
     );
     Ok(())
+}
+
+fn verify(settings: Settings) -> Result<(), StartError> {
+    let config = settings.load()?;
+    start_log(&config);
+    verify::verify(&config, &mut std::io::stdout().lock())
+}
+
+fn dump(settings: Settings, range: dump::Range) -> Result<(), StartError> {
+    let config = settings.load()?;
+    start_log(&config);
+    let mut stdout = BufWriter::new(std::io::stdout().lock());
+    dump::dump(&config, range, &mut stdout)
 }
 
 fn serve(settings: Settings) -> Result<(), StartError> {

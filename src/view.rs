@@ -19,6 +19,7 @@ pub mod read;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod verify;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -20,6 +20,12 @@ pub enum StartError {
     /// The log does not open.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// The store that was looked at is damaged in so many places.
+    #[error("damaged in {}", match .0 { 1 => "1 place".to_owned(), n => format!("{n} places") })]
+    Damaged(u64),
+    /// What was asked for cannot be printed.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
     /// The view does not open.
     #[error(transparent)]
     View(#[from] view::Error),

@@ -62,6 +62,7 @@ fn of_log(error: &log::Error, message: String) -> Status {
         | log::Error::Failed(_)
         | log::Error::Stalled(_)
         | log::Error::Closed
+        | log::Error::NoStore(_)
         | log::Error::Locked(_)
         | log::Error::Open { .. } => unavailable(message, FAILURE_DELAY),
         log::Error::Damaged { .. } | log::Error::EndLost { .. } => Status::data_loss(message),

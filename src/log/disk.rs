@@ -28,6 +28,9 @@ const NOTE_EVERY: u64 = 64;
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
 
+/// The file by which the engine knows a folder of its own.
+const ENGINE_FILE: &str = "version";
+
 /// The embedded store's settings.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,7 +48,10 @@ pub struct DiskStore {
     records: Keyspace,
     last: AtomicU64,
     commits: AtomicU64,
-    note: File,
+    /// None: the store is only looked at.
+    note: Option<File>,
+    /// The durable position that was noted when the store was opened.
+    noted: Position,
 }
 
 impl DiskStore {
@@ -55,11 +61,75 @@ impl DiskStore {
     /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
     pub fn open(options: Options) -> Result<Self, Error> {
         let dir = options.dir.clone();
+        let opened = |error: io::Error| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        };
+        std::fs::create_dir_all(&dir).map_err(opened)?;
+        let mut store = Self::open_database(options)?;
+        let (note, noted) = open_note(&dir.join(NOTE_FILE)).map_err(opened)?;
+        (store.note, store.noted) = (Some(note), noted);
+        store.check_end()?;
+        // A synced record helps nobody in a folder that a power cut takes away.
+        sync_folder(&dir).map_err(opened)?;
+        if let Some(parent) = dir.parent() {
+            // It may be one that cannot be read, and then it was not made here.
+            let _ = sync_folder(parent);
+        }
+        Ok(store)
+    }
+
+    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::Damaged`].
+    pub fn open_to_read(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        if !dir.join("log").join(ENGINE_FILE).exists() {
+            return Err(Error::NoStore(dir));
+        }
+        let mut store = Self::open_database(options)?;
+        let noted = std::fs::read(dir.join(NOTE_FILE)).unwrap_or_default();
+        store.noted = read_note(&noted);
+        Ok(store)
+    }
+
+    /// Checks that the log goes as far as was noted.
+    ///
+    /// # Errors
+    /// [`Error::EndLost`].
+    pub fn check_end(&self) -> Result<(), Error> {
+        let (end, acknowledged) = (self.last(), self.noted);
+        if end < acknowledged {
+            let dir = self.options.dir.clone();
+            return Err(Error::EndLost {
+                dir,
+                end,
+                acknowledged,
+            });
+        }
+        Ok(())
+    }
+
+    /// What lies behind a position, in order, gaps and all. May block on the disk.
+    pub fn scan(
+        &self,
+        after: Position,
+    ) -> impl Iterator<Item = Result<(Position, Bytes), Error>> + use<> {
+        let from = after.plus(1).get().to_be_bytes();
+        self.records.range(from..).map(|guard| {
+            let entry = guard.into_inner();
+            let (key, record) = entry.map_err(|error| Error::Read(error.to_string()))?;
+            Ok((position(&key)?, Bytes::copy_from_slice(&record)))
+        })
+    }
+
+    fn open_database(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
         let opened = |error: &dyn fmt::Display| Error::Open {
             dir: dir.clone(),
             why: error.to_string(),
         };
-        std::fs::create_dir_all(&dir).map_err(|error| opened(&error))?;
         let database = Database::builder(dir.join("log"))
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .cache_size(CACHE_BYTES)
@@ -77,21 +147,14 @@ impl DiskStore {
             .keyspace("records", keyspace_options)
             .map_err(|error| opened(&error))?;
         let last = last_position(&records)?;
-        let (note, acknowledged) = open_note(&dir.join(NOTE_FILE)).map_err(|e| opened(&e))?;
-        if last < acknowledged {
-            return Err(Error::EndLost {
-                dir,
-                end: last,
-                acknowledged,
-            });
-        }
         Ok(Self {
             options,
             database,
             records,
             last: AtomicU64::new(last.get()),
             commits: AtomicU64::new(0),
-            note,
+            note: None,
+            noted: Position::START,
         })
     }
 
@@ -113,7 +176,9 @@ impl DiskStore {
 
     fn note_durable(&self) {
         let position = self.last.load(Ordering::Acquire);
-        if let Err(error) = self.note.write_all_at(&note(position), 0) {
+        if let Some(file) = &self.note
+            && let Err(error) = file.write_all_at(&note(position), 0)
+        {
             tracing::warn!(%error, "the durable position cannot be noted");
         }
     }
@@ -156,6 +221,14 @@ fn note(position: u64) -> [u8; 16] {
     bytes
 }
 
+fn sync_folder(dir: &Path) -> io::Result<()> {
+    let dir = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
+    File::open(dir)?.sync_all()
+}
+
 fn open_note(path: &Path) -> io::Result<(File, Position)> {
     let mut file = File::options()
         .read(true)
@@ -165,15 +238,26 @@ fn open_note(path: &Path) -> io::Result<(File, Position)> {
         .open(path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let noted = bytes
-        .first_chunk()
-        .map(|number| u64::from_be_bytes(*number))
-        .filter(|number| bytes == note(*number));
-    Ok((file, Position(noted.unwrap_or_default())))
+    let noted = read_note(&bytes);
+    Ok((file, noted))
+}
+
+/// What a note says; nothing, if it is none.
+fn read_note(bytes: &[u8]) -> Position {
+    let number = bytes.first_chunk();
+    let number = number.map(|number| u64::from_be_bytes(*number));
+    Position(
+        number
+            .filter(|number| bytes == note(*number))
+            .unwrap_or_default(),
+    )
 }
 
 impl Store for DiskStore {
     fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
+        if self.note.is_none() {
+            return Err(StoreError::Failed("the log is only looked at".to_owned()));
+        }
         self.check_space(records)?;
         let mut batch = self
             .database

@@ -41,6 +41,9 @@ pub enum Error {
         /// How far it once was.
         acknowledged: Position,
     },
+    /// There is no log where one is to be looked at.
+    #[error("there is no store in {}", .0.display())]
+    NoStore(PathBuf),
     /// Another process has the data folder.
     #[error("the data folder {} is in use by another process", .0.display())]
     Locked(PathBuf),

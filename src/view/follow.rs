@@ -15,7 +15,7 @@ use crate::log::record::Record;
 use crate::log::{self, Log, Position};
 
 /// Most records that one batch of writes applies.
-const BATCH_RECORDS_MAX: usize = 1_024;
+pub(super) const BATCH_RECORDS_MAX: usize = 1_024;
 
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]

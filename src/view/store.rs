@@ -17,6 +17,9 @@ const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Cache for reading.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// The file by which the engine knows a folder of its own.
+const ENGINE_FILE: &str = "version";
+
 /// The keyspaces of the view.
 pub(super) struct Store {
     database: Database,
@@ -36,6 +39,19 @@ impl Store {
         let store = Self::open_any(dir)?;
         store.write([(Table::Meta, keys::FORMAT.to_vec(), Some(number(FORMAT)))])?;
         Ok(store)
+    }
+
+    /// Opens the store in `dir`, if there is one, whatever its format.
+    pub(super) fn open_existing(dir: &Path) -> Result<Option<Self>, Error> {
+        match dir.join(ENGINE_FILE).exists() {
+            true => Self::open_any(dir).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether it has the format that this code reads and writes.
+    pub(super) fn has_this_format(&self) -> Result<bool, Error> {
+        Ok(self.number(keys::FORMAT)? == Some(FORMAT))
     }
 
     fn open_any(dir: &Path) -> Result<Self, Error> {

@@ -27,6 +27,7 @@ mod grpc_writes;
 mod harness;
 mod health;
 mod identity;
+mod keep;
 mod lifecycle;
 mod limits;
 mod outage;

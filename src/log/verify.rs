@@ -1,0 +1,85 @@
+//! Looks at every record of a store for damage.
+
+use super::disk::DiskStore;
+use super::record::Record;
+use super::{Error, Position, Store as _};
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The records that are there and good.
+    pub records: u64,
+    /// Their size, as they were appended.
+    pub bytes: u64,
+    /// The first record that is there; [`Position::START`] without any.
+    pub first: Position,
+    /// The last one.
+    pub last: Position,
+}
+
+/// Reads all records; tells `found` of each gap, of each record that cannot be read, fails its checksum or says
+/// nothing known, and of a lost end. May block on the disk.
+pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
+    let mut looked = Look {
+        seen: Seen::default(),
+        at: Position::START,
+    };
+    while let Err(error) = looked.on(store, found) {
+        // The engine does not say which record it could not read: it is the next one, for all before were given.
+        let position = looked.at.plus(1);
+        let why = error.to_string();
+        found(Error::Damaged { position, why });
+        looked.at = position;
+        if position >= store.last() {
+            break;
+        }
+    }
+    if let Err(error) = store.check_end() {
+        found(error);
+    }
+    looked.seen.last = store.last();
+    looked.seen
+}
+
+struct Look {
+    seen: Seen,
+    /// Everything up to here was looked at.
+    at: Position,
+}
+
+impl Look {
+    /// Goes on until the end, or until the engine cannot read.
+    fn on(&mut self, store: &DiskStore, found: &mut impl FnMut(Error)) -> Result<(), Error> {
+        for entry in store.scan(self.at) {
+            let (position, bytes) = entry?;
+            let expected = self.at.plus(1);
+            if position > expected {
+                found(missing(expected, position));
+            }
+            if self.seen.first == Position::START {
+                self.seen.first = position;
+            }
+            self.at = position;
+            let size = bytes.len() as u64;
+            match Record::decode(position, bytes) {
+                Ok(_) => {
+                    self.seen.records += 1;
+                    self.seen.bytes += size;
+                }
+                Err(error) => found(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(first: Position, next: Position) -> Error {
+    let why = match next.get() - first.get() {
+        1 => "the record is missing".to_owned(),
+        count => format!("{count} records are missing"),
+    };
+    Error::Damaged {
+        position: first,
+        why,
+    }
+}

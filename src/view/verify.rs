@@ -1,0 +1,136 @@
+//! Holds the view that lies in a folder against a fresh fold of the log.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use super::Error;
+use super::apply::Apply;
+use super::follow::BATCH_RECORDS_MAX;
+use super::keys::Table;
+use super::overlay::Overlay;
+use super::store::Store;
+use crate::log::record::Record;
+use crate::log::{self, Position};
+
+/// What was compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// There is no view: a start makes one.
+    Missing,
+    /// The view has another format than this version's: a start folds it anew.
+    OtherFormat,
+    /// The view was compared.
+    View {
+        /// Up to where it has applied the log.
+        applied: Position,
+        /// The entries that are as they should be, over all tables.
+        entries: u64,
+    },
+}
+
+/// Folds the log into `scratch`, an empty folder, and compares every table with the view in `dir`, as of where that
+/// one is. Tells `found` of each difference. Changes nothing in `dir`. Blocks on the disk.
+///
+/// # Errors
+/// [`Error::Log`]: the log cannot be folded. [`Error::Ahead`], [`Error::Store`], [`Error::Damaged`].
+pub fn compare(
+    dir: &Path,
+    scratch: &Path,
+    log: &dyn log::Store,
+    found: &mut impl FnMut(String),
+) -> Result<Compared, Error> {
+    let mut fresh = Fold {
+        store: Store::open(scratch)?,
+        applied: Position::START,
+    };
+    let compared = match Store::open_existing(dir)? {
+        None => Compared::Missing,
+        Some(view) if !view.has_this_format()? => Compared::OtherFormat,
+        Some(view) => {
+            let (applied, last) = (view.applied()?, log.last());
+            if applied > last {
+                return Err(Error::Ahead { applied, last });
+            }
+            fresh.up_to(applied, log)?;
+            let mut entries = 0;
+            for table in Table::ALL {
+                entries += tables(table, &view, &fresh.store, found)?;
+            }
+            Compared::View { applied, entries }
+        }
+    };
+    // What the view has not applied yet must be able to be folded too.
+    fresh.up_to(log.last(), log)?;
+    Ok(compared)
+}
+
+struct Fold {
+    store: Store,
+    applied: Position,
+}
+
+impl Fold {
+    fn up_to(&mut self, end: Position, log: &dyn log::Store) -> Result<(), Error> {
+        while self.applied < end {
+            let left = end.get().saturating_sub(self.applied.get());
+            let limit = usize::try_from(left).unwrap_or(usize::MAX);
+            let records = log.read_after(self.applied, limit.min(BATCH_RECORDS_MAX))?;
+            let mut apply = Apply::new(Overlay::new(&self.store), self.applied);
+            let before = self.applied;
+            for (position, bytes) in records {
+                apply.record(position, &Record::decode(position, bytes)?)?;
+                self.applied = position;
+            }
+            apply.finish()?;
+            if self.applied == before {
+                return Err(Error::Log(log::Error::Damaged {
+                    position: before.plus(1),
+                    why: "the record is missing".to_owned(),
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares a table's entries in the order of their keys; says how many are the same.
+fn tables(
+    table: Table,
+    view: &Store,
+    fresh: &Store,
+    found: &mut impl FnMut(String),
+) -> Result<u64, Error> {
+    let mut differs = |what: &str, key: &[u8]| {
+        let (name, key) = (table.name(), key.escape_ascii());
+        found(format!("the view's table {name}: the key {key} {what}"));
+    };
+    let mut same = 0;
+    let (mut view, mut fresh) = (view.scan(table, &[])?, fresh.scan(table, &[])?);
+    let mut next = || view.next().map(fjall::Guard::into_inner).transpose();
+    let mut next_fresh = || fresh.next().map(fjall::Guard::into_inner).transpose();
+    let (mut has, mut should) = (next()?, next_fresh()?);
+    loop {
+        let order = match (&has, &should) {
+            (None, None) => return Ok(same),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((has, _)), Some((should, _))) => has.cmp(should),
+        };
+        if let (Ordering::Less | Ordering::Equal, Some((key, value))) = (order, &has) {
+            match (order, &should) {
+                (Ordering::Equal, Some((_, expected))) if value == expected => same += 1,
+                (Ordering::Equal, _) => differs("has another value than the log says", key),
+                _ => differs("is not of the log", key),
+            }
+        }
+        if let (Ordering::Greater, Some((key, _))) = (order, &should) {
+            differs("is missing", key);
+        }
+        if order != Ordering::Greater {
+            has = next()?;
+        }
+        if order != Ordering::Less {
+            should = next_fresh()?;
+        }
+    }
+}
