@@ -28,7 +28,7 @@ use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{Limiters, observe};
 use crate::model::project::Project;
-use crate::tracker::Tracker;
+use crate::tracker::{self, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
 use admin::Admin;
@@ -137,7 +137,11 @@ impl App {
             log.clone(),
             view.clone(),
             clock.clone(),
-            config.server.request_timeout,
+            tracker::Options {
+                read_timeout: config.server.request_timeout,
+                watchers_max: config.server.watchers_max.get(),
+                watch_heartbeat: config.server.watch_heartbeat,
+            },
         ));
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
@@ -195,6 +199,7 @@ impl App {
         if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
             tracing::info!(%address, %admin, "serving");
         }
+        let tracker = self.stack.tracker.clone();
         let service = self.stack.build()?;
         let calls = Acceptor::start(self.listeners.calls, service, &self.guards);
         let admin = Acceptor::start(self.listeners.admin, self.admin, &self.guards);
@@ -211,6 +216,7 @@ impl App {
             // Balancers need a moment to hear that no more calls are wanted here.
             tokio::time::sleep(self.drain_wait).await;
             self.health.end();
+            tracker.end_watches();
             tokio::time::timeout(self.drain_timeout, calls.drain()).await
         };
         tokio::select! {

@@ -8,9 +8,11 @@ mod customers;
 pub mod health;
 pub mod pb;
 pub mod status;
+mod streams;
 mod tracking;
 
 pub use customers::Customers;
+pub use streams::Messages;
 pub use tracking::Tracking;
 
 /// The contract as reflection tells it: encoded descriptors, with annotations.

@@ -3,16 +3,19 @@
 //! - [`routes`] is the table of what can be called, after the `google.api.http` annotations of proto/
 //! - [`body`] reads and decompresses a request's body
 //! - [`json`] turns JSON into request messages; it has no rules of its own but JSON's
-//! - [`answer`] turns response messages into JSON
+//! - `query` reads the questions of a GET
+//! - [`answer`] turns response messages into JSON, `stream` what comes piece by piece
 //! - [`render`] turns what failed into HTTP and JSON, in one place, and adds what browsers need
 
 pub mod answer;
 pub mod body;
 mod error;
 pub mod json;
+mod query;
 pub mod render;
 pub mod routes;
 mod serve;
+mod stream;
 
 pub use error::HttpStatus;
 pub use render::{Cors, Render};

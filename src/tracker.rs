@@ -5,10 +5,14 @@
 //! and commits the good ones at once.
 
 mod anonymize;
+mod cursor;
 mod error;
+mod export;
 mod read;
+mod slots;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod write;
 
 use std::collections::HashMap;
@@ -25,13 +29,37 @@ use crate::view::View;
 
 pub use crate::model::project::Error as AccessError;
 pub use error::Error;
+pub use export::{Export, ExportedCustomer, NAMES_MAX};
 pub use read::{
     ATTRIBUTES_MAX, Attribute, CustomerState, EVENTS_MAX, IdValues, ListEvents, READ_BYTES_MAX,
     TYPES_MAX,
 };
+use slots::Slots;
+pub use watch::{Start, Watch, WatchEvents, Watched, WatchedEvent};
 pub use write::{
     Accepted, AddEvent, COMMAND_BYTES_MAX, COMMANDS_MAX, TrackClick, UpdateCustomer, check_batch,
 };
+
+/// What bounds reading.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Longest that a read waits for the view. Default 10 s.
+    pub read_timeout: Duration,
+    /// Most watches and exports that a key has under way. Default 64.
+    pub watchers_max: usize,
+    /// Longest silence of a watch before it tells its cursor. Default 15 s.
+    pub watch_heartbeat: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            read_timeout: Duration::from_secs(10),
+            watchers_max: 64,
+            watch_heartbeat: Duration::from_secs(15),
+        }
+    }
+}
 
 /// Takes and answers what callers ask for.
 #[derive(Debug)]
@@ -40,7 +68,10 @@ pub struct Tracker {
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
-    read_timeout: Duration,
+    options: Options,
+    slots: Slots,
+    /// Whether watches have to end.
+    streams_ended: tokio::sync::watch::Sender<bool>,
     last_receipt: AtomicI64,
 }
 
@@ -63,14 +94,15 @@ impl Access {
 }
 
 impl Tracker {
-    /// A tracker of these projects. `read_timeout` is the longest that a read waits for the view.
+    /// A tracker of these projects.
     pub fn new(
         projects: Vec<Project>,
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,
-        read_timeout: Duration,
+        options: Options,
     ) -> Self {
+        let slots = Slots::new(&projects, options.watchers_max);
         let projects = projects.into_iter();
         Self {
             projects: projects
@@ -79,7 +111,9 @@ impl Tracker {
             log,
             view,
             clock,
-            read_timeout,
+            options,
+            slots,
+            streams_ended: tokio::sync::watch::Sender::new(false),
             last_receipt: AtomicI64::new(0),
         }
     }

@@ -6,11 +6,13 @@
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes
-//! - [`read`] answers questions, each from one snapshot
+//! - [`read`] answers questions, each from one snapshot; `trace` finds where a record has come to lie, `export`
+//!   walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
 mod apply;
 mod error;
+mod export;
 mod follow;
 pub mod identity;
 pub mod keys;
@@ -19,6 +21,7 @@ pub mod read;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 pub mod verify;
 
 use std::path::Path;
@@ -31,6 +34,7 @@ use tokio::sync::watch;
 use crate::log::{Log, Position};
 pub use apply::Counts;
 pub use error::Error;
+pub use export::Place;
 use follow::Follower;
 pub use follow::Progress;
 pub use read::{Events, Order, StoredEvent};

@@ -64,7 +64,7 @@ impl Stack {
 }
 
 /// The rpcs by name, for the metrics; callers must not be able to make up names.
-const RPCS: [&str; 11] = [
+const RPCS: [&str; 13] = [
     "/footfall.tracking.v2.TrackingService/UpdateCustomer",
     "/footfall.tracking.v2.TrackingService/AddEvent",
     "/footfall.tracking.v2.TrackingService/TrackCampaignClick",
@@ -74,6 +74,8 @@ const RPCS: [&str; 11] = [
     "/footfall.tracking.v2.CustomerService/GetAttributes",
     "/footfall.tracking.v2.CustomerService/ListEvents",
     "/footfall.tracking.v2.CustomerService/AnonymizeCustomer",
+    "/footfall.tracking.v2.CustomerService/WatchEvents",
+    "/footfall.tracking.v2.CustomerService/ExportCustomers",
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
 ];

@@ -28,6 +28,10 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Longest a read waits for the view, and an append for the disk. Default 10 s.
     pub request_timeout: Duration,
+    /// Watches and exports that one key may have under way. Default 64.
+    pub watchers_max: NonZeroUsize,
+    /// Longest silence of a watch before it tells its cursor. Default 15 s.
+    pub watch_heartbeat: Duration,
     /// Largest body of a single route, decompressed, in bytes. Default 1 MiB.
     pub body_bytes_max: NonZeroUsize,
     /// Largest body of a batch, decompressed, in bytes. Default 16 MiB.
@@ -61,6 +65,8 @@ impl Default for Options {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_secs(10),
+            watchers_max: nonzero(64),
+            watch_heartbeat: Duration::from_secs(15),
             body_bytes_max: nonzero(1 << 20),
             batch_bytes_max: nonzero(16 << 20),
             drain_wait: Duration::ZERO,
@@ -82,6 +88,8 @@ impl Options {
             body_timeout: fields.read("body_timeout", DURATION, default.body_timeout),
             idle_timeout: fields.read("idle_timeout", DURATION, default.idle_timeout),
             request_timeout: fields.read("request_timeout", DURATION, default.request_timeout),
+            watchers_max: fields.read("watchers_max", count(), default.watchers_max),
+            watch_heartbeat: fields.read("watch_heartbeat", DURATION, default.watch_heartbeat),
             body_bytes_max: fields.read("body_bytes_max", SIZE, default.body_bytes_max),
             batch_bytes_max: fields.read("batch_bytes_max", SIZE, default.batch_bytes_max),
             drain_wait: fields.read("drain_wait", WAIT, default.drain_wait),

@@ -6,9 +6,10 @@ use tonic::{Request, Response, Status};
 
 use super::caller::access;
 use super::convert::timestamp;
+use super::streams::{self, Messages};
 use super::tracking::rpc_status;
 use super::{pb, status};
-use crate::tracker::{Attribute, IdValues, ListEvents, Tracker};
+use crate::tracker::{Access, Attribute, Export, IdValues, ListEvents, Tracker, WatchEvents};
 use crate::view::{Order, StoredEvent};
 
 /// Reads customers and their events, and anonymises customers.
@@ -21,6 +22,14 @@ impl Customers {
     /// The service of a tracker.
     pub fn new(tracker: Arc<Tracker>) -> Self {
         Self { tracker }
+    }
+
+    /// Begins an export, for whoever gives it another form than messages.
+    ///
+    /// # Errors
+    /// The status that says why not.
+    pub async fn export(&self, access: &Access) -> Result<Export, Status> {
+        Ok(self.tracker.export(access).await?)
     }
 }
 
@@ -104,9 +113,37 @@ impl pb::customer_service_server::CustomerService for Customers {
             .await?;
         Ok(Response::new(pb::AnonymizeCustomerResponse {}))
     }
+
+    type WatchEventsStream = Messages<pb::WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<pb::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let question = request.into_inner();
+        let question = WatchEvents {
+            start: streams::start(&question)?,
+            event_types: question.event_types.clone(),
+            customer_ids: &question.customer_ids,
+        };
+        let watch = self.tracker.watch(&access, question)?;
+        Ok(Response::new(streams::watched(watch)))
+    }
+
+    type ExportCustomersStream = Messages<pb::ExportCustomersResponse>;
+
+    async fn export_customers(
+        &self,
+        request: Request<pb::ExportCustomersRequest>,
+    ) -> Result<Response<Self::ExportCustomersStream>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let export = self.export(&access).await?;
+        Ok(Response::new(streams::exported(export)))
+    }
 }
 
-fn id(id: IdValues) -> pb::CustomerId {
+pub(super) fn id(id: IdValues) -> pb::CustomerId {
     pb::CustomerId {
         r#type: id.kind,
         values: id.values,
@@ -114,7 +151,7 @@ fn id(id: IdValues) -> pb::CustomerId {
     }
 }
 
-fn event(event: StoredEvent) -> pb::Event {
+pub(super) fn event(event: StoredEvent) -> pb::Event {
     pb::Event {
         r#type: event.event_type,
         timestamp: Some(timestamp(event.time)),

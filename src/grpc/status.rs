@@ -35,9 +35,13 @@ impl From<Error> for Status {
             | Error::TooManyCommands(_)
             | Error::EventTypes(_)
             | Error::Limit(_)
-            | Error::TooManyAttributes(_) => invalid(error.field(), message),
+            | Error::TooManyAttributes(_)
+            | Error::Cursor
+            | Error::CursorAhead => invalid(error.field(), message),
             Error::UnknownCustomer => Self::not_found(message),
-            Error::TooManyEvents => Self::out_of_range(message),
+            Error::TooManyEvents | Error::TooManyNames => Self::out_of_range(message),
+            // Transient: other streams end. Not of the rate limit's making either.
+            Error::TooManyStreams(_) => unavailable(message, FAILURE_DELAY),
             Error::Log(error) => of_log(error, message),
             Error::View(error) => of_view(error, message),
         }

@@ -1,5 +1,6 @@
 //! Response messages into JSON.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -8,7 +9,9 @@ use serde_json::value::RawValue;
 
 use super::json::{AttributePlan, Batch, Planned};
 use crate::grpc::pb;
+use crate::model::properties::Value;
 use crate::model::time::Timestamp;
+use crate::tracker::ExportedCustomer;
 
 /// What a single write answers.
 pub(super) const WRITTEN: &[u8] = br#"{"success": true, "errors": []}"#;
@@ -116,19 +119,9 @@ pub(super) fn attributes(plan: Vec<AttributePlan>, answer: pb::GetAttributesResp
 
 /// One customer with everything.
 pub(super) fn customer(answer: pb::GetCustomerResponse) -> Bytes {
-    let mut out = Vec::from(br#"{"success": true, "ids": {"#);
-    for (index, id) in answer.ids.iter().enumerate() {
-        if index > 0 {
-            out.extend(b", ");
-        }
-        text(&mut out, &id.r#type);
-        out.extend(b": ");
-        match id.soft {
-            true => texts(&mut out, &id.values),
-            false => text(&mut out, id.values.first().map_or("", String::as_str)),
-        }
-    }
-    out.extend(br#"}, "properties": "#);
+    let mut out = Vec::from(br#"{"success": true, "ids": "#);
+    ids(&mut out, &answer.ids);
+    out.extend(br#", "properties": "#);
     let properties = answer.properties.unwrap_or_default();
     properties.trusted().write_json(&mut out);
     out.extend(br#", "events": "#);
@@ -145,26 +138,124 @@ pub(super) fn events(answer: pb::ListEventsResponse) -> Bytes {
     out.into()
 }
 
+fn ids(out: &mut Vec<u8>, ids: &[pb::CustomerId]) {
+    out.push(b'{');
+    for (index, id) in ids.iter().enumerate() {
+        if index > 0 {
+            out.extend(b", ");
+        }
+        text(out, &id.r#type);
+        out.extend(b": ");
+        id_value(out, id.soft, &id.values);
+    }
+    out.push(b'}');
+}
+
+/// A list of a soft ID's values, the one of a hard ID.
+fn id_value(out: &mut Vec<u8>, soft: bool, values: &[String]) {
+    match soft {
+        true => texts(out, values),
+        false => text(out, values.first().map_or("", String::as_str)),
+    }
+}
+
+/// One message of a watch as a server-sent event. Without `data` it is not shown, but its cursor is kept.
+pub(super) fn server_sent(message: pb::WatchEventsResponse) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    match message.event {
+        None => out.extend(b": nothing else up to here\n"),
+        Some(told) => {
+            // JSON has no line breaks inside of texts, and none is written between them.
+            out.extend(b"data: ");
+            event(&mut out, told);
+            out.extend(br#", "customer_ids": "#);
+            ids(&mut out, &message.customer_ids);
+            out.extend(b"}\n");
+        }
+    }
+    put(&mut out, format_args!("id: {}\n\n", message.cursor));
+    out.into()
+}
+
+/// The beginning of a table of customers: its columns.
+pub(super) fn table_head(kinds: &[(String, bool)], names: &BTreeSet<String>) -> Bytes {
+    let mut out = Vec::from(br#"{"success": true, "fields": ["#);
+    let ids = kinds.iter().map(|(kind, _)| ("id", kind));
+    let properties = names.iter().map(|name| ("property", name));
+    for (index, (kind, name)) in ids.chain(properties).enumerate() {
+        if index > 0 {
+            out.extend(b", ");
+        }
+        put(&mut out, format_args!(r#"{{"type": "{kind}", "{kind}": "#));
+        text(&mut out, name);
+        out.push(b'}');
+    }
+    out.extend(br#"], "data": ["#);
+    out.into()
+}
+
+/// The end of a table of customers.
+pub(super) const TABLE_END: &[u8] = b"]}";
+
+/// A customer's row, in the order of the columns.
+pub(super) fn table_row(
+    out: &mut Vec<u8>,
+    kinds: &[(String, bool)],
+    names: &BTreeSet<String>,
+    customer: &ExportedCustomer,
+) {
+    out.push(b'[');
+    for (index, (kind, soft)) in kinds.iter().enumerate() {
+        if index > 0 {
+            out.extend(b", ");
+        }
+        let values = customer.ids.iter().find(|id| id.kind == *kind);
+        match values.map(|id| id.values.as_slice()) {
+            None if !soft => out.extend(b"null"),
+            values => id_value(out, *soft, values.unwrap_or_default()),
+        }
+    }
+    // Both are sorted by name, and the columns have every name.
+    let mut properties = customer.properties.entries().peekable();
+    for (index, name) in names.iter().enumerate() {
+        if index > 0 || !kinds.is_empty() {
+            out.extend(b", ");
+        }
+        match properties.next_if(|(held, _)| held == name) {
+            Some((_, value)) => {
+                Value::from_canonical(value.to_vec().into()).write_json(out);
+            }
+            None => out.extend(b"null"),
+        }
+    }
+    out.push(b']');
+}
+
 fn list_events(out: &mut Vec<u8>, events: Vec<pb::Event>) {
     out.push(b'[');
     for (index, event) in events.into_iter().enumerate() {
         if index > 0 {
             out.extend(b", ");
         }
-        out.extend(br#"{"type": "#);
-        text(out, &event.r#type);
-        put(
-            out,
-            format_args!(
-                r#", "timestamp": {}, "properties": "#,
-                seconds(event.timestamp)
-            ),
-        );
-        let properties = event.properties.unwrap_or_default();
-        properties.trusted().write_json(out);
+        self::event(out, event);
         out.push(b'}');
     }
     out.push(b']');
+}
+
+/// An event without the bracket that closes it.
+fn event(out: &mut Vec<u8>, event: pb::Event) {
+    out.extend(br#"{"type": "#);
+    text(out, &event.r#type);
+    put(
+        out,
+        format_args!(
+            r#", "timestamp": {}, "properties": "#,
+            seconds(event.timestamp)
+        ),
+    );
+    let properties = event.properties.unwrap_or_default();
+    properties.trusted().write_json(out);
 }
 
 fn seconds(time: Option<prost_types::Timestamp>) -> Timestamp {

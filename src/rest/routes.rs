@@ -21,6 +21,10 @@ pub enum Route {
     Events,
     /// A customer's anonymisation.
     Anonymize,
+    /// All customers.
+    Export,
+    /// Events as they come.
+    Watch,
     /// Liveness.
     Healthz,
     /// Readiness.
@@ -86,7 +90,7 @@ const fn entry(route: Route, methods: Methods, rpc: &'static str, path: &'static
 
 /// Every route.
 #[rustfmt::skip]
-pub const ENTRIES: [Entry; 12] = [
+pub const ENTRIES: [Entry; 14] = [
     entry(Route::SystemTime, Methods::GetOrPost, "TrackingService/GetSystemTime", "/track/v2/projects/{project_token}/system/time"),
     entry(Route::Customers, Methods::Post, "TrackingService/UpdateCustomer", "/track/v2/projects/{project_token}/customers"),
     entry(Route::CustomersEvents, Methods::Post, "TrackingService/AddEvent", "/track/v2/projects/{project_token}/customers/events"),
@@ -96,6 +100,8 @@ pub const ENTRIES: [Entry; 12] = [
     entry(Route::ExportOne, Methods::Post, "CustomerService/GetCustomer", "/data/v2/projects/{project_token}/customers/export-one"),
     entry(Route::Events, Methods::Post, "CustomerService/ListEvents", "/data/v2/projects/{project_token}/customers/events"),
     entry(Route::Anonymize, Methods::Post, "CustomerService/AnonymizeCustomer", "/data/v2/projects/{project_token}/customers/anonymize"),
+    entry(Route::Export, Methods::Post, "CustomerService/ExportCustomers", "/data/v2/projects/{project_token}/customers/export"),
+    entry(Route::Watch, Methods::Get, "CustomerService/WatchEvents", "/data/v2/projects/{project_token}/events/watch"),
     entry(Route::Healthz, Methods::Get, "", "/healthz"),
     entry(Route::Readyz, Methods::Get, "", "/readyz"),
     entry(Route::Startupz, Methods::Get, "", "/startupz"),

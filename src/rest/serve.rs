@@ -11,7 +11,7 @@ use tonic::Request as Call;
 use super::error::Error;
 use super::json::{self, Fields};
 use super::routes::{self, Entry, Route};
-use super::{answer, body};
+use super::{answer, body, query, stream};
 use crate::grpc::convert::timestamp;
 use crate::grpc::health::{Health, Readiness};
 use crate::grpc::pb::customer_service_server::CustomerService as _;
@@ -90,6 +90,12 @@ impl Rest {
                     .await?;
                 Ok(json_response(answer::time(answer.into_inner().time)))
             }
+            Route::Watch => {
+                let access = self.authenticate(&head, token)?;
+                let request = query::watch(&head, token)?;
+                let watched = self.customers.watch_events(call(request, &access)).await?;
+                Ok(stream::events(watched.into_inner()))
+            }
             Route::Customers
             | Route::CustomersEvents
             | Route::CampaignsClicks
@@ -97,7 +103,8 @@ impl Rest {
             | Route::Attributes
             | Route::ExportOne
             | Route::Events
-            | Route::Anonymize => {
+            | Route::Anonymize
+            | Route::Export => {
                 // Nobody's body is read before they are let in.
                 let access = self.authenticate(&head, token)?;
                 let bytes_max = match entry.route == Route::Batch {
@@ -106,6 +113,11 @@ impl Rest {
                 };
                 let timeout = self.limits.body_timeout;
                 let body = body::read(&head.headers, body, bytes_max, timeout).await?;
+                if entry.route == Route::Export {
+                    Fields::of_body(&body)?.check_format()?;
+                    let export = self.customers.export(&access).await?;
+                    return Ok(stream::table(export).await?);
+                }
                 self.call(entry, token, &access, &body)
                     .await
                     .map(json_response)
@@ -170,9 +182,13 @@ impl Rest {
                     .await?;
                 Ok(Bytes::from_static(answer::ANONYMIZED))
             }
-            Route::SystemTime | Route::Healthz | Route::Readyz | Route::Startupz => {
-                Err(Error::unknown_path())
-            }
+            // What has no body, or no answer of one piece, has been answered before.
+            Route::SystemTime
+            | Route::Export
+            | Route::Watch
+            | Route::Healthz
+            | Route::Readyz
+            | Route::Startupz => Err(Error::unknown_path()),
         }
     }
 

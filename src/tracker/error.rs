@@ -1,3 +1,4 @@
+use super::export::NAMES_MAX;
 use super::read::{ATTRIBUTES_MAX, EVENTS_MAX, READ_BYTES_MAX, TYPES_MAX};
 use super::write::{COMMAND_BYTES_MAX, COMMANDS_MAX};
 use crate::model::{customer_id, event, project, properties, time};
@@ -56,6 +57,20 @@ pub enum Error {
     /// A customer with more events than one answer holds.
     #[error("the customer's events take more than {READ_BYTES_MAX} bytes; read them in pages")]
     TooManyEvents,
+    /// A cursor that no watch of the project gave.
+    #[error("Field 'cursor' must be a cursor that a watch of this project gave.")]
+    Cursor,
+    /// A cursor of what the log does not have.
+    #[error("Field 'cursor' is ahead of the log, which has lost its end or is another one.")]
+    CursorAhead,
+    /// The key has too many watches and exports under way.
+    #[error("the key has {0} watches and exports under way, which is the most")]
+    TooManyStreams(usize),
+    /// The customers have too many names of properties for a table.
+    #[error(
+        "the customers have more than {NAMES_MAX} names of properties; ExportCustomers has no such limit"
+    )]
+    TooManyNames,
     /// The log does not take or give records.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -77,10 +92,13 @@ impl Error {
             Self::EventTypes(_) => Some("event_types"),
             Self::Limit(_) => Some("limit"),
             Self::TooManyAttributes(_) => Some("attributes"),
+            Self::Cursor | Self::CursorAhead => Some("cursor"),
             Self::Access(_)
             | Self::CommandTooLarge(_)
             | Self::UnknownCustomer
             | Self::TooManyEvents
+            | Self::TooManyStreams(_)
+            | Self::TooManyNames
             | Self::Log(_)
             | Self::View(_) => None,
         }

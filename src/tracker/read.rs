@@ -151,11 +151,7 @@ impl Tracker {
                 Ok(_) | Err(_) => return Err(Error::Limit(limit)),
             },
         };
-        let types = question
-            .event_types
-            .iter()
-            .map(|text| EventType::parse(text));
-        let types: Vec<EventType> = types.collect::<Result<_, _>>()?;
+        let types = event_types(&question.event_types)?;
         let (order, skip) = (question.order, question.skip);
         self.read(access, question.customer_ids, move |snapshot, found| {
             let wanted = Events {
@@ -178,19 +174,35 @@ impl Tracker {
     ) -> Result<T, Error> {
         let ids = private_ids(access, customer_ids)?;
         let token = access.project.token.clone();
-        self.view
-            .caught_up(self.log.last(), self.read_timeout)
-            .await?;
+        self.caught_up().await?;
         let view = self.view.clone();
-        let answer = tokio::task::spawn_blocking(move || {
+        let answer = move || {
             let snapshot = view.snapshot();
             let found = snapshot.find(&token, &ids)?;
             question(&snapshot, &found.ok_or(Error::UnknownCustomer)?)
-        });
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Error::View(view::Error::Stopped("a read panicked".into()))))
+        };
+        blocking(answer).await
     }
+
+    /// Waits until everything can be read that was acknowledged up to now.
+    pub(super) async fn caught_up(&self) -> Result<(), Error> {
+        let (last, timeout) = (self.log.last(), self.options.read_timeout);
+        Ok(self.view.caught_up(last, timeout).await?)
+    }
+}
+
+/// Reads where it may block on the disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let answer = tokio::task::spawn_blocking(read).await;
+    answer.unwrap_or_else(|_| Err(Error::View(view::Error::Stopped("a read panicked".into()))))
+}
+
+/// The event types of a question.
+pub(super) fn event_types(texts: &[String]) -> Result<Vec<EventType>, Error> {
+    let types = texts.iter().map(|text| EventType::parse(text));
+    Ok(types.collect::<Result<_, _>>()?)
 }
 
 /// The IDs of a question.
@@ -205,12 +217,12 @@ pub(super) fn private_ids(
     ids.some().map_err(|_| Error::NoCustomerId)
 }
 
-fn kinds(access: &Access) -> Vec<String> {
+pub(super) fn kinds(access: &Access) -> Vec<String> {
     let types = access.project.ids.types();
     types.map(|(kind, _)| kind.to_owned()).collect()
 }
 
-fn id_values(kinds: &[String], held: &[HeldId]) -> Vec<IdValues> {
+pub(super) fn id_values(kinds: &[String], held: &[HeldId]) -> Vec<IdValues> {
     let of_kind = |kind: &String| {
         let mut ids = held.iter().filter(|id| id.kind == *kind).peekable();
         let soft = ids.peek()?.soft;

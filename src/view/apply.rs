@@ -352,6 +352,9 @@ impl<'a> Apply<'a> {
             let key = keys::event(*customer, event.time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
+                // Whoever follows the log must be able to tell it from one that was kept.
+                self.overlay
+                    .put(Table::Duplicates, keys::duplicate(position), Vec::new());
                 return Ok(());
             }
         }

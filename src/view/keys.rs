@@ -7,6 +7,7 @@
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
+//! | duplicates | position (u64) of an event that was dropped   | nothing |
 //! | meta       | `applied`, `format`                            | a number (u64) |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
@@ -35,18 +36,21 @@ pub enum Table {
     Properties,
     /// Events of customers.
     Timeline,
+    /// Events that were dropped because they were there already.
+    Duplicates,
     /// The view's own state.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Projects,
         Self::Ids,
         Self::Customers,
         Self::Properties,
         Self::Timeline,
+        Self::Duplicates,
         Self::Meta,
     ];
 
@@ -58,6 +62,7 @@ impl Table {
             Self::Customers => "customers",
             Self::Properties => "properties",
             Self::Timeline => "timeline",
+            Self::Duplicates => "duplicates",
             Self::Meta => "meta",
         }
     }
@@ -70,6 +75,11 @@ pub const FORMAT: &[u8] = b"format";
 
 /// The number of the next project.
 pub const NEXT_PROJECT: &[u8] = b"next-project";
+
+/// What the keys of the IDs of a project's customers begin with.
+pub fn project(project: u32) -> Vec<u8> {
+    project.to_be_bytes().to_vec()
+}
 
 /// The key of a customer's ID.
 pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {
@@ -102,6 +112,11 @@ pub fn event(customer: u64, time: Timestamp, hash: [u8; 16]) -> Vec<u8> {
     key.put_i64(time.micros());
     key.put_slice(&hash);
     key
+}
+
+/// The key of an event that was dropped.
+pub fn duplicate(position: Position) -> Vec<u8> {
+    position.get().to_be_bytes().to_vec()
 }
 
 /// Time and content hash of an event's key.

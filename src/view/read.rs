@@ -17,15 +17,15 @@ use crate::model::time::Timestamp;
 /// The view as it was at one moment.
 pub struct Snapshot {
     log: Log,
-    store: Arc<Store>,
-    at: fjall::Snapshot,
+    pub(super) store: Arc<Store>,
+    pub(super) at: fjall::Snapshot,
 }
 
 /// A customer that was found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    number: u64,
-    customer: Customer,
+    pub(super) number: u64,
+    pub(super) customer: Customer,
 }
 
 /// The order of events.
@@ -83,25 +83,36 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].
     pub fn find(&self, project: &str, ids: &CustomerIds) -> Result<Option<Found>, Error> {
-        let Some(project) = self.get(Table::Projects, project.as_bytes())? else {
+        let Some(project) = self.project(project)? else {
             return Ok(None);
         };
-        let project = (*project).try_into().map(u32::from_be_bytes);
-        let project = project.map_err(|_| Error::Damaged("an entry of projects"))?;
         for id in ids.as_slice() {
-            let Some(entry) = self.get(Table::Ids, &keys::id(project, id))? else {
-                continue;
-            };
-            let number = IdEntry::decode(&entry)?.customer;
-            let customer = self
-                .get(Table::Customers, &keys::customer(number))?
-                .ok_or(Error::Damaged("an ID leads to no customer"))?;
-            return Ok(Some(Found {
-                number,
-                customer: Customer::read(&customer)?,
-            }));
+            if let Some(entry) = self.get(Table::Ids, &keys::id(project, id))? {
+                return self.customer(IdEntry::decode(&entry)?.customer).map(Some);
+            }
         }
         Ok(None)
+    }
+
+    /// A project's number; none before its first record.
+    pub(super) fn project(&self, token: &str) -> Result<Option<u32>, Error> {
+        let Some(number) = self.get(Table::Projects, token.as_bytes())? else {
+            return Ok(None);
+        };
+        let number = (*number).try_into().map(u32::from_be_bytes);
+        let number = number.map_err(|_| Error::Damaged("an entry of projects"))?;
+        Ok(Some(number))
+    }
+
+    /// The customer to whom an ID leads.
+    pub(super) fn customer(&self, number: u64) -> Result<Found, Error> {
+        let customer = self
+            .get(Table::Customers, &keys::customer(number))?
+            .ok_or(Error::Damaged("an ID leads to no customer"))?;
+        Ok(Found {
+            number,
+            customer: Customer::read(&customer)?,
+        })
     }
 
     /// All properties of a customer.
@@ -182,8 +193,7 @@ impl Snapshot {
     /// The customer's events in groups of the same time, each in the order of arrival.
     fn timeline(&self, found: &Found, order: Order) -> Result<Timeline, Error> {
         let mut sources = Vec::new();
-        let absorbed = found.customer.absorbed.iter().copied();
-        for customer in std::iter::once(found.number).chain(absorbed) {
+        for customer in found.numbers() {
             let prefix = keys::customer(customer);
             let entries = self.store.scan_at(&self.at, Table::Timeline, &prefix)?;
             let directed: Directed = match order {
@@ -209,12 +219,17 @@ impl Snapshot {
         }
     }
 
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<fjall::Slice>, Error> {
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<fjall::Slice>, Error> {
         self.store.get_at(&self.at, table, key)
     }
 }
 
 impl Found {
+    /// The numbers under which the customer's events lie: its own, and those of the customers that merged into it.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.number).chain(self.customer.absorbed.iter().copied())
+    }
+
     /// The customer's IDs, oldest first.
     pub fn ids(&self) -> Vec<HeldId> {
         let mut ids = self.customer.ids.clone();

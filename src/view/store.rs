@@ -1,6 +1,7 @@
 //! The view's keyspaces.
 
 use std::fmt;
+use std::ops::RangeBounds;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice};
@@ -10,7 +11,7 @@ use super::keys::{self, Table};
 use crate::log::Position;
 
 /// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -135,6 +136,16 @@ impl Store {
         prefix: &[u8],
     ) -> Result<fjall::Iter, Error> {
         Ok(snapshot.prefix(self.table(table)?, prefix))
+    }
+
+    /// The entries between two keys.
+    pub(super) fn range_at(
+        &self,
+        snapshot: &fjall::Snapshot,
+        table: Table,
+        keys: impl RangeBounds<Vec<u8>>,
+    ) -> Result<fjall::Iter, Error> {
+        Ok(snapshot.range(self.table(table)?, keys))
     }
 }
 

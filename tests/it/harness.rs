@@ -2,11 +2,13 @@
 
 pub mod calls;
 pub mod customer;
+pub mod event_source;
 pub mod first_run;
 pub mod http;
 pub mod keep_alive;
 pub mod process;
 pub mod refusal;
+pub mod watching;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -119,6 +119,7 @@ async fn a_caller_who_shows_no_readable_key_is_401_everywhere() {
         "data/v2/projects/{}/customers/attributes",
         "data/v2/projects/{}/customers/export-one",
         "data/v2/projects/{}/customers/events",
+        "data/v2/projects/{}/customers/export",
     ];
     for route in routes {
         let path = format!("/{}", route.replace("{}", TOKEN));

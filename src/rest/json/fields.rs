@@ -45,6 +45,8 @@ pub(in super::super) struct Fields<'a> {
     pub(super) limit: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) skip: Option<&'a RawValue>,
+    #[serde(borrow)]
+    format: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
@@ -102,6 +104,18 @@ impl<'a> Fields<'a> {
             properties: self.properties()?,
             timestamp: self.time_or_age(now)?.map(timestamp),
         })
+    }
+
+    /// Checks that an export is asked for in the one form that there is.
+    pub(in super::super) fn check_format(&self) -> Result<(), Error> {
+        match (self.format, &*text("format", self.format)?) {
+            (Some(_), "native_json") => Ok(()),
+            (Some(other), _) => Err(wrong_type("format", "native_json", other)),
+            (None, _) => {
+                let message = "Field 'format' is required.".to_owned();
+                Err(Error::invalid(Some("format"), message))
+            }
+        }
     }
 
     pub(super) fn customer_ids(&self) -> Result<HashMap<String, String>, Error> {

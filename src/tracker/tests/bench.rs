@@ -16,6 +16,7 @@ use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Permission, Project, SecretHash};
 use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
+use crate::tracker;
 use crate::view::View;
 use crate::view::tests::scratch;
 
@@ -44,7 +45,10 @@ impl Bench {
             log.clone(),
             view.clone(),
             clock.clone(),
-            Duration::from_secs(60),
+            tracker::Options {
+                read_timeout: Duration::from_secs(60),
+                ..tracker::Options::default()
+            },
         );
         Self {
             tracker: Arc::new(tracker),

@@ -1,0 +1,74 @@
+//! What `CustomerService` streams.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, stream};
+use tonic::Status;
+
+use super::customers::{event, id};
+use super::{pb, status};
+use crate::tracker::{Export, ExportedCustomer, Start, Watch, Watched};
+
+/// A stream of messages that ends after the first failure.
+pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Where a watch begins.
+pub(super) fn start(question: &pb::WatchEventsRequest) -> Result<Start<'_>, Status> {
+    let start = question.start;
+    match (question.cursor.as_str(), pb::WatchStart::try_from(start)) {
+        ("", Ok(pb::WatchStart::Unspecified | pb::WatchStart::Now)) => Ok(Start::Now),
+        ("", Ok(pb::WatchStart::Beginning)) => Ok(Start::Beginning),
+        (cursor, Ok(_)) => Ok(Start::After(cursor)),
+        (_, Err(_)) => Err(status::invalid(
+            Some("start"),
+            format!("Field 'start' must be WATCH_START_NOW or WATCH_START_BEGINNING, not {start}."),
+        )),
+    }
+}
+
+/// What a watch tells.
+pub(super) fn watched(watch: Watch) -> Messages<pb::WatchEventsResponse> {
+    Box::pin(stream::unfold(Some(watch), async |watch| {
+        let mut watch = watch?;
+        match watch.next().await? {
+            Ok(watched) => Some((Ok(message(watched)), Some(watch))),
+            Err(error) => Some((Err(error.into()), None)),
+        }
+    }))
+}
+
+fn message(watched: Watched) -> pb::WatchEventsResponse {
+    let (ids, event_told) = match watched.event {
+        Some(told) => (told.ids, Some(told.event)),
+        None => (Vec::new(), None),
+    };
+    pb::WatchEventsResponse {
+        cursor: watched.cursor,
+        event: event_told.map(event),
+        customer_ids: ids.into_iter().map(id).collect(),
+    }
+}
+
+/// The customers of an export.
+pub(super) fn exported(export: Export) -> Messages<pb::ExportCustomersResponse> {
+    let state = Some((export, Vec::new().into_iter()));
+    Box::pin(stream::unfold(state, async |state| {
+        let (mut export, mut customers) = state?;
+        loop {
+            if let Some(customer) = customers.next() {
+                return Some((Ok(customer_message(customer)), Some((export, customers))));
+            }
+            match export.next().await {
+                Ok(next) => customers = next?.into_iter(),
+                Err(error) => return Some((Err(error.into()), None)),
+            }
+        }
+    }))
+}
+
+fn customer_message(customer: ExportedCustomer) -> pb::ExportCustomersResponse {
+    pb::ExportCustomersResponse {
+        ids: customer.ids.into_iter().map(id).collect(),
+        properties: Some(customer.properties.into()),
+    }
+}

@@ -1,0 +1,285 @@
+//! Events as they come: the log from a cursor on, told once the view shows it.
+//!
+//! Nothing runs on a watcher's behalf: each call of [`Watch::next`] reads what it tells, so that a slow watcher
+//! slows itself alone and holds at most one batch.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::read::{blocking, event_types, id_values, kinds, private_ids};
+use super::slots::Slot;
+use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
+use crate::log::record::{Command, Record};
+use crate::log::{Log, Position};
+use crate::model::customer_id::CustomerIds;
+use crate::model::event::EventType;
+use crate::model::project::Permission;
+use crate::view::read::{Found, Snapshot};
+use crate::view::{self, StoredEvent, View};
+
+/// Most records that are read from the log at once: a record takes about 1 MiB at most.
+const READ_RECORDS_MAX: usize = 16;
+/// Most records that one batch passes.
+const BATCH_RECORDS_MAX: usize = 1_024;
+/// Bytes of records to be told beyond which a batch ends.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// With what is acknowledged from now on.
+    Now,
+    /// With the first event that there is.
+    Beginning,
+    /// Behind what this cursor stands for.
+    After(&'a str),
+}
+
+/// Which events to watch.
+#[derive(Debug)]
+pub struct WatchEvents<'a> {
+    /// From where on.
+    pub start: Start<'a>,
+    /// The types; empty: all.
+    pub event_types: Vec<String>,
+    /// Type to value, of the one customer to watch; empty: all customers, and events of nobody.
+    pub customer_ids: &'a HashMap<String, String>,
+}
+
+/// What a watch tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// Where to go on behind this.
+    pub cursor: String,
+    /// An event; none when only the cursor has moved, or time has passed.
+    pub event: Option<WatchedEvent>,
+}
+
+/// An event that a watch tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchedEvent {
+    /// The IDs that its customer has now. None for an event of nobody, and for a customer that has lost all IDs
+    /// that the event came with.
+    pub ids: Vec<IdValues>,
+    /// The event.
+    pub event: StoredEvent,
+}
+
+/// A watch under way.
+#[derive(Debug)]
+pub struct Watch {
+    log: Log,
+    view: View,
+    wanted: Arc<Wanted>,
+    /// Everything up to here is told, or in `batch`.
+    at: Position,
+    batch: VecDeque<Watched>,
+    heartbeat: Duration,
+    heartbeat_at: Instant,
+    ended: watch::Receiver<bool>,
+    _slot: Slot,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    token: String,
+    kinds: Vec<String>,
+    types: Vec<EventType>,
+    customer: Option<CustomerIds>,
+}
+
+impl Tracker {
+    /// Begins to watch a project's events. What is told first is the cursor of where the watch begins.
+    ///
+    /// # Errors
+    /// [`Error::Cursor`], [`Error::CursorAhead`], [`Error::TooManyStreams`], and what breaks a rule.
+    pub fn watch(&self, access: &Access, question: WatchEvents<'_>) -> Result<Watch, Error> {
+        access.allow(Permission::GetEvents)?;
+        let token = access.project.token.clone();
+        let last = self.log.last();
+        let at = match question.start {
+            Start::Now => last,
+            Start::Beginning => Position::START,
+            Start::After(text) => cursor::decode(&token, text).ok_or(Error::Cursor)?,
+        };
+        if at > last {
+            return Err(Error::CursorAhead);
+        }
+        if question.event_types.len() > TYPES_MAX {
+            return Err(Error::EventTypes(question.event_types.len()));
+        }
+        let customer = match question.customer_ids.is_empty() {
+            true => None,
+            false => Some(private_ids(access, question.customer_ids)?),
+        };
+        let wanted = Wanted {
+            token,
+            kinds: kinds(access),
+            types: event_types(&question.event_types)?,
+            customer,
+        };
+        Ok(Watch {
+            log: self.log.clone(),
+            view: self.view.clone(),
+            wanted: Arc::new(wanted),
+            at,
+            batch: VecDeque::new(),
+            heartbeat: self.options.watch_heartbeat,
+            heartbeat_at: Instant::now(),
+            ended: self.streams_ended.subscribe(),
+            _slot: self.slots.take(access)?,
+        })
+    }
+
+    /// Ends all watches, also those that begin from now on: a service that drains would wait for them for ever.
+    pub fn end_watches(&self) {
+        self.streams_ended.send_replace(true);
+    }
+}
+
+impl Watch {
+    /// Waits for the next thing to tell; none once watches have ended. After an error there is no more.
+    ///
+    /// # Errors
+    /// [`Error::View`], [`Error::Log`].
+    pub async fn next(&mut self) -> Option<Result<Watched, Error>> {
+        loop {
+            if *self.ended.borrow() {
+                return None;
+            }
+            let batched = self.batch.pop_front();
+            if batched.is_some() || Instant::now() >= self.heartbeat_at {
+                self.heartbeat_at = Instant::now() + self.heartbeat;
+                return Some(Ok(batched.unwrap_or_else(|| self.cursor())));
+            }
+            if let Err(error) = self.advance().await {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    fn cursor(&self) -> Watched {
+        Watched {
+            cursor: cursor::encode(&self.wanted.token, self.at),
+            event: None,
+        }
+    }
+
+    /// Reads on, or waits for there to be more: no longer than until the next heartbeat, or the end.
+    async fn advance(&mut self) -> Result<(), Error> {
+        let mut progress = self.view.progress();
+        let now = progress.borrow_and_update().clone();
+        if now.applied > self.at {
+            let (log, view, wanted) = (self.log.clone(), self.view.clone(), self.wanted.clone());
+            let (at, applied) = (self.at, now.applied);
+            let read = move || Batch::read(&log, &view.snapshot(), &wanted, at, applied);
+            let batch = blocking(read).await?;
+            self.at = batch.at;
+            self.batch = batch.watched;
+            return Ok(());
+        }
+        if let Some(reason) = now.failure {
+            return Err(view::Error::Stopped(reason).into());
+        }
+        tokio::select! {
+            changed = progress.changed() => changed
+                .map_err(|_| view::Error::Stopped("it was closed".into()).into()),
+            _ = self.ended.changed() => Ok(()),
+            () = tokio::time::sleep_until(self.heartbeat_at) => Ok(()),
+        }
+    }
+}
+
+/// Some records of the log, as far as they are told.
+struct Batch {
+    at: Position,
+    watched: VecDeque<Watched>,
+}
+
+impl Batch {
+    /// Reads on from `at`, up to `applied` at most. `snapshot` must show everything up to there.
+    fn read(
+        log: &Log,
+        snapshot: &Snapshot,
+        wanted: &Wanted,
+        at: Position,
+        applied: Position,
+    ) -> Result<Self, Error> {
+        let watched = VecDeque::new();
+        let mut batch = Self { at, watched };
+        let customer = match &wanted.customer {
+            None => None,
+            Some(ids) => match snapshot.find(&wanted.token, ids)? {
+                Some(found) => Some(found),
+                // Nobody has these IDs yet, so that nothing up to here can be theirs.
+                None => {
+                    return Ok(Self {
+                        at: applied,
+                        ..batch
+                    });
+                }
+            },
+        };
+        let end = applied.min(at.plus(BATCH_RECORDS_MAX));
+        let mut bytes = 0;
+        while batch.at < end && bytes < BATCH_BYTES_MAX {
+            for (position, record) in log.read_after(batch.at, READ_RECORDS_MAX)? {
+                if position > end {
+                    break;
+                }
+                let size = record.len();
+                let record = Record::decode(position, record)?;
+                let event = wanted.event(snapshot, customer.as_ref(), record, position)?;
+                if let Some(event) = event {
+                    bytes += size;
+                    batch.watched.push_back(Watched {
+                        cursor: cursor::encode(&wanted.token, position),
+                        event: Some(event),
+                    });
+                }
+                batch.at = position;
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl Wanted {
+    /// The event of a record, if it is to be told.
+    fn event(
+        &self,
+        snapshot: &Snapshot,
+        customer: Option<&Found>,
+        record: Record,
+        position: Position,
+    ) -> Result<Option<WatchedEvent>, Error> {
+        if record.project != self.token {
+            return Ok(None);
+        }
+        let Command::Event(event) = record.command else {
+            return Ok(None);
+        };
+        let is_wanted = self.types.is_empty() || self.types.contains(&event.event_type);
+        if !is_wanted || snapshot.was_dropped(position)? {
+            return Ok(None);
+        }
+        let found = match customer {
+            Some(found) if !snapshot.has(found, &event, position)? => return Ok(None),
+            Some(found) => Some(found.clone()),
+            None => snapshot.owner(&self.token, &record.ids, &event, position)?,
+        };
+        let ids = found.map(|found| found.ids()).unwrap_or_default();
+        Ok(Some(WatchedEvent {
+            ids: id_values(&self.kinds, &ids),
+            event: StoredEvent {
+                event_type: event.event_type.to_string(),
+                time: event.time,
+                properties: event.properties,
+            },
+        }))
+    }
+}

@@ -1,0 +1,70 @@
+//! Where a record of the log has come to lie, for those who follow the log and must show what the view shows.
+
+use std::collections::BTreeSet;
+
+use super::Error;
+use super::keys::{self, Entry, IdEntry, Table};
+use super::read::{Found, Snapshot};
+use crate::log::Position;
+use crate::log::record::Event;
+use crate::model::customer_id::CustomerIds;
+
+impl Snapshot {
+    /// Whether the event at a position was dropped because it was there already.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn was_dropped(&self, position: Position) -> Result<bool, Error> {
+        let found = self.get(Table::Duplicates, &keys::duplicate(position))?;
+        Ok(found.is_some())
+    }
+
+    /// Whether the event of a position is one of the customer's. Costs a look-up for each customer that merged
+    /// into this one.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn has(&self, found: &Found, event: &Event, position: Position) -> Result<bool, Error> {
+        let hash = keys::content_hash(event, position);
+        for number in found.numbers() {
+            let key = keys::event(number, event.time, hash);
+            if let Some(entry) = self.get(Table::Timeline, &key)?
+                && Entry::decode(&entry)?.position == position
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The customer who has the event of a position, if one of the IDs that it came with still leads there.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn owner(
+        &self,
+        project: &str,
+        ids: &CustomerIds,
+        event: &Event,
+        position: Position,
+    ) -> Result<Option<Found>, Error> {
+        let Some(project) = self.project(project)? else {
+            return Ok(None);
+        };
+        let mut asked = BTreeSet::new();
+        for id in ids.as_slice() {
+            let Some(entry) = self.get(Table::Ids, &keys::id(project, id))? else {
+                continue;
+            };
+            let number = IdEntry::decode(&entry)?.customer;
+            if !asked.insert(number) {
+                continue;
+            }
+            let found = self.customer(number)?;
+            if self.has(&found, event, position)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
