@@ -1,13 +1,19 @@
 //! The embedded store: a keyspace of fjall, keyed by position.
 //!
 //! Appending in the order of keys costs fjall little more than a bare file. Its journal is synced with every
-//! commit. fjall takes damage inside its journal for a torn tail and drops what follows without a word, so a
-//! small file beside it keeps a position that was once durable, and a log that ends before it is refused.
+//! commit. fjall takes damage inside its journal for a torn tail and drops what follows without a word, so
+//! [`journal`] looks at it first. What damage to the last commit looks like is what a power cut leaves of a commit
+//! that nobody was told of: to tell these apart, [`note`] keeps the position of the last commit that was synced,
+//! and a log that ends before it is refused.
+
+mod journal;
+mod note;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,13 +24,13 @@ use fjall::{
 };
 
 use super::{Error, Position, Store, StoreError};
+use journal::Fault;
+use note::Note;
 
 /// Bound of the journal, which is what a start after a crash replays.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Cache for reading records back.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// How many commits pass between two notes of the durable position.
-const NOTE_EVERY: u64 = 64;
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
 
@@ -47,9 +53,8 @@ pub struct DiskStore {
     database: Database,
     records: Keyspace,
     last: AtomicU64,
-    commits: AtomicU64,
     /// None: the store is only looked at.
-    note: Option<File>,
+    note: Option<Note>,
     /// The durable position that was noted when the store was opened.
     noted: Position,
 }
@@ -66,8 +71,10 @@ impl DiskStore {
             why: error.to_string(),
         };
         std::fs::create_dir_all(&dir).map_err(opened)?;
+        let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
+        let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
+        mend(&dir, noted)?;
         let mut store = Self::open_database(options)?;
-        let (note, noted) = open_note(&dir.join(NOTE_FILE)).map_err(opened)?;
         (store.note, store.noted) = (Some(note), noted);
         store.check_end()?;
         // A synced record helps nobody in a folder that a power cut takes away.
@@ -89,8 +96,7 @@ impl DiskStore {
             return Err(Error::NoStore(dir));
         }
         let mut store = Self::open_database(options)?;
-        let noted = std::fs::read(dir.join(NOTE_FILE)).unwrap_or_default();
-        store.noted = read_note(&noted);
+        store.noted = Note::peek(&dir.join(NOTE_FILE));
         Ok(store)
     }
 
@@ -152,7 +158,6 @@ impl DiskStore {
             database,
             records,
             last: AtomicU64::new(last.get()),
-            commits: AtomicU64::new(0),
             note: None,
             noted: Position::START,
         })
@@ -172,15 +177,6 @@ impl DiskStore {
             return Err(StoreError::Full);
         }
         Ok(())
-    }
-
-    fn note_durable(&self) {
-        let position = self.last.load(Ordering::Acquire);
-        if let Some(file) = &self.note
-            && let Err(error) = file.write_all_at(&note(position), 0)
-        {
-            tracing::warn!(%error, "the durable position cannot be noted");
-        }
     }
 }
 
@@ -212,15 +208,6 @@ fn position(key: &[u8]) -> Result<Position, Error> {
     })
 }
 
-/// A position beside its complement: a torn or foreign file is not taken for one.
-fn note(position: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let (number, complement) = bytes.split_at_mut(8);
-    number.copy_from_slice(&position.to_be_bytes());
-    complement.copy_from_slice(&(!position).to_be_bytes());
-    bytes
-}
-
 fn sync_folder(dir: &Path) -> io::Result<()> {
     let dir = match dir.as_os_str().is_empty() {
         true => Path::new("."),
@@ -229,35 +216,32 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-fn open_note(path: &Path) -> io::Result<(File, Position)> {
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    let noted = read_note(&bytes);
-    Ok((file, noted))
-}
-
-/// What a note says; nothing, if it is none.
-fn read_note(bytes: &[u8]) -> Position {
-    let number = bytes.first_chunk();
-    let number = number.map(|number| u64::from_be_bytes(*number));
-    Position(
-        number
-            .filter(|number| bytes == note(*number))
-            .unwrap_or_default(),
-    )
+/// Makes what a power cut may have left of the last commit whole again, before the engine looks at it.
+fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
+    let opened = |why: &dyn fmt::Display| Error::Open {
+        dir: dir.to_owned(),
+        why: why.to_string(),
+    };
+    let log = dir.join("log");
+    journal::remove_unfinished(&log, acknowledged).map_err(|error| opened(&error))?;
+    let mended = journal::mend(&log, acknowledged).map_err(|error| opened(&error))?;
+    mended.map_err(|fault| match fault {
+        Fault::EndLost { end } => Error::EndLost {
+            dir: dir.to_owned(),
+            end,
+            acknowledged,
+        },
+        Fault::Damaged { file, at } => {
+            opened(&format_args!("{} is damaged at byte {at}", file.display()))
+        }
+    })
 }
 
 impl Store for DiskStore {
     fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
-        if self.note.is_none() {
+        let Some(note) = &self.note else {
             return Err(StoreError::Failed("the log is only looked at".to_owned()));
-        }
+        };
         self.check_space(records)?;
         let mut batch = self
             .database
@@ -270,14 +254,10 @@ impl Store for DiskStore {
         batch
             .commit()
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        let last = first.plus(records.len().saturating_sub(1)).get();
-        self.last.store(last, Ordering::Release);
-        if self
-            .commits
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(NOTE_EVERY)
-        {
-            self.note_durable();
+        let last = first.plus(records.len().saturating_sub(1));
+        self.last.store(last.get(), Ordering::Release);
+        if let Err(error) = note.write(last) {
+            tracing::warn!(%error, "the durable position cannot be noted");
         }
         Ok(())
     }
@@ -316,7 +296,9 @@ impl Store for DiskStore {
     }
 
     fn close(&self) {
-        self.note_durable();
+        if let Some(Err(error)) = self.note.as_ref().map(Note::sync) {
+            tracing::warn!(%error, "the durable position cannot be noted");
+        }
     }
 }
 

@@ -1,0 +1,172 @@
+//! A look at the engine's journals before the engine opens them, for it cannot tell a torn tail from damage.
+//!
+//! A power cut in the middle of a commit leaves any of the commit's pages and not the others. Depending on where
+//! the holes are, fjall drops such a tail or refuses to open the journal at all. Damage further inside it drops
+//! together with everything behind it, without a word. The difference: a commit begins after the sync of the one
+//! before, so nothing whole lies behind a torn one.
+//!
+//! A journal is a row of batches: `1`, count (u32), sequence number (u64); as many items, each `2`, type (u8),
+//! compression (u8), keyspace (u64), length of key (u16), of value (u32), of value on disk (u32), key, value; then
+//! `3`, XXH3 of the items (u64), and a trailer. Zeros fill the file. All numbers are little-endian.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Buf as _;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::log::Position;
+
+const START: u8 = 1;
+const ITEM: u8 = 2;
+const END: u8 = 3;
+const TRAILER: &[u8] = b"FJL\x03";
+/// What the engine writes last when it makes a new store.
+const MARKER: &str = "version";
+
+/// Why the journals must not be opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// One of them is damaged.
+    Damaged {
+        file: PathBuf,
+        /// Where, in bytes.
+        at: usize,
+    },
+    /// They end before what was acknowledged.
+    EndLost {
+        /// Where they end.
+        end: Position,
+    },
+}
+
+/// One whole batch.
+struct Batch {
+    bytes: usize,
+    seqno: u64,
+    last: Option<Position>,
+}
+
+/// Cuts off what a power cut left of a commit that nobody was told of, and tells it from damage. Nobody may have
+/// the store open.
+pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), Fault>> {
+    let journals = journals(dir)?;
+    let mut end = None;
+    for (index, file) in journals.iter().enumerate() {
+        let bytes = fs::read(file)?;
+        let (mut whole, mut seqno) = (0, 0);
+        while let Some(batch) = bytes.get(whole..).and_then(read) {
+            // No checksum covers the sequence number, and the engine skips what seems old.
+            if whole > 0 && batch.seqno <= seqno {
+                let file = file.clone();
+                return Ok(Err(Fault::Damaged { file, at: whole }));
+            }
+            whole += batch.bytes;
+            seqno = batch.seqno;
+            end = batch.last.or(end);
+        }
+        let rest = bytes.get(whole..).unwrap_or_default();
+        if rest.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let is_last = index + 1 == journals.len();
+        if !is_last || has_batch(rest, seqno) {
+            let file = file.clone();
+            return Ok(Err(Fault::Damaged { file, at: whole }));
+        }
+        if let Some(end) = end
+            && end < acknowledged
+        {
+            return Ok(Err(Fault::EndLost { end }));
+        }
+        tracing::warn!(file = %file.display(), at = whole, "a commit that was cut short is dropped");
+        let file = File::options().write(true).open(file)?;
+        file.set_len(whole as u64)?;
+        file.sync_all()?;
+    }
+    Ok(Ok(()))
+}
+
+/// Removes what is left of a store whose making was cut short: nothing was acknowledged by it, and the engine can
+/// neither open nor make it.
+pub(super) fn remove_unfinished(dir: &Path, acknowledged: Position) -> io::Result<()> {
+    if acknowledged > Position::START || !dir.try_exists()? {
+        return Ok(());
+    }
+    let is_made = fs::metadata(dir.join(MARKER)).is_ok_and(|marker| marker.len() > 0);
+    let first = fs::read(dir.join("0.jnl")).unwrap_or_default();
+    if is_made || journals(dir)?.len() > 1 || first.iter().any(|byte| *byte != 0) {
+        return Ok(());
+    }
+    fs::remove_dir_all(dir)
+}
+
+/// The journals, the oldest first.
+fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut journals = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_suffix(".jnl"));
+        if let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) {
+            journals.push((number, path));
+        }
+    }
+    journals.sort();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Whether a whole batch that is newer than `seqno` begins anywhere.
+fn has_batch(bytes: &[u8], seqno: u64) -> bool {
+    let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == START);
+    starts.any(|(at, _)| {
+        let batch = bytes.get(at..).and_then(read);
+        batch.is_some_and(|batch| batch.seqno > seqno)
+    })
+}
+
+/// The whole batch that begins here.
+fn read(bytes: &[u8]) -> Option<Batch> {
+    let mut left = bytes;
+    if left.try_get_u8().ok()? != START {
+        return None;
+    }
+    let count = left.try_get_u32_le().ok()?;
+    let seqno = left.try_get_u64_le().ok()?;
+    let items = left;
+    let mut last = None;
+    for _ in 0..count {
+        last = Some(item(&mut left)?);
+    }
+    let items = items.get(..items.len() - left.len())?;
+    let is_whole = left.try_get_u8().ok()? == END
+        && left.try_get_u64_le().ok()? == xxh3_64(items)
+        && left.split_off(..TRAILER.len())? == TRAILER;
+    is_whole.then(|| Batch {
+        bytes: bytes.len() - left.len(),
+        seqno,
+        last,
+    })
+}
+
+/// Reads over an item; gives the position that is its key.
+fn item(left: &mut &[u8]) -> Option<Position> {
+    if left.try_get_u8().ok()? != ITEM {
+        return None;
+    }
+    let _type_and_compression = left.try_get_u16_le().ok()?;
+    let _keyspace = left.try_get_u64_le().ok()?;
+    let key_bytes = left.try_get_u16_le().ok()?;
+    let _value_bytes = left.try_get_u32_le().ok()?;
+    let disk_bytes = left.try_get_u32_le().ok()?;
+    let key = left.split_off(..usize::from(key_bytes))?;
+    left.split_off(..usize::try_from(disk_bytes).ok()?)?;
+    key.try_into()
+        .ok()
+        .map(|key| Position::from_number(u64::from_be_bytes(key)))
+}

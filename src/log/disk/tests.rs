@@ -1,0 +1,227 @@
+//! What a power cut or a bad disk leaves of the journal.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const PAGE: usize = 4096;
+
+fn open(dir: &Path) -> Result<DiskStore, Error> {
+    DiskStore::open(Options {
+        dir: dir.to_owned(),
+        free_bytes_min: 0,
+    })
+}
+
+/// A record that cannot be compressed, the same for the same number.
+fn record(number: u64, bytes: usize) -> Bytes {
+    let mut state = number;
+    let words = std::iter::repeat_with(|| roll(&mut state).to_be_bytes());
+    words.flatten().take(bytes).collect()
+}
+
+/// The next number of a sequence that its state begins.
+fn roll(state: &mut u64) -> u64 {
+    // SplitMix64.
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn commit(store: &DiskStore, sizes: &[usize]) {
+    let first = store.last().plus(1);
+    let numbers = first.get()..;
+    let records: Vec<_> = numbers
+        .zip(sizes)
+        .map(|(n, bytes)| record(n, *bytes))
+        .collect();
+    store.commit(first, &records).unwrap();
+}
+
+/// A folder, in memory where there is such a place: what is tested here is what lies in it.
+fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .unwrap()
+}
+
+/// A journal, with some of the zeros that fill it.
+fn read_journal(dir: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(journal(dir)).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes.resize(end.next_multiple_of(PAGE) + 40 * PAGE, 0);
+    bytes
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+fn journal(dir: &Path) -> std::path::PathBuf {
+    dir.join("log/0.jnl")
+}
+
+/// The records that a folder holds, each of which must be what was written.
+fn held(dir: &Path, sizes: &[usize]) -> Result<u64, Error> {
+    let store = open(dir)?;
+    let read = store.read_after(Position::START, usize::MAX)?;
+    for ((position, bytes), size) in read.iter().zip(sizes) {
+        assert!(*bytes == record(position.get(), *size), "{position:?}");
+    }
+    assert_eq!(store.last().get(), read.len() as u64);
+    Ok(store.last().get())
+}
+
+/// A folder with two commits, what its journal was after the first, and the sizes of all records.
+fn two_commits(second: &[usize]) -> (TempDir, Vec<u8>, Vec<usize>) {
+    let dir = scratch();
+    let store = open(dir.path()).unwrap();
+    let first = [300, 40_000];
+    commit(&store, &first);
+    let before = read_journal(dir.path());
+    commit(&store, second);
+    drop(store);
+    let after = read_journal(dir.path());
+    fs::write(journal(dir.path()), after).unwrap();
+    (dir, before, [&first, second].concat())
+}
+
+#[test]
+fn a_commit_of_which_any_pages_reached_the_disk_is_whole_or_dropped() {
+    for (round, second) in [
+        &[20_000_usize][..],
+        &[400; 100],
+        &[5_000, 100, 60_000, 300, 9_000],
+        &[13, 30_000],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (dir, before, sizes) = two_commits(second);
+        let after = read_journal(dir.path());
+        let mut before = before;
+        before.resize(after.len(), 0);
+        let pages = (0..after.len()).step_by(PAGE);
+        let changed: Vec<_> = pages
+            .filter(|at| before[*at..at + PAGE] != after[*at..at + PAGE])
+            .collect();
+        assert!(changed.len() > 3, "{changed:?}");
+        for seed in 0..8 {
+            let mut dice = seed + 1_000 * round as u64;
+            let torn = scratch();
+            copy(dir.path(), torn.path());
+            // The note of the first commit: that of the second is written when all of it is on disk.
+            let note = Note::open(&torn.path().join(NOTE_FILE)).unwrap().unwrap().0;
+            note.write(Position::from_number(2)).unwrap();
+            drop(note);
+            let mut bytes = before.clone();
+            let mut kept = 0;
+            for at in &changed {
+                // Most of them, so that the holes are small.
+                if roll(&mut dice) % 4 > 0 {
+                    bytes[*at..at + PAGE].copy_from_slice(&after[*at..at + PAGE]);
+                    kept += 1;
+                }
+            }
+            fs::write(journal(torn.path()), bytes).unwrap();
+            let expected = match kept == changed.len() {
+                true => sizes.len() as u64,
+                false => 2,
+            };
+            let held = held(torn.path(), &sizes).unwrap_or_else(|e| panic!("{round} {seed}: {e}"));
+            assert_eq!(held, expected, "{round} {seed}");
+            // And it goes on.
+            let store = open(torn.path()).unwrap();
+            commit(&store, &[400]);
+            drop(store);
+            assert_eq!(open(torn.path()).unwrap().last().get(), held + 1);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_the_journal_is_refused() {
+    let (dir, before, sizes) = two_commits(&[400, 5_000, 20]);
+    let written = read_journal(dir.path());
+    let end = written.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let first_end = before.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let mut dice = 7;
+    for round in 0..40 {
+        // The heads of the batches and their ends more often than chance would.
+        let at = match round % 3 {
+            0 => roll(&mut dice) as usize % 60,
+            1 => first_end - 30 + roll(&mut dice) as usize % 60,
+            _ => roll(&mut dice) as usize % end,
+        };
+        let bad = scratch();
+        copy(dir.path(), bad.path());
+        let mut bytes = written.clone();
+        bytes[at] ^= 1 << (roll(&mut dice) % 8);
+        fs::write(journal(bad.path()), &bytes).unwrap();
+        let refused = held(bad.path(), &sizes);
+        // A greater sequence number of the last commit changes nothing.
+        let harmless = refused
+            .as_ref()
+            .is_ok_and(|held| *held == sizes.len() as u64);
+        assert!(
+            harmless || matches!(refused, Err(Error::EndLost { .. } | Error::Open { .. })),
+            "byte {at}: {refused:?}"
+        );
+        if harmless {
+            assert!((first_end..first_end + 13).contains(&at), "byte {at}");
+            continue;
+        }
+        let left = fs::read(journal(bad.path())).unwrap();
+        assert!(left == bytes, "byte {at}: what is refused is left as it is");
+    }
+}
+
+#[test]
+fn damage_in_front_of_a_whole_commit_is_named_with_its_place() {
+    let (dir, _, sizes) = two_commits(&[400]);
+    // Even if the machine went down, too, and the note is older.
+    let note = Note::open(&dir.path().join(NOTE_FILE)).unwrap().unwrap().0;
+    note.write(Position::START).unwrap();
+    drop(note);
+    let mut bytes = read_journal(dir.path());
+    bytes[100] ^= 1;
+    fs::write(journal(dir.path()), bytes).unwrap();
+    let refused = held(dir.path(), &sizes).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("log/0.jnl is damaged at byte 0"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_store_whose_making_was_cut_short_is_made_again() {
+    let dir = scratch();
+    drop(open(dir.path()).unwrap());
+    fs::remove_file(dir.path().join("log/version")).unwrap();
+    drop(open(dir.path()).unwrap());
+    fs::write(dir.path().join("log/version"), "").unwrap();
+    commit(&open(dir.path()).unwrap(), &[10]);
+    fs::write(dir.path().join("log/version"), "").unwrap();
+    let refused = open(dir.path());
+    assert!(matches!(refused, Err(Error::Open { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_second_opener_is_told_that_the_folder_is_in_use() {
+    let dir = scratch();
+    let _first = open(dir.path()).unwrap();
+    let second = open(dir.path());
+    assert!(matches!(second, Err(Error::Locked(_))), "{second:?}");
+}
