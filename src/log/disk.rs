@@ -6,7 +6,7 @@
 //! that nobody was told of: to tell these apart, [`note`] keeps the position of the last commit that was synced,
 //! and a log that ends before it is refused.
 
-mod journal;
+pub(crate) mod journal;
 mod note;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,12 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
+impl Error {
+    pub(super) fn store(error: std::io::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
 impl From<fjall::Error> for Error {
     fn from(error: fjall::Error) -> Self {
         Self::Store(error.to_string())

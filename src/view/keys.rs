@@ -9,6 +9,7 @@
 //! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
 //! | duplicates | position (u64) of an event that was dropped   | nothing |
 //! | meta       | `applied`, `format`                            | a number (u64) |
+//! | the others | [`MARK`]                                       | `applied` again |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
 //! A customer's number is the position of the record that created it.
@@ -66,10 +67,28 @@ impl Table {
             Self::Meta => "meta",
         }
     }
+
+    /// The key under which it keeps up to where it applies the log.
+    pub fn mark(self) -> &'static [u8] {
+        match self {
+            Self::Meta => APPLIED,
+            Self::Projects
+            | Self::Ids
+            | Self::Customers
+            | Self::Properties
+            | Self::Timeline
+            | Self::Duplicates => MARK,
+        }
+    }
 }
 
 /// Where the view has come to.
 pub const APPLIED: &[u8] = b"applied";
+/// Where each table but `meta` has come to: in no table can anything else have this key.
+///
+/// The engine flushes tables one by one, so that after a power cut one of them may have more than its journal has
+/// for the others. Then the marks differ.
+pub const MARK: &[u8] = b"\xff\xff\xff\xff\xffapplied";
 /// Which format the view has.
 pub const FORMAT: &[u8] = b"format";
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use fjall::Slice;
 
 use super::Error;
-use super::keys::{self, Table};
+use super::keys::Table;
 use super::store::{Store, number};
 use crate::log::Position;
 
@@ -68,7 +68,10 @@ impl<'a> Overlay<'a> {
             .into_iter()
             .map(|((table, key), value)| (table, key, value))
             .collect();
-        writes.push((Table::Meta, keys::APPLIED.to_vec(), Some(applied)));
+        for table in Table::ALL {
+            let key = table.mark().to_vec();
+            writes.push((table, key, Some(applied.clone())));
+        }
         self.store.write(writes)
     }
 }

@@ -9,9 +9,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice};
 use super::Error;
 use super::keys::{self, Table};
 use crate::log::Position;
+use crate::log::disk::journal;
 
 /// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -28,14 +29,11 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// Opens what is there, or makes an empty view if that is no view, or not whole.
     pub(super) fn open(dir: &Path) -> Result<Self, Error> {
-        let store = Self::open_any(dir)?;
-        match store.number(keys::FORMAT)? {
-            Some(FORMAT) => return Ok(store),
-            Some(format) => tracing::info!(format, "the view has another format; folding it anew"),
-            None => {}
+        if let Some(store) = Self::open_whole(dir)? {
+            return Ok(store);
         }
-        drop(store);
         remove(dir)?;
         let store = Self::open_any(dir)?;
         store.write([(Table::Meta, keys::FORMAT.to_vec(), Some(number(FORMAT)))])?;
@@ -45,7 +43,7 @@ impl Store {
     /// Opens the store in `dir`, if there is one, whatever its format.
     pub(super) fn open_existing(dir: &Path) -> Result<Option<Self>, Error> {
         match dir.join(ENGINE_FILE).exists() {
-            true => Self::open_any(dir).map(Some),
+            true => Ok(Some(Self::open_any(dir)?)),
             false => Ok(None),
         }
     }
@@ -55,7 +53,51 @@ impl Store {
         Ok(self.number(keys::FORMAT)? == Some(FORMAT))
     }
 
-    fn open_any(dir: &Path) -> Result<Self, Error> {
+    /// The view in `dir`, unless another one has to take its place.
+    fn open_whole(dir: &Path) -> Result<Option<Self>, Error> {
+        if !dir.try_exists().map_err(Error::store)? {
+            return Ok(None);
+        }
+        if !journal::sealed_are_whole(dir).map_err(Error::store)? {
+            tracing::warn!("the view is damaged; folding it anew");
+            return Ok(None);
+        }
+        let store = match Self::open_any(dir) {
+            Ok(store) => store,
+            Err(error) if matches!(error, fjall::Error::Locked) => return Err(error.into()),
+            // What a power cut leaves of writes that were never synced may be anything.
+            Err(error) => {
+                tracing::warn!(%error, "the view cannot be opened; folding it anew");
+                return Ok(None);
+            }
+        };
+        match store.number(keys::FORMAT)? {
+            Some(FORMAT) => {}
+            Some(format) => {
+                tracing::info!(format, "the view has another format; folding it anew");
+                return Ok(None);
+            }
+            None => return Ok(None),
+        }
+        if !store.is_of_one_piece()? {
+            tracing::warn!("the view's tables have come to different positions; folding it anew");
+            return Ok(None);
+        }
+        Ok(Some(store))
+    }
+
+    /// Whether all tables apply the log up to the same position.
+    fn is_of_one_piece(&self) -> Result<bool, Error> {
+        let applied = self.get(Table::Meta, keys::APPLIED)?;
+        for table in Table::ALL {
+            if self.get(table, table.mark())? != applied {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn open_any(dir: &Path) -> Result<Self, fjall::Error> {
         let database = Database::builder(dir)
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .cache_size(CACHE_BYTES)

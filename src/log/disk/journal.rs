@@ -42,10 +42,48 @@ pub(super) enum Fault {
 }
 
 /// One whole batch.
-struct Batch {
+struct Batch<'a> {
     bytes: usize,
     seqno: u64,
+    last_key: Option<&'a [u8]>,
+}
+
+impl Batch<'_> {
+    /// The position that its last key is.
+    fn last(&self) -> Option<Position> {
+        let number = self.last_key?.try_into().map(u64::from_be_bytes);
+        number.map(Position::from_number).ok()
+    }
+}
+
+/// How far a journal is whole.
+struct Extent {
+    bytes: usize,
     last: Option<Position>,
+    /// Whether nothing but zeros is behind.
+    is_all: bool,
+}
+
+impl Extent {
+    fn of(journal: &[u8]) -> Self {
+        let (mut bytes, mut seqno, mut last) = (0, 0, None);
+        while let Some(batch) = journal.get(bytes..).and_then(read) {
+            // No checksum covers the sequence number, and the engine skips what seems old.
+            if bytes > 0 && batch.seqno <= seqno {
+                break;
+            }
+            bytes += batch.bytes;
+            seqno = batch.seqno;
+            last = batch.last().or(last);
+        }
+        let rest = journal.get(bytes..).unwrap_or_default();
+        let is_all = rest.iter().all(|byte| *byte == 0);
+        Self {
+            bytes,
+            last,
+            is_all,
+        }
+    }
 }
 
 /// Cuts off what a power cut left of a commit that nobody was told of, and tells it from damage. Nobody may have
@@ -55,37 +93,41 @@ pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), 
     let mut end = None;
     for (index, file) in journals.iter().enumerate() {
         let bytes = fs::read(file)?;
-        let (mut whole, mut seqno) = (0, 0);
-        while let Some(batch) = bytes.get(whole..).and_then(read) {
-            // No checksum covers the sequence number, and the engine skips what seems old.
-            if whole > 0 && batch.seqno <= seqno {
-                let file = file.clone();
-                return Ok(Err(Fault::Damaged { file, at: whole }));
-            }
-            whole += batch.bytes;
-            seqno = batch.seqno;
-            end = batch.last.or(end);
-        }
-        let rest = bytes.get(whole..).unwrap_or_default();
-        if rest.iter().all(|byte| *byte == 0) {
+        let whole = Extent::of(&bytes);
+        end = whole.last.or(end);
+        if whole.is_all {
             continue;
         }
         let is_last = index + 1 == journals.len();
-        if !is_last || has_batch(rest, seqno) {
-            let file = file.clone();
-            return Ok(Err(Fault::Damaged { file, at: whole }));
+        let rest = bytes.get(whole.bytes..).unwrap_or_default();
+        if !is_last || has_batch(rest) {
+            let (file, at) = (file.clone(), whole.bytes);
+            return Ok(Err(Fault::Damaged { file, at }));
         }
         if let Some(end) = end
             && end < acknowledged
         {
             return Ok(Err(Fault::EndLost { end }));
         }
-        tracing::warn!(file = %file.display(), at = whole, "a commit that was cut short is dropped");
+        tracing::warn!(file = %file.display(), at = whole.bytes, "a commit that was cut short is dropped");
         let file = File::options().write(true).open(file)?;
-        file.set_len(whole as u64)?;
+        file.set_len(whole.bytes as u64)?;
         file.sync_all()?;
     }
     Ok(Ok(()))
+}
+
+/// Whether the journals that are not written to any more are whole. The engine syncs them before it begins the
+/// next, so that only damage can make holes in them.
+pub(crate) fn sealed_are_whole(dir: &Path) -> io::Result<bool> {
+    let mut journals = journals(dir)?;
+    journals.pop();
+    for file in journals {
+        if !Extent::of(&fs::read(file)?).is_all {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Removes what is left of a store whose making was cut short: nothing was acknowledged by it, and the engine can
@@ -121,17 +163,14 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Whether a whole batch that is newer than `seqno` begins anywhere.
-fn has_batch(bytes: &[u8], seqno: u64) -> bool {
+/// Whether a whole batch begins anywhere.
+fn has_batch(bytes: &[u8]) -> bool {
     let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == START);
-    starts.any(|(at, _)| {
-        let batch = bytes.get(at..).and_then(read);
-        batch.is_some_and(|batch| batch.seqno > seqno)
-    })
+    starts.any(|(at, _)| bytes.get(at..).and_then(read).is_some())
 }
 
 /// The whole batch that begins here.
-fn read(bytes: &[u8]) -> Option<Batch> {
+fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     let mut left = bytes;
     if left.try_get_u8().ok()? != START {
         return None;
@@ -139,9 +178,9 @@ fn read(bytes: &[u8]) -> Option<Batch> {
     let count = left.try_get_u32_le().ok()?;
     let seqno = left.try_get_u64_le().ok()?;
     let items = left;
-    let mut last = None;
+    let mut last_key = None;
     for _ in 0..count {
-        last = Some(item(&mut left)?);
+        last_key = Some(item(&mut left)?);
     }
     let items = items.get(..items.len() - left.len())?;
     let is_whole = left.try_get_u8().ok()? == END
@@ -150,12 +189,12 @@ fn read(bytes: &[u8]) -> Option<Batch> {
     is_whole.then(|| Batch {
         bytes: bytes.len() - left.len(),
         seqno,
-        last,
+        last_key,
     })
 }
 
-/// Reads over an item; gives the position that is its key.
-fn item(left: &mut &[u8]) -> Option<Position> {
+/// Reads over an item; gives its key.
+fn item<'a>(left: &mut &'a [u8]) -> Option<&'a [u8]> {
     if left.try_get_u8().ok()? != ITEM {
         return None;
     }
@@ -166,7 +205,5 @@ fn item(left: &mut &[u8]) -> Option<Position> {
     let disk_bytes = left.try_get_u32_le().ok()?;
     let key = left.split_off(..usize::from(key_bytes))?;
     left.split_off(..usize::try_from(disk_bytes).ok()?)?;
-    key.try_into()
-        .ok()
-        .map(|key| Position::from_number(u64::from_be_bytes(key)))
+    Some(key)
 }

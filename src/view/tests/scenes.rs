@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use super::super::keys::Table;
+use super::super::store::number;
 use super::super::{Error, Events, View};
 use super::bench::{Bench, everything};
 use super::request::{Request, event, update};
@@ -215,4 +217,52 @@ fn a_log_that_lost_what_the_view_has_seen_is_refused() {
     let empty = Log::start(store, &Options::default(), std::sync::Arc::new(clock)).unwrap();
     let view = View::start(&bench.dir().join("view"), empty, runtime.handle().clone());
     assert!(matches!(view, Err(Error::Ahead { .. })));
+}
+
+/// Changes what lies in a closed view, opens it again, and says how many records it folded to be as before.
+fn mended(change: impl FnOnce(&std::path::Path)) -> u64 {
+    let mut bench = Bench::new();
+    let text = "long ".repeat(2_000);
+    let properties = serde_json::json!({"text": text}).to_string();
+    bench.takes(&[event(&[C], "visit", "{}", 1), update(&[C], &properties, 2)]);
+    bench.takes(&[
+        event(&[D], "visit", "{}", 3),
+        event(&[C, D, A], "visit", "{}", 4),
+    ]);
+    let before = bench.asks("cookie", "c");
+    bench.close();
+    change(&bench.dir().join("view"));
+    bench.open();
+    bench.settle();
+    assert_eq!(bench.asks("cookie", "c"), before);
+    bench.counts().records
+}
+
+#[test]
+fn a_view_of_which_one_table_is_ahead_is_folded_anew() {
+    assert_eq!(mended(|_| {}), 0, "a whole one is not");
+    for table in Table::ALL {
+        let folded = mended(|view| {
+            let database = fjall::Database::builder(view).open().unwrap();
+            let options = fjall::KeyspaceCreateOptions::default;
+            let keyspace = database.keyspace(table.name(), options).unwrap();
+            keyspace.insert(table.mark(), number(3)).unwrap();
+        });
+        assert_eq!(folded, 4, "{table:?}");
+    }
+}
+
+#[test]
+fn a_view_whose_journal_has_a_hole_is_folded_anew() {
+    let folded = mended(|view| {
+        let path = view.join("0.jnl");
+        let mut journal = std::fs::read(&path).unwrap();
+        let text = journal
+            .windows(5)
+            .position(|bytes| bytes == b"long ")
+            .unwrap();
+        journal[text..text + 10].fill(0);
+        std::fs::write(path, journal).unwrap();
+    });
+    assert_eq!(folded, 4);
 }
