@@ -43,7 +43,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
     match compared {
         Ok(Compared::Missing) => places.say("view: there is none; a start folds one"),
         Ok(Compared::OtherFormat) => {
-            places.say("view: of another version's format; a start folds it anew");
+            places.say("view: of another format, or not written yet; a start folds it anew");
         }
         Ok(Compared::View { applied, entries }) => places.say(&format!(
             "view: {entries} entries are as the log says up to position {}",
