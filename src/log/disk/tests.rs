@@ -32,6 +32,11 @@ fn roll(state: &mut u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// A number below `bound`.
+fn below(state: &mut u64, bound: usize) -> usize {
+    usize::try_from(roll(state) % bound as u64).unwrap()
+}
+
 fn commit(store: &DiskStore, sizes: &[usize]) {
     let first = store.last().plus(1);
     let numbers = first.get()..;
@@ -130,7 +135,7 @@ fn a_commit_of_which_any_pages_reached_the_disk_is_whole_or_dropped() {
             let mut kept = 0;
             for at in &changed {
                 // Most of them, so that the holes are small.
-                if roll(&mut dice) % 4 > 0 {
+                if !roll(&mut dice).is_multiple_of(4) {
                     bytes[*at..at + PAGE].copy_from_slice(&after[*at..at + PAGE]);
                     kept += 1;
                 }
@@ -161,9 +166,9 @@ fn a_flipped_bit_anywhere_in_the_journal_is_refused() {
     for round in 0..40 {
         // The heads of the batches and their ends more often than chance would.
         let at = match round % 3 {
-            0 => roll(&mut dice) as usize % 60,
-            1 => first_end - 30 + roll(&mut dice) as usize % 60,
-            _ => roll(&mut dice) as usize % end,
+            0 => below(&mut dice, 60),
+            1 => first_end - 30 + below(&mut dice, 60),
+            _ => below(&mut dice, end),
         };
         let bad = scratch();
         copy(dir.path(), bad.path());
