@@ -10,6 +10,7 @@ mod metrics;
 mod readiness;
 pub mod settings;
 mod stack;
+mod upkeep;
 pub mod verify;
 
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use admin::Admin;
 pub use error::StartError;
 use readiness::Watchdog;
 use stack::Stack;
+use upkeep::Upkeep;
 
 /// Longest that a stopping service waits for a disk that does not answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +71,7 @@ pub struct App {
     health: Health,
     log: Log,
     view: View,
+    upkeep: Upkeep,
     drain_wait: Duration,
     drain_timeout: Duration,
 }
@@ -143,6 +146,7 @@ impl App {
                 watch_heartbeat: config.server.watch_heartbeat,
             },
         ));
+        let upkeep = Upkeep::new(log.clone(), view.clone(), clock.clone(), &config.data);
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
@@ -168,6 +172,7 @@ impl App {
             admin: Admin::new(Arc::new(registry), health.clone()),
             guards: Guards::new(&config.server),
             health,
+            upkeep,
             log,
             view,
             drain_wait: config.server.drain_wait,
@@ -203,6 +208,7 @@ impl App {
         let service = self.stack.build()?;
         let calls = Acceptor::start(self.listeners.calls, service, &self.guards);
         let admin = Acceptor::start(self.listeners.admin, self.admin, &self.guards);
+        let upkeep = self.upkeep.start()?;
         let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());
 
         shutdown.recv().await;
@@ -228,6 +234,7 @@ impl App {
         admin.abort();
         let (log, view) = (self.log, self.view);
         let closed = tokio::task::spawn_blocking(move || {
+            upkeep.stop();
             log.close();
             view.close();
         });

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 pub use error::Error;
-pub use store::{Store, StoreError};
+pub use store::{Rewrites, Store, StoreError};
 use writer::Writer;
 
 /// A place in the log. Later records have greater positions.
@@ -163,6 +163,41 @@ impl Log {
     /// [`Error::Damaged`] when it is not there, [`Error::Read`].
     pub fn read(&self, position: Position) -> Result<Bytes, Error> {
         self.store.read(position)
+    }
+
+    /// Puts other records in the place of old ones: all of them or none. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What `rewrites` gives, [`Error::Full`]: nothing has changed. [`Error::Rewrite`]: unknown whether it has.
+    pub fn rewrite(
+        &self,
+        rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
+    ) -> Result<(), Error> {
+        self.store.rewrite(&mut rewrites.into_iter())
+    }
+
+    /// Whether something that was rewritten may still lie on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    pub fn has_remains(&self) -> Result<bool, Error> {
+        self.store.has_remains()
+    }
+
+    /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    pub fn wipe(&self) -> Result<(), Error> {
+        self.store.wipe()
+    }
+
+    /// Notes that nothing of what was rewritten lies anywhere any more.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    pub fn forget_remains(&self) -> Result<(), Error> {
+        self.store.forget_remains()
     }
 
     /// How the log is doing.

@@ -6,12 +6,15 @@
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes
+//! - `erase` and `expire` take out of the log, and of the view, what has to leave
 //! - [`read`] answers questions, each from one snapshot; `trace` finds where a record has come to lie, `export`
 //!   walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
 mod apply;
+mod erase;
 mod error;
+mod expire;
 mod export;
 mod follow;
 pub mod identity;

@@ -95,6 +95,8 @@ fn write(out: &mut impl Write, position: Position, record: &Record) -> io::Resul
             Some(&event.properties),
         ),
         Command::Anonymize => ("anonymize", None, None, None),
+        Command::Erase => ("erase", None, None, None),
+        Command::Erased(_) => ("erased", None, None, None),
     };
     let line = Line {
         position: position.get(),

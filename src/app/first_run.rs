@@ -134,7 +134,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "{id}"
 secrets = ["{secret}"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
 "#
     ))
 }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::upkeep;
 use crate::log::{Log, State};
 use crate::middleware::Limiters;
 use crate::view::View;
@@ -67,6 +68,11 @@ impl Collector for Counted {
                 "Customers that lost all IDs and properties",
                 view.anonymized,
             ),
+            (
+                "erased",
+                "Customers that went, with everything",
+                view.erased,
+            ),
         ]
         .map(|(name, help, value)| (format!("footfall_view_{name}"), help, value));
         let gauges = [
@@ -82,6 +88,11 @@ impl Collector for Counted {
                 last.saturating_sub(applied),
             ),
             ("footfall_log_ready", "Whether the log takes appends", ready),
+            (
+                "footfall_data_remains",
+                "Whether something erased or too old may still lie on the disk",
+                u64::from(upkeep::has_remains(&self.log, &self.view)),
+            ),
         ];
         for (name, help, value) in counters.into_iter().chain(folded) {
             let counter = ConstCounter::new(value);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{StartError, disk_options};
 use crate::config::Config;
-use crate::log;
 use crate::log::disk::DiskStore;
+use crate::log::{self, Store as _};
 use crate::view;
 use crate::view::verify::Compared;
 
@@ -35,6 +35,10 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
     places.say(&format!(
         "log: {records} records of {bytes} bytes, positions {first} to {last}"
     ));
+    if store.has_remains()? {
+        places.say("an erasure or a retention was cut short, so that the view is not compared; the next start ends it");
+        return places.end();
+    }
     let scratch = Scratch::new().map_err(StartError::System)?;
     let dir = config.data.dir.join("view");
     let compared = view::verify::compare(&dir, &scratch.0.join("view"), &store, &mut |place| {
@@ -55,11 +59,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
         }
         Err(error) => places.add(&error.to_string()),
     }
-    match places.count {
-        0 => places.say("no damage"),
-        count => return Err(StartError::Damaged(count)),
-    }
-    places.out.flush().map_err(StartError::Output)
+    places.end()
 }
 
 /// Tells of places as they are found.
@@ -76,6 +76,14 @@ impl<W: Write> Places<'_, W> {
             n if n == PLACES_MAX + 1 => self.say("damage: and more"),
             _ => {}
         }
+    }
+
+    fn end(mut self) -> Result<(), StartError> {
+        match self.count {
+            0 => self.say("no damage"),
+            count => return Err(StartError::Damaged(count)),
+        }
+        self.out.flush().map_err(StartError::Output)
     }
 
     fn say(&mut self, line: &str) {

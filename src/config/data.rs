@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reader::Fields;
-use super::units::{SIZE, SIZE_OR_ZERO, count, nonzero};
+use super::units::{AGE, SIZE, SIZE_OR_ZERO, WAIT, count, nonzero};
 use super::value::Kind;
 
 /// The data folder, and the queue in front of the disk.
@@ -18,6 +19,10 @@ pub struct Options {
     pub queue_bytes_max: NonZeroUsize,
     /// Free disk space below which appends are refused, in bytes. Default 64 MiB; 0: never.
     pub free_bytes_min: u64,
+    /// Within what time what is erased leaves the disk. Default 24 h; 0: at once.
+    pub erase_within: Duration,
+    /// How old records get before they leave. Default: they stay.
+    pub retention: Option<Duration>,
 }
 
 const PATH: Kind<PathBuf> = Kind::new("a path", |value| {
@@ -32,6 +37,8 @@ impl Default for Options {
             queue_records_max: nonzero(65_536),
             queue_bytes_max: nonzero(64 << 20),
             free_bytes_min: 64 << 20,
+            erase_within: Duration::from_hours(24),
+            retention: None,
         }
     }
 }
@@ -44,6 +51,8 @@ impl Options {
             queue_records_max: fields.read("queue_records_max", count(), default.queue_records_max),
             queue_bytes_max: fields.read("queue_bytes_max", SIZE, default.queue_bytes_max),
             free_bytes_min: fields.read("free_bytes_min", SIZE_OR_ZERO, default.free_bytes_min),
+            erase_within: fields.read("erase_within", WAIT, default.erase_within),
+            retention: fields.optional("retention", AGE),
         }
     }
 }

@@ -85,7 +85,7 @@ const SECRET_SHA256: Kind<SecretConfig> = Kind::secret("64 hexadecimal digits", 
 });
 
 const PERMISSION: Kind<Permission> = Kind::new(
-    "\"customers:set\", \"events:set\", \"customers:get\", \"events:get\" or \"customers:anonymize\"",
+    "\"customers:set\", \"events:set\", \"customers:get\", \"events:get\", \"customers:anonymize\" or \"customers:erase\"",
     |value| value.one_of(&Permission::ALL.map(|permission| (permission.name(), permission))),
 );
 

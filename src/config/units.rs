@@ -13,10 +13,14 @@ const BYTES_MAX: u64 = 1 << 40;
 /// Keeps sums of times far from overflow.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
+const AGE_MAX: Duration = Duration::from_hours(36_500 * 24);
+
 const EXPECTED_DURATION: &str =
     "a duration such as \"500ms\", \"10s\", \"1m\", \"1h\" or \"1d\", from \"1ms\" to \"365d\"";
 const EXPECTED_WAIT: &str =
     "a duration such as \"500ms\", \"10s\", \"1m\", \"1h\" or \"1d\", from \"0s\" to \"365d\"";
+const EXPECTED_AGE: &str =
+    "a duration such as \"12h\", \"90d\" or \"730d\", from \"1ms\" to \"36500d\"";
 const EXPECTED_SIZE: &str =
     "a number of bytes or a size such as \"64KiB\", \"1MiB\" or \"1GiB\", from 1 to \"1024GiB\"";
 const EXPECTED_SIZE_OR_ZERO: &str =
@@ -34,6 +38,14 @@ pub(super) const DURATION: Kind<Duration> = Kind::new(EXPECTED_DURATION, |value|
 /// A duration that may be zero.
 pub(super) const WAIT: Kind<Duration> =
     Kind::new(EXPECTED_WAIT, |value| value.text().and_then(duration));
+
+/// A duration above zero, which may be many years.
+pub(super) const AGE: Kind<Duration> = Kind::new(EXPECTED_AGE, |value| {
+    value
+        .text()
+        .and_then(|text| up_to(AGE_MAX, text))
+        .filter(|age| !age.is_zero())
+});
 
 /// A size above zero.
 pub(super) const SIZE: Kind<NonZeroUsize> = Kind::new(EXPECTED_SIZE, |value| {
@@ -86,6 +98,10 @@ pub(super) const fn nonzero_u32(count: u32) -> NonZeroU32 {
 }
 
 fn duration(text: &str) -> Option<Duration> {
+    up_to(DURATION_MAX, text)
+}
+
+fn up_to(longest: Duration, text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let millis = match unit {
         "ms" => 1,
@@ -96,7 +112,7 @@ fn duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     let duration = Duration::from_millis(number.checked_mul(millis)?);
-    (duration <= DURATION_MAX).then_some(duration)
+    (duration <= longest).then_some(duration)
 }
 
 fn bytes(value: &Value<'_>) -> Option<u64> {

@@ -114,6 +114,16 @@ impl pb::customer_service_server::CustomerService for Customers {
         Ok(Response::new(pb::AnonymizeCustomerResponse {}))
     }
 
+    async fn erase_customer(
+        &self,
+        request: Request<pb::EraseCustomerRequest>,
+    ) -> Result<Response<pb::EraseCustomerResponse>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let question = request.into_inner();
+        self.tracker.erase(&access, &question.customer_ids).await?;
+        Ok(Response::new(pb::EraseCustomerResponse {}))
+    }
+
     type WatchEventsStream = Messages<pb::WatchEventsResponse>;
 
     async fn watch_events(

@@ -70,7 +70,7 @@ fn of_log(error: &log::Error, message: String) -> Status {
         | log::Error::Locked(_)
         | log::Error::Open { .. } => unavailable(message, FAILURE_DELAY),
         log::Error::Damaged { .. } | log::Error::EndLost { .. } => Status::data_loss(message),
-        log::Error::Read(_) => Status::internal(message),
+        log::Error::Read(_) | log::Error::Rewrite(_) => Status::internal(message),
     }
 }
 

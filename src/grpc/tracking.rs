@@ -114,9 +114,8 @@ fn in_batch(error: Error) -> Status {
         Permission::SetCustomers
         | Permission::GetCustomers
         | Permission::GetEvents
-        | Permission::AnonymizeCustomers => {
-            "not authorized to update specified customer properties"
-        }
+        | Permission::AnonymizeCustomers
+        | Permission::EraseCustomers => "not authorized to update specified customer properties",
     })
 }
 

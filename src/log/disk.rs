@@ -8,8 +8,10 @@
 
 pub(crate) mod journal;
 mod note;
+mod rewrite;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wipe;
 
 use std::fmt;
 use std::fs::File;
@@ -23,9 +25,11 @@ use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
 };
 
+use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
 use journal::Fault;
 use note::Note;
+use rewrite::Rewriting;
 
 /// Bound of the journal, which is what a start after a crash replays.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -52,6 +56,7 @@ pub struct DiskStore {
     options: Options,
     database: Database,
     records: Keyspace,
+    rewriting: Rewriting,
     last: AtomicU64,
     /// None: the store is only looked at.
     note: Option<Note>,
@@ -155,6 +160,7 @@ impl DiskStore {
         let last = last_position(&records)?;
         Ok(Self {
             options,
+            rewriting: Rewriting::open(&database, &records)?,
             database,
             records,
             last: AtomicU64::new(last.get()),
@@ -185,7 +191,11 @@ fn keyspace_options() -> KeyspaceCreateOptions {
         .manual_journal_persist(true)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         .with_kv_separation(Some(
-            KvSeparationOptions::default().compression(CompressionType::Lz4),
+            KvSeparationOptions::default()
+                .compression(CompressionType::Lz4)
+                // Nothing goes stale but what has to leave the disk.
+                .staleness_threshold(f32::MIN_POSITIVE)
+                .age_cutoff(1.0),
         ))
 }
 
@@ -289,6 +299,25 @@ impl Store for DiskStore {
             found.push((expected, Bytes::copy_from_slice(&record)));
         }
         Ok(found)
+    }
+
+    fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
+        if !self.has_space() {
+            return Err(Error::Full);
+        }
+        self.rewriting.run(rewrites)
+    }
+
+    fn has_remains(&self) -> Result<bool, Error> {
+        self.rewriting.has_remains()
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        self.rewriting.wipe()
+    }
+
+    fn forget_remains(&self) -> Result<(), Error> {
+        self.rewriting.forget_remains()
     }
 
     fn has_space(&self) -> bool {

@@ -55,6 +55,9 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+    /// Old records cannot be rewritten or removed.
+    #[error("old records cannot be rewritten: {0}")]
+    Rewrite(String),
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Read(String),

@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
 
 /// Keeps records as long as the process lives.
@@ -19,6 +20,7 @@ struct State {
     commits: usize,
     failure: Option<StoreError>,
     stalled: bool,
+    has_remains: bool,
 }
 
 impl MemoryStore {
@@ -89,6 +91,33 @@ impl Store for MemoryStore {
         Ok(behind
             .map(|(index, record)| (Position::START.plus(index + 1), record.clone()))
             .collect())
+    }
+
+    fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
+        let rewrites: Vec<_> = rewrites.collect::<Result<_, _>>()?;
+        let mut state = self.lock();
+        for (position, record) in rewrites {
+            let index = position.get().checked_sub(1).map(usize::try_from);
+            let index = index.and_then(Result::ok);
+            if let Some(place) = index.and_then(|index| state.records.get_mut(index)) {
+                *place = record;
+                state.has_remains = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_remains(&self) -> Result<bool, Error> {
+        Ok(self.lock().has_remains)
+    }
+
+    fn wipe(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn forget_remains(&self) -> Result<(), Error> {
+        self.lock().has_remains = false;
+        Ok(())
     }
 
     fn has_space(&self) -> bool {

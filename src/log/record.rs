@@ -27,6 +27,10 @@ pub struct Record {
     pub ids: CustomerIds,
     /// What was asked.
     pub command: Command,
+    /// The IDs were in conflict through one that was erased since, so that nothing merges.
+    pub clashed: bool,
+    /// The record is older than what is kept: what it said has left, but for whom it is about.
+    pub retired: bool,
 }
 
 /// What a record asks for.
@@ -43,6 +47,21 @@ pub enum Command {
     Event(Event),
     /// All IDs and properties go from the customer whom the first known ID names.
     Anonymize,
+    /// The customer whom the first known ID names goes, with everything that was ever recorded of it.
+    Erase,
+    /// What was here has left. What remains of it is what it took from customers who are still there.
+    Erased(Vec<Taken>),
+}
+
+/// An ID that a customer lost, named without saying it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The customer's number.
+    pub customer: u64,
+    /// The ID's type.
+    pub kind: String,
+    /// The position of the record that had given it to the customer.
+    pub since: u64,
 }
 
 /// An event's own part.
@@ -57,6 +76,18 @@ pub struct Event {
 }
 
 impl Record {
+    /// What stands where a record was that has left.
+    pub fn erased(&self, taken: Vec<Taken>) -> Self {
+        Self {
+            project: self.project.clone(),
+            received: self.received,
+            ids: CustomerIds::from_parsed(Vec::new()),
+            command: Command::Erased(taken),
+            clashed: false,
+            retired: false,
+        }
+    }
+
     /// The bytes to append.
     pub fn encode(&self) -> Bytes {
         let message = self.to_message();
@@ -111,12 +142,18 @@ impl Record {
                 time: event.time.micros(),
             }),
             Command::Anonymize => pb::record::Command::Anonymize(pb::Anonymize {}),
+            Command::Erase => pb::record::Command::Erase(pb::Erase {}),
+            Command::Erased(taken) => pb::record::Command::Erased(pb::Erased {
+                taken: taken.iter().cloned().map(pb::Taken::from).collect(),
+            }),
         };
         pb::Record {
             project: self.project.clone(),
             received: self.received.micros(),
             ids: ids.collect(),
             command: Some(command),
+            clashed: self.clashed,
+            retired: self.retired,
         }
     }
 
@@ -138,6 +175,10 @@ impl Record {
                 time: time(event.time)?,
             }),
             Some(pb::record::Command::Anonymize(pb::Anonymize {})) => Command::Anonymize,
+            Some(pb::record::Command::Erase(pb::Erase {})) => Command::Erase,
+            Some(pb::record::Command::Erased(erased)) => {
+                Command::Erased(erased.taken.into_iter().map(Taken::from).collect())
+            }
             None => return Err("a record of an unknown command".to_owned()),
         };
         Ok(Self {
@@ -145,7 +186,29 @@ impl Record {
             received: time(message.received)?,
             ids: CustomerIds::from_parsed(ids.collect()),
             command,
+            clashed: message.clashed,
+            retired: message.retired,
         })
+    }
+}
+
+impl From<pb::Taken> for Taken {
+    fn from(taken: pb::Taken) -> Self {
+        Self {
+            customer: taken.customer,
+            kind: taken.r#type,
+            since: taken.since,
+        }
+    }
+}
+
+impl From<Taken> for pb::Taken {
+    fn from(taken: Taken) -> Self {
+        Self {
+            customer: taken.customer,
+            r#type: taken.kind,
+            since: taken.since,
+        }
     }
 }
 
@@ -172,13 +235,21 @@ mod tests {
                 properties: Properties::from_json(r#"{"a":{"b":[1,"x",null]}}"#).unwrap(),
                 time: Timestamp::from_micros(1_600_000_000_000_000).unwrap(),
             }),
+            clashed: false,
+            retired: true,
         }
     }
 
     #[test]
     fn a_record_reads_back_as_it_was() {
         let position = Position::from_number(7);
-        for command in [record().command, Command::Anonymize] {
+        let taken = Taken {
+            customer: 3,
+            kind: "cookie".to_owned(),
+            since: 5,
+        };
+        let erased = Command::Erased(vec![taken]);
+        for command in [record().command, Command::Anonymize, Command::Erase, erased] {
             let record = Record {
                 command,
                 ..record()

@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use super::{Error, Position};
 
+/// What to put in the place of records that are there.
+pub type Rewrites<'a> = dyn Iterator<Item = Result<(Position, Bytes), Error>> + 'a;
+
 /// Keeps records in order. One writer commits; any thread reads.
 pub trait Store: Debug + Send + Sync {
     /// Keeps records, the first at `first`, which follows the last one; returns once they would survive a power
@@ -28,6 +31,31 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// [`Error::Damaged`], [`Error::Read`].
     fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error>;
+
+    /// Puts other records in the place of old ones: all of them or none, whatever happens meanwhile. Returns once
+    /// that would survive a power cut. What was there before may lie on the disk until [`Store::wipe`].
+    ///
+    /// # Errors
+    /// What `rewrites` gives: nothing has changed. [`Error::Rewrite`]: unknown whether it has.
+    fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error>;
+
+    /// Whether something that was rewritten may still lie on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    fn has_remains(&self) -> Result<bool, Error>;
+
+    /// Removes from the disk what was rewritten. May take as long as copying everything.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    fn wipe(&self) -> Result<(), Error>;
+
+    /// Notes that nothing of what was rewritten lies anywhere any more.
+    ///
+    /// # Errors
+    /// [`Error::Rewrite`].
+    fn forget_remains(&self) -> Result<(), Error>;
 
     /// Whether a store that was full could commit again.
     fn has_space(&self) -> bool;

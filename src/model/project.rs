@@ -22,16 +22,19 @@ pub enum Permission {
     GetEvents,
     /// Anonymise customers.
     AnonymizeCustomers,
+    /// Erase customers.
+    EraseCustomers,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SetCustomers,
         Self::SetEvents,
         Self::GetCustomers,
         Self::GetEvents,
         Self::AnonymizeCustomers,
+        Self::EraseCustomers,
     ];
 
     /// The permission's name in the settings.
@@ -42,6 +45,7 @@ impl Permission {
             Self::GetCustomers => "customers:get",
             Self::GetEvents => "events:get",
             Self::AnonymizeCustomers => "customers:anonymize",
+            Self::EraseCustomers => "customers:erase",
         }
     }
 

@@ -264,7 +264,7 @@ impl Wanted {
             return Ok(None);
         };
         let is_wanted = self.types.is_empty() || self.types.contains(&event.event_type);
-        if !is_wanted || snapshot.was_dropped(position)? {
+        if !is_wanted || snapshot.is_hidden(position)? {
             return Ok(None);
         }
         let found = match customer {

@@ -164,6 +164,8 @@ pub(super) fn accept(
         received,
         ids,
         command,
+        clashed: false,
+        retired: false,
     };
     Accepted(record.encode())
 }

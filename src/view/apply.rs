@@ -1,12 +1,14 @@
 //! One record of the log into writes of the view.
 
+mod erase;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 
 use super::Error;
 use super::identity::{self, Known};
-use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
+use super::keys::{self, Customer, Entry, HeldId, IdEntry, Part, Property, Table, TakenId};
 use super::overlay::Overlay;
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
@@ -31,6 +33,8 @@ pub struct Counts {
     pub evictions: u64,
     /// Customers that lost all IDs and properties.
     pub anonymized: u64,
+    /// Customers that went, with everything.
+    pub erased: u64,
 }
 
 impl Counts {
@@ -40,6 +44,7 @@ impl Counts {
         self.merges += other.merges;
         self.evictions += other.evictions;
         self.anonymized += other.anonymized;
+        self.erased += other.erased;
     }
 }
 
@@ -57,6 +62,8 @@ pub(super) struct Apply<'a> {
 struct Target {
     number: u64,
     customer: Customer,
+    /// Its part in the record.
+    part: Part,
 }
 
 impl<'a> Apply<'a> {
@@ -71,19 +78,31 @@ impl<'a> Apply<'a> {
     /// Applies the record that follows the last one.
     pub(super) fn record(&mut self, position: Position, record: &Record) -> Result<(), Error> {
         self.counts.records += 1;
+        let project = self.project(&record.project)?;
         // An event of nobody, such as an anonymous click, is in the log alone.
-        if !record.ids.as_slice().is_empty() {
-            match &record.command {
-                Command::Update { properties, time } => {
-                    let target = self.identify(position, record)?;
-                    self.update(target.number, properties, *time, position)?;
+        let is_of_somebody = !record.ids.as_slice().is_empty();
+        match &record.command {
+            Command::Update { properties, time } if is_of_somebody => {
+                let target = self.identify(position, project, record)?;
+                self.put_part(target.number, position, &target.part);
+                self.update(target.number, properties, *time, position)?;
+            }
+            Command::Event(event) if is_of_somebody => {
+                let target = self.identify(position, project, record)?;
+                if target.part.shaped {
+                    self.put_part(target.number, position, &target.part);
                 }
-                Command::Event(event) => {
-                    let target = self.identify(position, record)?;
-                    self.event(&target, event, position)?;
+                self.event(&target, event, position)?;
+            }
+            Command::Event(_) => self.put_part(keys::NOBODY, position, &Part::default()),
+            Command::Update { .. } => {}
+            // Naming a customer in order to forget it links and merges nothing.
+            Command::Anonymize => self.anonymize(project, record, position)?,
+            Command::Erase => self.erase(project, record, position)?,
+            Command::Erased(taken) => {
+                for taken in taken {
+                    self.lose(project, taken)?;
                 }
-                // Naming a customer in order to forget it links and merges nothing.
-                Command::Anonymize => self.anonymize(record)?,
             }
         }
         self.applied = position;
@@ -97,9 +116,13 @@ impl<'a> Apply<'a> {
     }
 
     /// Finds the record's customer, and links or merges what has to be.
-    fn identify(&mut self, position: Position, record: &Record) -> Result<Target, Error> {
+    fn identify(
+        &mut self,
+        position: Position,
+        project: u32,
+        record: &Record,
+    ) -> Result<Target, Error> {
         let ids = record.ids.as_slice();
-        let project = self.project(&record.project)?;
         let mut holders = Vec::with_capacity(ids.len());
         for id in ids {
             holders.push(self.holder(project, id)?.map(|entry| entry.customer));
@@ -108,7 +131,7 @@ impl<'a> Apply<'a> {
         for number in holders.iter().copied().flatten().collect::<BTreeSet<_>>() {
             known.insert(number, self.customer(number)?);
         }
-        let resolution = identity::resolve(ids, &holders, &known);
+        let resolution = identity::resolve(ids, &holders, &known, record.clashed);
         if !resolution.merged.is_empty() {
             // Merging scans the store, so that it must have everything up to here.
             self.overlay.flush(self.applied)?;
@@ -120,6 +143,7 @@ impl<'a> Apply<'a> {
                 project,
                 ..Customer::default()
             }),
+            part: Part::default(),
         };
         let mut changed = resolution.target.is_none();
         for merged in &resolution.merged {
@@ -132,16 +156,55 @@ impl<'a> Apply<'a> {
                 continue;
             };
             if let Some((other, holder)) = holder.and_then(|n| Some((n, known.get_mut(&n)?))) {
-                holder.ids.retain(|held| !held.is(id));
+                let taken = holder.ids.extract_if(.., |held| held.is(id));
+                target.part.taken.extend(taken.map(|held| TakenId {
+                    customer: other,
+                    kind: held.kind,
+                    since: held.since,
+                }));
                 self.put_customer(other, holder);
             }
             changed |= self.link(&mut target, id, position);
         }
+        let left = ids.iter().zip(&holders).enumerate();
+        let left = left.filter(|(index, _)| !resolution.ids.contains(index));
+        let left: Vec<_> = left
+            .filter_map(|(_, (id, holder))| Some(((*holder)?, &*id.kind)))
+            .collect();
+        // What is still known is neither the target nor merged into it: the IDs clash.
+        for other in known.into_keys() {
+            let kinds = left.iter().filter(|(holder, _)| *holder == other);
+            let kinds = kinds.map(|(_, kind)| *kind);
+            self.name(other, &mut target, position, kinds);
+        }
+        target.part.shaped = changed || record.clashed || !target.part.named.is_empty();
         if changed {
             self.evict(&mut target.customer)?;
             self.put_customer(number, &target.customer);
         }
         Ok(target)
+    }
+
+    /// Notes that a record names a customer whom it is not about.
+    fn name<'k>(
+        &mut self,
+        other: u64,
+        target: &mut Target,
+        position: Position,
+        kinds: impl Iterator<Item = &'k str>,
+    ) {
+        target.part.named.push(other);
+        let part = Part {
+            owner: Some(target.number),
+            kinds: kinds.map(str::to_owned).collect(),
+            ..Part::default()
+        };
+        self.put_part(other, position, &part);
+    }
+
+    fn put_part(&mut self, customer: u64, position: Position, part: &Part) {
+        let key = keys::record(customer, position);
+        self.overlay.put(Table::Records, key, part.encode_to_vec());
     }
 
     fn project(&mut self, token: &str) -> Result<u32, Error> {
@@ -237,6 +300,7 @@ impl<'a> Apply<'a> {
             by_use.truncate(by_use.len() - SOFT_IDS_MAX);
             for (_, id) in by_use {
                 customer.ids.retain(|held| !held.is(&id));
+                customer.evicted = true;
                 self.overlay
                     .remove(Table::Ids, keys::id(customer.project, &id));
                 self.counts.evictions += 1;
@@ -264,13 +328,16 @@ impl<'a> Apply<'a> {
             self.put_property(number, name, &Property::decode(&value)?)?;
             self.overlay.remove(Table::Properties, key.to_vec());
         }
-        let event = Event {
-            event_type: EventType::merge(),
-            properties: described(&absorbed),
-            time: record.received,
-        };
-        self.add_entry(number, &event, position, true);
+        if !record.retired {
+            let event = Event {
+                event_type: EventType::merge(),
+                properties: described(&absorbed),
+                time: record.received,
+            };
+            self.add_entry(number, &event, position, true);
+        }
         let customer = &mut target.customer;
+        customer.evicted |= absorbed.evicted;
         for held in absorbed.ids {
             let id = held.id();
             let entry = self.holder(customer.project, &id)?;
@@ -286,28 +353,39 @@ impl<'a> Apply<'a> {
 
     /// Takes the IDs and properties from the customer whom the first known ID names, as for a question. What was
     /// merged into it has moved to it already; whom it absorbed it still lists, for their events are its own.
-    fn anonymize(&mut self, record: &Record) -> Result<(), Error> {
-        let project = self.project(&record.project)?;
-        let mut found = None;
+    fn anonymize(
+        &mut self,
+        project: u32,
+        record: &Record,
+        position: Position,
+    ) -> Result<(), Error> {
+        let mut holders: Vec<(u64, &str)> = Vec::new();
         for id in record.ids.as_slice() {
-            found = self.holder(project, id)?;
-            if found.is_some() {
-                break;
+            if let Some(holder) = self.holder(project, id)? {
+                holders.push((holder.customer, &id.kind));
             }
         }
-        let Some(IdEntry {
-            customer: number, ..
-        }) = found
-        else {
+        let Some((number, _)) = holders.first().copied() else {
             return Ok(());
         };
+        let mut target = Target {
+            number,
+            customer: self.customer(number)?,
+            part: Part::default(),
+        };
+        let others: BTreeSet<u64> = holders.iter().map(|(holder, _)| *holder).collect();
+        for other in others.into_iter().filter(|other| *other != number) {
+            let kinds = holders.iter().filter(|(holder, _)| *holder == other);
+            self.name(other, &mut target, position, kinds.map(|(_, kind)| *kind));
+        }
+        self.put_part(number, position, &target.part);
         // The properties are found by a scan of the store, so that it must have everything up to here.
         self.overlay.flush(self.applied)?;
         let prefix = keys::customer(number);
         for (key, _) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
             self.overlay.remove(Table::Properties, key.to_vec());
         }
-        let mut customer = self.customer(number)?;
+        let mut customer = target.customer;
         for held in std::mem::take(&mut customer.ids) {
             self.overlay
                 .remove(Table::Ids, keys::id(project, &held.id()));
@@ -353,13 +431,20 @@ impl<'a> Apply<'a> {
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
                 // Whoever follows the log must be able to tell it from one that was kept.
+                self.hide(position);
+                let owner = keys::customer(target.number);
                 self.overlay
-                    .put(Table::Duplicates, keys::duplicate(position), Vec::new());
+                    .put(Table::Repeats, keys::repeat(&key, position), owner);
                 return Ok(());
             }
         }
         self.add_entry(target.number, event, position, false);
         Ok(())
+    }
+
+    fn hide(&mut self, position: Position) {
+        self.overlay
+            .put(Table::Hidden, keys::hidden(position), Vec::new());
     }
 
     fn add_entry(&mut self, number: u64, event: &Event, position: Position, made: bool) {

@@ -122,6 +122,7 @@ impl Follower {
     }
 
     fn batch(&self, store: &Store, log: &Log, applied: Position) -> Result<Position, Error> {
+        let _turn = store.turn();
         let mut apply = Apply::new(Overlay::new(store), applied);
         let mut last = applied;
         for (position, bytes) in log.read_after(applied, BATCH_RECORDS_MAX)? {

@@ -31,9 +31,15 @@ pub struct Resolution {
     pub ids: Vec<usize>,
 }
 
-/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers.
-pub fn resolve(ids: &[CustomerId], holders: &[Option<u64>], known: &Known) -> Resolution {
-    if clash(ids, known) {
+/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers. `clashed`:
+/// the IDs clashed through one that is not known any more.
+pub fn resolve(
+    ids: &[CustomerId],
+    holders: &[Option<u64>],
+    known: &Known,
+    clashed: bool,
+) -> Resolution {
+    if clashed || clash(ids, known) {
         return resolve_clash(ids, holders, known);
     }
     let mut customers = known.keys().copied();
@@ -138,7 +144,7 @@ mod tests {
                 (number, customer)
             })
             .collect();
-        resolve(request, &holders, &known)
+        resolve(request, &holders, &known, false)
     }
 
     fn meant(target: Option<u64>, merged: &[u64], ids: &[usize]) -> Resolution {

@@ -7,12 +7,21 @@
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
-//! | duplicates | position (u64) of an event that was dropped   | nothing |
+//! | records    | customer (u64), position (u64)                 | [`Part`] |
+//! | repeats    | key of the timeline, position (u64)            | customer (u64) |
+//! | hidden     | position (u64) of an event that is in no timeline | nothing |
+//! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
 //! | meta       | `applied`, `format`                            | a number (u64) |
 //! | the others | [`MARK`]                                       | `applied` again |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
 //! A customer's number is the position of the record that created it.
+//!
+//! `records`, `repeats` and `erasures` are there so that everything about a customer can be found and taken out of
+//! the log: a record is in its customer's timeline, or in `repeats` if it is an event that was there already, and it
+//! is in `records` unless it is an event that left the customer itself as it was.
+
+use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut};
 use prost::Message;
@@ -37,21 +46,30 @@ pub enum Table {
     Properties,
     /// Events of customers.
     Timeline,
+    /// Records that a customer has a part in, besides its events.
+    Records,
     /// Events that were dropped because they were there already.
-    Duplicates,
+    Repeats,
+    /// Positions of events that are in no timeline.
+    Hidden,
+    /// Records that erasures have yet to take out of the log.
+    Erasures,
     /// The view's own state.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Projects,
         Self::Ids,
         Self::Customers,
         Self::Properties,
         Self::Timeline,
-        Self::Duplicates,
+        Self::Records,
+        Self::Repeats,
+        Self::Hidden,
+        Self::Erasures,
         Self::Meta,
     ];
 
@@ -63,7 +81,10 @@ impl Table {
             Self::Customers => "customers",
             Self::Properties => "properties",
             Self::Timeline => "timeline",
-            Self::Duplicates => "duplicates",
+            Self::Records => "records",
+            Self::Repeats => "repeats",
+            Self::Hidden => "hidden",
+            Self::Erasures => "erasures",
             Self::Meta => "meta",
         }
     }
@@ -77,7 +98,10 @@ impl Table {
             | Self::Customers
             | Self::Properties
             | Self::Timeline
-            | Self::Duplicates => MARK,
+            | Self::Records
+            | Self::Repeats
+            | Self::Hidden
+            | Self::Erasures => MARK,
         }
     }
 }
@@ -111,6 +135,9 @@ pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {
     key
 }
 
+/// The number of no customer: events that are about nobody are its records.
+pub const NOBODY: u64 = 0;
+
 /// The key of a customer, and what the keys of its properties and events begin with.
 pub fn customer(customer: u64) -> Vec<u8> {
     customer.to_be_bytes().to_vec()
@@ -133,9 +160,40 @@ pub fn event(customer: u64, time: Timestamp, hash: [u8; 16]) -> Vec<u8> {
     key
 }
 
-/// The key of an event that was dropped.
-pub fn duplicate(position: Position) -> Vec<u8> {
+/// The key of a customer's record.
+pub fn record(customer: u64, position: Position) -> Vec<u8> {
+    let mut key = Vec::with_capacity(16);
+    key.put_u64(customer);
+    key.put_u64(position.get());
+    key
+}
+
+/// The key of an event that was dropped for the one with this key.
+pub fn repeat(event: &[u8], position: Position) -> Vec<u8> {
+    [event, &position.get().to_be_bytes()].concat()
+}
+
+/// The key of an event that is in no timeline.
+pub fn hidden(position: Position) -> Vec<u8> {
     position.get().to_be_bytes().to_vec()
+}
+
+/// The key of a record that the erasure at a position has yet to take out, and what the keys of all of them begin with.
+pub fn erasure(erasure: Position, position: Position) -> Vec<u8> {
+    record(erasure.get(), position)
+}
+
+/// The position at the end of a key.
+pub fn read_position(key: &[u8]) -> Result<Position, Error> {
+    let position = key.last_chunk().copied().map(u64::from_be_bytes);
+    let position = position.ok_or(Error::Damaged("a key with a position"))?;
+    Ok(Position::from_number(position))
+}
+
+/// The number at the beginning of a key or a value.
+pub fn read_number(bytes: &[u8]) -> Result<u64, Error> {
+    let number = bytes.first_chunk().copied().map(u64::from_be_bytes);
+    number.ok_or(Error::Damaged("a number"))
 }
 
 /// Time and content hash of an event's key.
@@ -206,6 +264,9 @@ pub struct Customer {
     /// The customers that merged into this one. Their events are this one's.
     #[prost(fixed64, repeated, tag = "3")]
     pub absorbed: Vec<u64>,
+    /// Whether it ever lost a soft ID because it had too many.
+    #[prost(bool, tag = "4")]
+    pub evicted: bool,
 }
 
 /// An ID that a customer has.
@@ -245,6 +306,56 @@ impl Customer {
     /// Reads a stored value.
     pub fn read(value: &[u8]) -> Result<Self, Error> {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of customers"))
+    }
+}
+
+/// What part a customer has in a record, or an erasure.
+#[derive(Clone, PartialEq, Message)]
+pub struct Part {
+    /// Whether the record changed what IDs lead to, so that others could not be folded without it.
+    #[prost(bool, tag = "1")]
+    pub shaped: bool,
+    /// The IDs that it took from other customers.
+    #[prost(message, repeated, tag = "2")]
+    pub taken: Vec<TakenId>,
+    /// The other customers that it named.
+    #[prost(fixed64, repeated, tag = "3")]
+    pub named: Vec<u64>,
+    /// The customer that the record is about, if it only names this one.
+    #[prost(fixed64, optional, tag = "4")]
+    pub owner: Option<u64>,
+    /// The types of the IDs by which it names this one, as far as it did not take them.
+    #[prost(string, repeated, tag = "5")]
+    pub kinds: Vec<String>,
+}
+
+/// An ID that a record took.
+#[derive(Clone, PartialEq, Message)]
+pub struct TakenId {
+    /// From whom.
+    #[prost(fixed64, tag = "1")]
+    pub customer: u64,
+    /// Its type.
+    #[prost(string, tag = "2")]
+    pub kind: String,
+    /// The position of the record that had given it.
+    #[prost(fixed64, tag = "3")]
+    pub since: u64,
+}
+
+impl Part {
+    /// Reads a stored value.
+    pub fn read(value: &[u8]) -> Result<Self, Error> {
+        Self::decode(value).map_err(|_| Error::Damaged("an entry of records"))
+    }
+
+    /// Takes out what it says of some customers; says whether that was anything.
+    pub fn forget(&mut self, customers: &BTreeSet<u64>) -> bool {
+        let before = self.taken.len() + self.named.len();
+        self.taken
+            .retain(|taken| !customers.contains(&taken.customer));
+        self.named.retain(|named| !customers.contains(named));
+        self.taken.len() + self.named.len() < before
     }
 }
 

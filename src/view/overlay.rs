@@ -61,6 +61,17 @@ impl<'a> Overlay<'a> {
             .collect::<Result<_, _>>()?)
     }
 
+    /// Some of the entries whose key begins with `prefix`, from behind the key `after` on. None of them may have
+    /// been written since the last flush.
+    pub(super) fn page_unwritten(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Result<Vec<(Slice, Slice)>, Error> {
+        self.store.page(table, prefix, after)
+    }
+
     /// Writes everything, with the position up to which it applies the log.
     pub(super) fn flush(&mut self, applied: Position) -> Result<(), Error> {
         let applied = number(applied.get());

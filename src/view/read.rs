@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::Error;
 use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
 use super::store::Store;
+use crate::log::Log;
 use crate::log::record::{Command, Record};
-use crate::log::{self, Log};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::properties::{Properties, Value};
@@ -174,7 +174,9 @@ impl Snapshot {
                     skip -= 1;
                     continue;
                 }
-                let properties = self.event_properties(&entry)?;
+                let Some(properties) = self.event_properties(&entry)? else {
+                    continue;
+                };
                 bytes += properties.bytes().len() + entry.event_type.len();
                 if bytes > wanted.bytes_max {
                     page.cut = true;
@@ -205,17 +207,17 @@ impl Snapshot {
         Ok(Timeline { sources, order })
     }
 
-    fn event_properties(&self, entry: &Entry) -> Result<Properties, Error> {
+    /// None: the event has left the log since the snapshot was taken.
+    fn event_properties(&self, entry: &Entry) -> Result<Option<Properties>, Error> {
         if let Some(made) = &entry.made {
-            return Ok(Properties::from_canonical(made.clone().into()));
+            return Ok(Some(Properties::from_canonical(made.clone().into())));
         }
         let record = Record::decode(entry.position, self.log.read(entry.position)?)?;
         match record.command {
-            Command::Event(event) => Ok(event.properties),
-            Command::Update { .. } | Command::Anonymize => Err(Error::Log(log::Error::Damaged {
-                position: entry.position,
-                why: "another command where an event was".to_owned(),
-            })),
+            Command::Event(event) => Ok(Some(event.properties)),
+            Command::Update { .. } | Command::Anonymize | Command::Erase | Command::Erased(_) => {
+                Ok(None)
+            }
         }
     }
 

@@ -1,31 +1,40 @@
 //! The view's keyspaces.
 
 use std::fmt;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice};
 
 use super::Error;
 use super::keys::{self, Table};
 use crate::log::Position;
-use crate::log::disk::journal;
+use crate::log::disk::{journal, wipe};
 
 /// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 3;
+const FORMAT: u64 = 4;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Cache for reading.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// Most entries of a page.
+const PAGE_ENTRIES: usize = 1_024;
+
 /// The file by which the engine knows a folder of its own.
 const ENGINE_FILE: &str = "version";
+
+/// What to write under a key; `None` removes it.
+pub(super) type Write = (Table, Vec<u8>, Option<Vec<u8>>);
 
 /// The keyspaces of the view.
 pub(super) struct Store {
     database: Database,
     tables: Vec<Keyspace>,
+    /// Who writes.
+    turn: Mutex<()>,
 }
 
 impl Store {
@@ -109,7 +118,11 @@ impl Store {
             })
         };
         let tables = Table::ALL.map(open).into_iter().collect::<Result<_, _>>()?;
-        Ok(Self { database, tables })
+        Ok(Self {
+            database,
+            tables,
+            turn: Mutex::new(()),
+        })
     }
 
     fn table(&self, table: Table) -> Result<&Keyspace, Error> {
@@ -128,11 +141,44 @@ impl Store {
         Ok(self.table(table)?.prefix(prefix))
     }
 
-    /// Writes all or nothing; `None` removes.
-    pub(super) fn write(
+    /// Some of the entries whose key begins with `prefix`, from behind the key `after` on.
+    pub(super) fn page(
         &self,
-        writes: impl IntoIterator<Item = (Table, Vec<u8>, Option<Vec<u8>>)>,
-    ) -> Result<(), Error> {
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Result<Vec<(Slice, Slice)>, Error> {
+        let from = match after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(prefix),
+        };
+        let entries = self
+            .table(table)?
+            .range::<&[u8], _>((from, Bound::Unbounded));
+        let mut page = Vec::new();
+        for guard in entries.take(PAGE_ENTRIES) {
+            let (key, value) = guard.into_inner()?;
+            if !key.starts_with(prefix) || key == table.mark() {
+                break;
+            }
+            page.push((key, value));
+        }
+        Ok(page)
+    }
+
+    /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut.
+    pub(super) fn wipe(&self) -> Result<(), Error> {
+        Ok(wipe::wipe(&self.database, &self.tables)?)
+    }
+
+    /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        // It guards nothing that a panic could spoil.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes all or nothing; `None` removes.
+    pub(super) fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
         let mut batch = self.database.batch();
         for (table, key, value) in writes {
             match value {

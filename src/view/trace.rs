@@ -10,12 +10,12 @@ use crate::log::record::Event;
 use crate::model::customer_id::CustomerIds;
 
 impl Snapshot {
-    /// Whether the event at a position was dropped because it was there already.
+    /// Whether the event at a position is in no timeline: it was there already, or its customer was erased.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub fn was_dropped(&self, position: Position) -> Result<bool, Error> {
-        let found = self.get(Table::Duplicates, &keys::duplicate(position))?;
+    pub fn is_hidden(&self, position: Position) -> Result<bool, Error> {
+        let found = self.get(Table::Hidden, &keys::hidden(position))?;
         Ok(found.is_some())
     }
 

@@ -11,6 +11,7 @@ pub mod refusal;
 pub mod watching;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "key-id"
 secrets = ["key-secret", "next-secret"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
 [[project.key]]
 public = "customers-only"
 permissions = ["customers:set"]
@@ -186,6 +187,11 @@ impl Server {
         while self.get("/readyz").send().await.status != 200 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Where it keeps everything.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// Drains as on SIGTERM, and leaves the data folder.

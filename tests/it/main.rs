@@ -17,6 +17,7 @@ mod crash;
 mod customer_ids;
 mod drain;
 mod duplicates;
+mod erase;
 mod export;
 mod floors;
 mod folder;

@@ -42,18 +42,10 @@ pub(super) enum Fault {
 }
 
 /// One whole batch.
-struct Batch<'a> {
+struct Batch {
     bytes: usize,
     seqno: u64,
-    last_key: Option<&'a [u8]>,
-}
-
-impl Batch<'_> {
-    /// The position that its last key is.
-    fn last(&self) -> Option<Position> {
-        let number = self.last_key?.try_into().map(u64::from_be_bytes);
-        number.map(Position::from_number).ok()
-    }
+    last: Option<Position>,
 }
 
 /// How far a journal is whole.
@@ -74,7 +66,8 @@ impl Extent {
             }
             bytes += batch.bytes;
             seqno = batch.seqno;
-            last = batch.last().or(last);
+            // A rewriting brings positions that were there already.
+            last = last.max(batch.last);
         }
         let rest = journal.get(bytes..).unwrap_or_default();
         let is_all = rest.iter().all(|byte| *byte == 0);
@@ -94,7 +87,7 @@ pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), 
     for (index, file) in journals.iter().enumerate() {
         let bytes = fs::read(file)?;
         let whole = Extent::of(&bytes);
-        end = whole.last.or(end);
+        end = end.max(whole.last);
         if whole.is_all {
             continue;
         }
@@ -170,7 +163,7 @@ fn has_batch(bytes: &[u8]) -> bool {
 }
 
 /// The whole batch that begins here.
-fn read(bytes: &[u8]) -> Option<Batch<'_>> {
+fn read(bytes: &[u8]) -> Option<Batch> {
     let mut left = bytes;
     if left.try_get_u8().ok()? != START {
         return None;
@@ -178,9 +171,9 @@ fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     let count = left.try_get_u32_le().ok()?;
     let seqno = left.try_get_u64_le().ok()?;
     let items = left;
-    let mut last_key = None;
+    let mut last = None;
     for _ in 0..count {
-        last_key = Some(item(&mut left)?);
+        last = last.max(position(item(&mut left)?));
     }
     let items = items.get(..items.len() - left.len())?;
     let is_whole = left.try_get_u8().ok()? == END
@@ -189,8 +182,14 @@ fn read(bytes: &[u8]) -> Option<Batch<'_>> {
     is_whole.then(|| Batch {
         bytes: bytes.len() - left.len(),
         seqno,
-        last_key,
+        last,
     })
+}
+
+/// The position that a key is: no other key has its length.
+fn position(key: &[u8]) -> Option<Position> {
+    let number = key.try_into().map(u64::from_be_bytes);
+    number.map(Position::from_number).ok()
 }
 
 /// Reads over an item; gives its key.

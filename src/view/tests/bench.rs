@@ -8,12 +8,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::super::{Counts, Events, Order, StoredEvent, View};
-use super::request::{Request, ids};
+use super::super::{Counts, Events, Order, StoredEvent, View, verify};
+use super::request::{Request, ids, received};
 use crate::clock::ManualClock;
 use crate::log::memory::MemoryStore;
-use crate::log::{Log, Options};
+use crate::log::record::Record;
+use crate::log::{Log, Options, Position};
 use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
 
 /// What is known of a customer.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,7 @@ pub(crate) fn scratch() -> TempDir {
 
 pub(super) struct Bench {
     runtime: Runtime,
+    store: Arc<MemoryStore>,
     log: Log,
     dir: TempDir,
     view: Option<View>,
@@ -58,9 +61,10 @@ impl Bench {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
         let store = Arc::new(MemoryStore::default());
-        let log = Log::start(store, &Options::default(), clock).unwrap();
+        let log = Log::start(store.clone(), &Options::default(), clock).unwrap();
         let mut bench = Self {
             runtime,
+            store,
             log,
             dir: scratch(),
             view: None,
@@ -73,6 +77,7 @@ impl Bench {
     pub(super) fn fresh(&self) -> Self {
         let mut fresh = Self {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
+            store: self.store.clone(),
             log: self.log.clone(),
             dir: scratch(),
             view: None,
@@ -122,6 +127,52 @@ impl Bench {
     pub(super) fn takes(&self, requests: &[Request]) {
         self.append(requests);
         self.settle();
+    }
+
+    /// Takes everything out of the log that was erased.
+    pub(super) fn take_out(&self) {
+        while let Some((erasure, _)) = self.view().oldest_erasure().unwrap() {
+            self.view().take_out(erasure).unwrap();
+        }
+    }
+
+    /// Takes out what arrived first.
+    pub(super) fn expire(&self, arrivals: u64) {
+        let limit = Timestamp::from_micros(received(arrivals + 1) * 1_000_000).unwrap();
+        self.view().expire(limit, &|| false).unwrap();
+    }
+
+    /// Where the view differs from a fresh fold of the log. The view is reopened for it.
+    pub(super) fn differences(&mut self) -> Vec<String> {
+        self.close();
+        let mut found = Vec::new();
+        let (view, scratch) = (self.dir.path().join("view"), scratch());
+        let fresh = scratch.path().join("fresh");
+        let mut tell = |difference| found.push(difference);
+        verify::compare(&view, &fresh, &*self.store, &mut tell).unwrap();
+        self.open();
+        found
+    }
+
+    /// Whether the log says a text anywhere.
+    pub(super) fn log_says(&self, text: &str) -> bool {
+        let records = self.log.read_after(Position::START, usize::MAX).unwrap();
+        let mut records = records.iter();
+        records.any(|(_, record)| {
+            record
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        })
+    }
+
+    /// How many IDs each record of the log has.
+    pub(super) fn ids_in_log(&self) -> Vec<usize> {
+        let records = self.log.read_after(Position::START, usize::MAX).unwrap();
+        let records = records
+            .into_iter()
+            .map(|(at, record)| Record::decode(at, record));
+        let ids = records.map(|record| record.unwrap().ids.as_slice().len());
+        ids.collect()
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -30,7 +30,7 @@ const EVENTS: [&str; 6] = [
     "{ }",
 ];
 
-fn requests() -> impl Strategy<Value = Request> {
+pub(super) fn requests() -> impl Strategy<Value = Request> {
     let ids = (
         weighted(0.4, 0..VALUES[0].1),
         weighted(0.3, 0..VALUES[1].1),
@@ -63,11 +63,11 @@ fn commands() -> impl Strategy<Value = What> {
             seconds,
         }
     });
-    prop_oneof![5 => update, 5 => event, 1 => Just(What::Anonymize)]
+    prop_oneof![5 => update, 5 => event, 1 => Just(What::Anonymize), 1 => Just(What::Erase)]
 }
 
 /// Compares everything that can be asked.
-fn check(bench: &Bench, naive: &Naive) -> Result<(), TestCaseError> {
+pub(super) fn check(bench: &Bench, naive: &Naive) -> Result<(), TestCaseError> {
     for project in PROJECTS {
         for (kind, count) in VALUES {
             for value in (0..count).map(|number| format!("{kind}-{number}")) {

@@ -97,9 +97,23 @@ impl Naive {
         if request.ids.is_empty() {
             return;
         }
-        if matches!(request.what, What::Anonymize) {
-            self.anonymize(request);
-            return;
+        match request.what {
+            What::Anonymize => {
+                if let Some(customer) = self.first_known(request) {
+                    customer.ids.clear();
+                    customer.properties.clear();
+                    self.counts.anonymized += 1;
+                }
+                return;
+            }
+            What::Erase => {
+                if let Some(customer) = self.first_known(request) {
+                    *customer = Customer::default();
+                    self.counts.erased += 1;
+                }
+                return;
+            }
+            What::Update { .. } | What::Event { .. } => {}
         }
         let customer = self.identify(request);
         match &request.what {
@@ -127,20 +141,22 @@ impl Naive {
                 };
                 self.add(customer, event);
             }
-            What::Anonymize => {}
+            What::Anonymize | What::Erase => {}
         }
     }
 
-    fn anonymize(&mut self, request: &Request) {
-        for (kind, value) in &request.ids {
-            let customers = self.customers.iter_mut();
-            let mut of_project = customers.filter(|c| c.project == request.project);
-            if let Some(customer) = of_project.find(|c| c.has(kind, value)) {
-                customer.ids.clear();
-                customer.properties.clear();
-                self.counts.anonymized += 1;
-                return;
-            }
+    fn first_known(&mut self, request: &Request) -> Option<&mut Customer> {
+        let known = request.ids.iter().find_map(|(kind, value)| {
+            let mut customers = self.customers.iter();
+            customers.position(|c| c.project == request.project && c.has(kind, value))
+        });
+        self.customers.get_mut(known?)
+    }
+
+    /// What arrived first goes, as far as it is events.
+    pub(super) fn expire(&mut self, arrivals: u64) {
+        for customer in &mut self.customers {
+            customer.events.retain(|event| event.arrived > arrivals);
         }
     }
 

@@ -35,10 +35,15 @@ pub(super) enum What {
         seconds: i64,
     },
     Anonymize,
+    Erase,
 }
 
 pub(super) fn anonymize(ids: &[(&'static str, &str)]) -> Request {
     request(ids, What::Anonymize)
+}
+
+pub(super) fn erase(ids: &[(&'static str, &str)]) -> Request {
+    request(ids, What::Erase)
 }
 
 pub(super) fn update(ids: &[(&'static str, &str)], json: &str, seconds: i64) -> Request {
@@ -108,12 +113,15 @@ impl Request {
                 time: time(*seconds),
             }),
             What::Anonymize => Command::Anonymize,
+            What::Erase => Command::Erase,
         };
         Record {
             project: self.project.to_owned(),
             received: time(received(arrival)),
             ids: ids(&self.ids),
             command,
+            clashed: false,
+            retired: false,
         }
     }
 }

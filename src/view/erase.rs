@@ -1,0 +1,150 @@
+//! Takes out of the log what erasures have listed.
+
+use super::Error;
+use super::keys::{self, Part, Table};
+use super::{Store, View};
+use crate::log::record::{Command, Record, Taken};
+use crate::log::{self, Log, Position};
+use crate::model::customer_id::CustomerIds;
+use crate::model::time::Timestamp;
+
+impl View {
+    /// The oldest erasure whose records are still in the log, and when it was asked for. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Log`].
+    pub fn oldest_erasure(&self) -> Result<Option<(Position, Timestamp)>, Error> {
+        let page = self.store.page(Table::Erasures, &[], None)?;
+        let Some((key, _)) = page.first() else {
+            return Ok(None);
+        };
+        let erasure = Position::from_number(keys::read_number(key)?);
+        Ok(Some((erasure, read(&self.log, erasure)?.received)))
+    }
+
+    /// Takes the records of an erasure out of the log, as one. They lie on the disk until the log and the view are
+    /// wiped. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Log`].
+    pub fn take_out(&self, erasure: Position) -> Result<(), Error> {
+        let prefix = keys::customer(erasure.get());
+        let mut failure = None;
+        let listed = Listed::new(&self.store, &prefix);
+        let rewrites = listed.map_while(|listed| {
+            let rewrite = listed.and_then(|(position, part)| {
+                let record = read(&self.log, position)?;
+                Ok((position, without(&record, &part).encode()))
+            });
+            match rewrite {
+                Ok(rewrite) => Some(Ok(rewrite)),
+                Err(error) => {
+                    let told = log::Error::Rewrite(error.to_string());
+                    failure = Some(error);
+                    Some(Err(told))
+                }
+            }
+        });
+        let rewritten = self.log.rewrite(rewrites);
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        rewritten?;
+        // The events are none any more, so that nothing has to hide them.
+        loop {
+            let page = self.store.page(Table::Erasures, &prefix, None)?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut writes = Vec::with_capacity(2 * page.len());
+            for (key, part) in page {
+                if Part::read(&part)?.owner.is_none() {
+                    let hidden = keys::hidden(keys::read_position(&key)?);
+                    writes.push((Table::Hidden, hidden, None));
+                }
+                writes.push((Table::Erasures, key.to_vec(), None));
+            }
+            self.store.write(writes)?;
+        }
+    }
+
+    /// Removes from the disk what was taken out of the view and of the log. Takes as long as copying both; others may
+    /// read and write meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Log`].
+    pub fn wipe(&self) -> Result<(), Error> {
+        self.log.wipe()?;
+        self.store.wipe()?;
+        Ok(self.log.forget_remains()?)
+    }
+}
+
+pub(super) fn read(log: &Log, position: Position) -> Result<Record, Error> {
+    Ok(Record::decode(position, log.read(position)?)?)
+}
+
+/// What stays of a record without a customer.
+fn without(record: &Record, part: &Part) -> Record {
+    if part.owner.is_none() {
+        let taken = part.taken.iter().map(|taken| Taken {
+            customer: taken.customer,
+            kind: taken.kind.clone(),
+            since: taken.since,
+        });
+        return record.erased(taken.collect());
+    }
+    // It may have left for another customer's sake meanwhile.
+    if matches!(record.command, Command::Erased(_)) {
+        return record.clone();
+    }
+    let ids = record.ids.as_slice().iter();
+    let ids = ids.filter(|id| !part.kinds.iter().any(|kind| **kind == *id.kind));
+    Record {
+        ids: CustomerIds::from_parsed(ids.cloned().collect()),
+        clashed: true,
+        ..record.clone()
+    }
+}
+
+/// The records that an erasure has listed, page by page.
+struct Listed<'a> {
+    store: &'a Store,
+    prefix: &'a [u8],
+    last: Option<fjall::Slice>,
+    page: std::vec::IntoIter<(fjall::Slice, fjall::Slice)>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(store: &'a Store, prefix: &'a [u8]) -> Self {
+        Self {
+            store,
+            prefix,
+            last: None,
+            page: Vec::new().into_iter(),
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<(Position, Part)>, Error> {
+        if self.page.as_slice().is_empty() {
+            let page = self
+                .store
+                .page(Table::Erasures, self.prefix, self.last.as_deref())?;
+            self.page = page.into_iter();
+        }
+        let Some((key, value)) = self.page.next() else {
+            return Ok(None);
+        };
+        let listed = (keys::read_position(&key)?, Part::read(&value)?);
+        self.last = Some(key);
+        Ok(Some(listed))
+    }
+}
+
+impl Iterator for Listed<'_> {
+    type Item = Result<(Position, Part), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}

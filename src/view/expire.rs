@@ -1,0 +1,256 @@
+//! Takes out of the log, and of the timelines, what is older than is to be kept.
+//!
+//! Events go. Of an update stays what a profile still shows. Of either stay the IDs, if others could not be folded without
+//! them: when the record changed what IDs lead to, or is the last use of a soft ID; and all of them for a customer who ever
+//! lost a soft ID, for which one it lost depended on them. A retry goes with the event that it repeats, and a merge's
+//! event with the record that caused it.
+
+use super::erase::read;
+use super::keys::{self, Customer, Entry, IdEntry, Part, Property, Table};
+use super::store::Write;
+use super::{Error, View};
+use crate::log::record::{Command, Record};
+use crate::log::{self, Position};
+use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
+
+impl View {
+    /// Takes out the records that were received before `limit`. What they were lies on the disk until the log and the
+    /// view are wiped. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it. Blocks on
+    /// the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Log`].
+    pub fn expire(&self, limit: Timestamp, is_over: &dyn Fn() -> bool) -> Result<(), Error> {
+        let cutoff = self.first_since(limit)?;
+        if cutoff == Position::START {
+            return Ok(());
+        }
+        let sweep = Sweep {
+            view: self,
+            cutoff,
+            is_over,
+        };
+        sweep.pages(Table::Records, keys::NOBODY, keys::NOBODY)?;
+        let mut last = None;
+        loop {
+            let page = self.store.page(Table::Customers, &[], last.as_deref())?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (key, value) in page {
+                let live = keys::read_number(&key)?;
+                let absorbed = Customer::read(&value)?.absorbed;
+                for number in std::iter::once(live).chain(absorbed) {
+                    sweep.pages(Table::Timeline, live, number)?;
+                    sweep.pages(Table::Records, live, number)?;
+                }
+                last = Some(key);
+            }
+        }
+    }
+
+    /// The last record that was received before `limit`, by the order of the log.
+    fn first_since(&self, limit: Timestamp) -> Result<Position, Error> {
+        let (mut older, mut newer) = (0, self.store.applied()?.get().saturating_add(1));
+        while newer - older > 1 {
+            let middle = older + (newer - older) / 2;
+            match read(&self.log, Position::from_number(middle))?.received < limit {
+                true => older = middle,
+                false => newer = middle,
+            }
+        }
+        Ok(Position::from_number(older))
+    }
+}
+
+struct Sweep<'a> {
+    view: &'a View,
+    /// The last record that has to leave.
+    cutoff: Position,
+    is_over: &'a dyn Fn() -> bool,
+}
+
+/// What one page of entries comes to.
+struct Page {
+    live: u64,
+    customer: Customer,
+    rewrites: Vec<Result<(Position, bytes::Bytes), log::Error>>,
+    writes: Vec<Write>,
+}
+
+impl Sweep<'_> {
+    /// Goes through a table's entries of one of a customer's numbers.
+    fn pages(&self, table: Table, live: u64, number: u64) -> Result<(), Error> {
+        let store = &self.view.store;
+        let prefix = keys::customer(number);
+        let mut last = None;
+        while !(self.is_over)() {
+            // What is decided on is not to change meanwhile.
+            let _turn = store.turn();
+            let customer = match live {
+                keys::NOBODY => Customer::default(),
+                _ => match store.get(Table::Customers, &keys::customer(live))? {
+                    Some(customer) => Customer::read(&customer)?,
+                    // Merged or erased since.
+                    None => return Ok(()),
+                },
+            };
+            let entries = store.page(table, &prefix, last.as_deref())?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let mut page = Page {
+                live,
+                customer,
+                rewrites: Vec::new(),
+                writes: Vec::new(),
+            };
+            for (key, value) in entries {
+                if table == Table::Timeline {
+                    self.event(&mut page, number, &key, &value)?;
+                } else {
+                    self.record(&mut page, number, &key, &value)?;
+                }
+                last = Some(key);
+            }
+            self.view.log.rewrite(page.rewrites)?;
+            store.write(page.writes)?;
+        }
+        Ok(())
+    }
+
+    /// An event goes, with those that were dropped for it.
+    fn event(&self, page: &mut Page, number: u64, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let entry = Entry::decode(value)?;
+        if entry.position > self.cutoff {
+            return Ok(());
+        }
+        page.writes.push((Table::Timeline, key.to_vec(), None));
+        if entry.made.is_some() {
+            return Ok(());
+        }
+        self.retire(page, number, entry.position)?;
+        let mut last = None;
+        loop {
+            let repeats = self.view.store.page(Table::Repeats, key, last.as_deref())?;
+            if repeats.is_empty() {
+                return Ok(());
+            }
+            for (repeat, owner) in repeats {
+                let position = keys::read_position(&repeat)?;
+                self.retire(page, keys::read_number(&owner)?, position)?;
+                page.writes
+                    .push((Table::Hidden, keys::hidden(position), None));
+                page.writes.push((Table::Repeats, repeat.to_vec(), None));
+                last = Some(repeat);
+            }
+        }
+    }
+
+    /// Of an event stay the IDs at most.
+    fn retire(&self, page: &mut Page, number: u64, position: Position) -> Result<(), Error> {
+        let record = read(&self.view.log, position)?;
+        let key = keys::record(number, position);
+        let part = self.view.store.get(Table::Records, &key)?;
+        let part = part.map_or(Ok(Part::default()), |part| Part::read(&part))?;
+        self.reduce(page, &key, &part, &record, position, no_properties())
+    }
+
+    /// Of an update stays what the profile shows.
+    fn record(&self, page: &mut Page, number: u64, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let (position, part) = (keys::read_position(key)?, Part::read(value)?);
+        if position > self.cutoff || part.owner.is_some() {
+            return Ok(());
+        }
+        let record = read(&self.view.log, position)?;
+        match &record.command {
+            Command::Update { properties, time } => {
+                let stays = self.shown(page.live, properties, *time, position)?;
+                self.reduce(page, key, &part, &record, position, stays)
+            }
+            Command::Event(_) if number == keys::NOBODY => {
+                self.reduce(page, key, &part, &record, position, no_properties())
+            }
+            Command::Event(_) | Command::Anonymize | Command::Erase | Command::Erased(_) => Ok(()),
+        }
+    }
+
+    /// What of an update's properties the profile still shows.
+    fn shown(
+        &self,
+        live: u64,
+        properties: &Properties,
+        time: Timestamp,
+        position: Position,
+    ) -> Result<Properties, Error> {
+        let mut shown = Vec::new();
+        for (name, value) in properties.entries() {
+            let property = keys::property(live, name);
+            if let Some(property) = self.view.store.get(Table::Properties, &property)?
+                && Property::decode(&property)?.updated == (time.micros(), position.get())
+            {
+                shown.push((name, value));
+            }
+        }
+        Ok(Properties::from_sorted(shown))
+    }
+
+    /// Leaves of a record what has to stay.
+    fn reduce(
+        &self,
+        page: &mut Page,
+        key: &[u8],
+        part: &Part,
+        record: &Record,
+        position: Position,
+        properties: Properties,
+    ) -> Result<(), Error> {
+        let stays = part.shaped
+            || !properties.is_empty()
+            || page.customer.evicted
+            || self.is_last_use(page, record, position)?;
+        let reduced = match stays {
+            false => record.erased(Vec::new()),
+            true => Record {
+                command: Command::Update {
+                    properties,
+                    time: match &record.command {
+                        Command::Update { time, .. } => *time,
+                        Command::Event(_)
+                        | Command::Anonymize
+                        | Command::Erase
+                        | Command::Erased(_) => record.received,
+                    },
+                },
+                // A retry may be younger than what it repeats, and then a merge that it caused is shown on.
+                retired: record.retired || position <= self.cutoff,
+                ..record.clone()
+            },
+        };
+        if reduced != *record {
+            page.rewrites.push(Ok((position, reduced.encode())));
+        }
+        let part = stays.then(|| prost::Message::encode_to_vec(part));
+        page.writes.push((Table::Records, key.to_vec(), part));
+        Ok(())
+    }
+
+    /// Whether the record is the last one to have named a soft ID that the customer has.
+    fn is_last_use(&self, page: &Page, record: &Record, position: Position) -> Result<bool, Error> {
+        for id in record.ids.as_slice().iter().filter(|id| id.soft) {
+            let key = keys::id(page.customer.project, id);
+            if let Some(entry) = self.view.store.get(Table::Ids, &key)? {
+                let entry = IdEntry::decode(&entry)?;
+                if entry.customer == page.live && entry.last_used == position.get() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn no_properties() -> Properties {
+    Properties::from_sorted([])
+}
