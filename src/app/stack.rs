@@ -64,7 +64,7 @@ impl Stack {
 }
 
 /// The rpcs by name, for the metrics; callers must not be able to make up names.
-const RPCS: [&str; 13] = [
+const RPCS: [&str; 14] = [
     "/footfall.tracking.v2.TrackingService/UpdateCustomer",
     "/footfall.tracking.v2.TrackingService/AddEvent",
     "/footfall.tracking.v2.TrackingService/TrackCampaignClick",
@@ -74,6 +74,7 @@ const RPCS: [&str; 13] = [
     "/footfall.tracking.v2.CustomerService/GetAttributes",
     "/footfall.tracking.v2.CustomerService/ListEvents",
     "/footfall.tracking.v2.CustomerService/AnonymizeCustomer",
+    "/footfall.tracking.v2.CustomerService/EraseCustomer",
     "/footfall.tracking.v2.CustomerService/WatchEvents",
     "/footfall.tracking.v2.CustomerService/ExportCustomers",
     "/grpc.health.v1.Health/Check",
@@ -157,5 +158,26 @@ impl Service<Request<Incoming>> for Router {
             )
             .into_http()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    #[test]
+    fn every_rpc_is_counted_under_its_own_name() {
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let mut rpcs = 0;
+        for service in pool.services() {
+            for method in service.methods() {
+                let path = format!("/{}/{}", service.full_name(), method.name());
+                assert_eq!(route_name(&path), path);
+                rpcs += 1;
+            }
+        }
+        assert!(rpcs >= 12, "otherwise it proves nothing: {rpcs}");
     }
 }
