@@ -184,12 +184,13 @@ impl Log {
         self.store.has_remains()
     }
 
-    /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes.
+    /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes, and needs room for it;
+    /// `room`: and no less than so many bytes, which the caller will need.
     ///
     /// # Errors
-    /// [`Error::Rewrite`].
-    pub fn wipe(&self) -> Result<(), Error> {
-        self.store.wipe()
+    /// [`Error::Full`], [`Error::Rewrite`].
+    pub fn wipe(&self, room: u64) -> Result<(), Error> {
+        self.store.wipe(room)
     }
 
     /// Notes that nothing of what was rewritten lies anywhere any more.

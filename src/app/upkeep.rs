@@ -114,7 +114,12 @@ impl Upkeep {
                 }
             });
             if let Err(error) = worked {
-                tracing::error!(%error, "what has to leave the disk is still there; trying again");
+                let source = std::error::Error::source(&error);
+                let error = source.map_or_else(|| error.to_string(), ToString::to_string);
+                tracing::error!(
+                    error,
+                    "what has to leave the disk is still there; trying again"
+                );
                 plan.retry_at = self.clock.elapsed().saturating_add(RETRY_AFTER);
                 plan.erased = None;
             }

@@ -171,11 +171,7 @@ impl DiskStore {
 
     /// Refuses a commit that would leave less space than the engine needs, for an engine that runs out of
     /// space in the middle of a write has to be restarted.
-    fn check_space(&self, records: &[Bytes]) -> Result<(), StoreError> {
-        let needed = records
-            .iter()
-            .map(|record| record.len() as u64)
-            .sum::<u64>();
+    fn check_space(&self, needed: u64) -> Result<(), StoreError> {
         let disk = rustix::fs::statvfs(&self.options.dir)
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -252,7 +248,7 @@ impl Store for DiskStore {
         let Some(note) = &self.note else {
             return Err(StoreError::Failed("the log is only looked at".to_owned()));
         };
-        self.check_space(records)?;
+        self.check_space(records.iter().map(|record| record.len() as u64).sum())?;
         let mut batch = self
             .database
             .batch()
@@ -312,7 +308,10 @@ impl Store for DiskStore {
         self.rewriting.has_remains()
     }
 
-    fn wipe(&self) -> Result<(), Error> {
+    fn wipe(&self, room: u64) -> Result<(), Error> {
+        // An engine that runs out of space in the middle does not come back.
+        let room = room.max(self.rewriting.disk_space()?);
+        self.check_space(room).map_err(|_| Error::Full)?;
         self.rewriting.wipe()
     }
 
@@ -321,7 +320,7 @@ impl Store for DiskStore {
     }
 
     fn has_space(&self) -> bool {
-        self.check_space(&[]).is_ok()
+        self.check_space(0).is_ok()
     }
 
     fn close(&self) {

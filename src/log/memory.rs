@@ -111,7 +111,7 @@ impl Store for MemoryStore {
         Ok(self.lock().has_remains)
     }
 
-    fn wipe(&self) -> Result<(), Error> {
+    fn wipe(&self, _room: u64) -> Result<(), Error> {
         Ok(())
     }
 

@@ -45,11 +45,12 @@ pub trait Store: Debug + Send + Sync {
     /// [`Error::Rewrite`].
     fn has_remains(&self) -> Result<bool, Error>;
 
-    /// Removes from the disk what was rewritten. May take as long as copying everything.
+    /// Removes from the disk what was rewritten. May take as long as copying everything, and needs room for it;
+    /// `room`: and no less than so many bytes, which the caller will need.
     ///
     /// # Errors
-    /// [`Error::Rewrite`].
-    fn wipe(&self) -> Result<(), Error>;
+    /// [`Error::Full`], [`Error::Rewrite`].
+    fn wipe(&self, room: u64) -> Result<(), Error>;
 
     /// Notes that nothing of what was rewritten lies anywhere any more.
     ///

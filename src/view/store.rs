@@ -166,6 +166,14 @@ impl Store {
         Ok(page)
     }
 
+    /// What it takes of the disk, and what wiping it adds for a while.
+    pub(super) fn disk_space(&self) -> Result<u64, Error> {
+        Ok(self
+            .database
+            .disk_space()?
+            .saturating_add(wipe::FILLED_BYTES))
+    }
+
     /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut.
     pub(super) fn wipe(&self) -> Result<(), Error> {
         Ok(wipe::wipe(&self.database, &self.tables)?)

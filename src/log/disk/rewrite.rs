@@ -114,6 +114,12 @@ impl Rewriting {
         super::wipe::wipe(&self.database, &tables).map_err(failed)
     }
 
+    /// What the whole store takes of the disk, and what wiping it adds for a while.
+    pub(super) fn disk_space(&self) -> Result<u64, Error> {
+        let used = self.database.disk_space().map_err(failed)?;
+        Ok(used.saturating_add(super::wipe::FILLED_BYTES))
+    }
+
     /// Notes that nothing of what was rewritten lies on the disk any more.
     pub(super) fn forget_remains(&self) -> Result<(), Error> {
         let mut batch = self.database.batch().durability(SYNCED);

@@ -9,6 +9,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How far a journal must go for the engine to begin the next one.
 const JOURNAL_BYTES: usize = 64_000_000;
+/// Upper bound of what filling it takes of the disk for a while: the journal, and the entries in tables.
+pub(crate) const FILLED_BYTES: u64 = 3 * JOURNAL_BYTES as u64;
 /// One entry of what fills a journal.
 const FILLER_BYTES: usize = 512 * 1024;
 /// What of the filler is kept in memory before it is written as a table.
