@@ -19,6 +19,10 @@ impl View {
             return Ok(None);
         };
         let erasure = Position::from_number(keys::read_number(key)?);
+        // One that is being folded is not listed to its end.
+        if erasure > self.store.applied()? {
+            return Ok(None);
+        }
         Ok(Some((erasure, read(&self.log, erasure)?.received)))
     }
 
@@ -28,6 +32,8 @@ impl View {
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
     pub fn take_out(&self, erasure: Position) -> Result<(), Error> {
+        // A view that a kill takes back to before the erasure would meet records that do not ask for it any more.
+        self.store.sync()?;
         let prefix = keys::customer(erasure.get());
         let mut failure = None;
         let listed = Listed::new(&self.store, &prefix);

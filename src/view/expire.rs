@@ -26,6 +26,8 @@ impl View {
         if cutoff == Position::START {
             return Ok(());
         }
+        // As for an erasure: no kill may take the view back to before what is rewritten.
+        self.store.sync()?;
         let sweep = Sweep {
             view: self,
             cutoff,

@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Slice};
 
 use super::Error;
 use super::keys::{self, Table};
@@ -164,6 +164,11 @@ impl Store {
             page.push((key, value));
         }
         Ok(page)
+    }
+
+    /// Makes a power cut keep what was written so far.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        Ok(self.database.persist(PersistMode::SyncData)?)
     }
 
     /// What it takes of the disk, and what wiping it adds for a while.

@@ -1,5 +1,7 @@
 //! Customers that go with everything, and records that are too old: from what is read at once, from the disk in time.
 
+mod killed;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub mod customer;
+pub mod dice;
 pub mod event_source;
 pub mod first_run;
 pub mod http;

@@ -37,6 +37,7 @@ impl Rewriting {
             records: records.clone(),
             staging: database.keyspace("rewrites", options).map_err(failed)?,
         };
+        super::wipe::filler(database).map_err(failed)?;
         rewriting.settle()?;
         Ok(rewriting)
     }

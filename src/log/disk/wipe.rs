@@ -15,6 +15,9 @@ pub(crate) const FILLED_BYTES: u64 = 3 * JOURNAL_BYTES as u64;
 const FILLER_BYTES: usize = 512 * 1024;
 /// What of the filler is kept in memory before it is written as a table.
 const FILLER_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
+/// So many entries are one journal.
+const FILLERS: u8 = 123;
+const _: () = assert!(FILLERS as usize * FILLER_BYTES > JOURNAL_BYTES);
 const FILLER: &str = "filler";
 
 /// Wipes these tables, which must be all of the database. Takes as long as copying it; others may read and write meanwhile.
@@ -29,8 +32,7 @@ pub(crate) fn wipe(database: &Database, tables: &[Keyspace]) -> Result<(), fjall
         table.major_compact()?;
         table.major_compact()?;
     }
-    // Files that were replaced go at the next change of a table.
-    fill_a_little(database)
+    empty_filler(database)
 }
 
 fn flush(tables: &[Keyspace]) -> Result<(), fjall::Error> {
@@ -42,28 +44,32 @@ fn flush(tables: &[Keyspace]) -> Result<(), fjall::Error> {
 
 fn fill_journal(database: &Database) -> Result<(), fjall::Error> {
     let filler = filler(database)?;
-    for number in 0..=JOURNAL_BYTES / FILLER_BYTES {
-        // Each is synced, so that a commit that comes meanwhile need not wait for all of it, and for the same reason
+    for number in 0..=FILLERS {
+        // Each is synced, so that a commit that comes meanwhile need not wait for all of them, and for the same reason
         // as every batch of the log.
         let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-        batch.insert(
-            &filler,
-            [u8::try_from(number).unwrap_or_default()],
-            noise(number),
-        );
+        batch.insert(&filler, [number], noise(number));
         batch.commit()?;
     }
     filler.rotate_memtable_and_wait()
 }
 
-fn fill_a_little(database: &Database) -> Result<(), fjall::Error> {
+/// The table itself stays: the engine numbers its batches on from those of the tables that it has, and a journal with
+/// entries of one that went would have later ones with smaller numbers behind them.
+fn empty_filler(database: &Database) -> Result<(), fjall::Error> {
     let filler = filler(database)?;
-    filler.insert([0], [0])?;
+    let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+    for number in 0..=FILLERS {
+        batch.insert(&filler, [number], "");
+    }
+    batch.commit()?;
+    // Files that were replaced go at the next change of a table, which this is too.
     filler.rotate_memtable_and_wait()?;
-    database.delete_keyspace(filler)
+    filler.major_compact()
 }
 
-fn filler(database: &Database) -> Result<Keyspace, fjall::Error> {
+/// What fills a journal. It has to be there before the first journal with its entries is.
+pub(crate) fn filler(database: &Database) -> Result<Keyspace, fjall::Error> {
     database.keyspace(FILLER, || {
         KeyspaceCreateOptions::default()
             .manual_journal_persist(true)
@@ -72,8 +78,8 @@ fn filler(database: &Database) -> Result<Keyspace, fjall::Error> {
 }
 
 /// Bytes that do not compress.
-fn noise(number: usize) -> Vec<u8> {
+fn noise(number: u8) -> Vec<u8> {
     let words = 0..FILLER_BYTES / 8;
-    let word = |index: usize| xxh3_64_with_seed(&index.to_ne_bytes(), number as u64);
+    let word = |index: usize| xxh3_64_with_seed(&index.to_ne_bytes(), number.into());
     words.flat_map(|index| word(index).to_ne_bytes()).collect()
 }
