@@ -11,7 +11,7 @@ use super::{Error, Position, Store, StoreError};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
-    resumed: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -19,8 +19,21 @@ struct State {
     records: Vec<Bytes>,
     commits: usize,
     failure: Option<StoreError>,
+    planned: Option<Planned>,
+    /// What the planned failure has kept, until a restart finds it.
+    kept: Vec<Bytes>,
     stalled: bool,
     has_remains: bool,
+    /// Whether a commit hangs.
+    hangs: bool,
+}
+
+/// A failure to come.
+#[derive(Debug)]
+struct Planned {
+    /// How many commits reach the disk before.
+    after: usize,
+    keeps: bool,
 }
 
 impl MemoryStore {
@@ -29,10 +42,32 @@ impl MemoryStore {
         self.lock().failure = failure;
     }
 
+    /// Lets `after` more commits reach the disk and fails the next one, that one alone. Nobody knows whether it
+    /// `keeps` its records before [`MemoryStore::restart`].
+    pub fn fail_once(&self, after: usize, keeps: bool) {
+        self.lock().planned = Some(Planned { after, keeps });
+    }
+
     /// Makes commits hang, or lets them go on.
     pub fn stall(&self, stalled: bool) {
         self.lock().stalled = stalled;
-        self.resumed.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// Blocks until a commit hangs.
+    pub fn wait_for_hanging(&self) {
+        let mut state = self.lock();
+        while !state.hangs {
+            state = self.wait(state);
+        }
+    }
+
+    /// What a restart finds: all that the disk has kept.
+    pub fn restart(&self) {
+        let mut state = self.lock();
+        let kept = std::mem::take(&mut state.kept);
+        state.records.extend(kept);
+        state.planned = None;
     }
 
     /// How many commits succeeded.
@@ -43,17 +78,22 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let woken = self.changed.wait(state);
+        woken.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store for MemoryStore {
     fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
         let mut state = self.lock();
         while state.stalled {
-            state = self
-                .resumed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state.hangs = true;
+            self.changed.notify_all();
+            state = self.wait(state);
         }
+        state.hangs = false;
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
@@ -62,6 +102,19 @@ impl Store for MemoryStore {
                 "position {} is out of order",
                 first.get()
             )));
+        }
+        match state.planned.take() {
+            Some(Planned { after: 0, keeps }) => {
+                if keeps {
+                    state.kept = records.to_vec();
+                }
+                return Err(StoreError::Failed("it was planned".to_owned()));
+            }
+            Some(Planned { after, keeps }) => {
+                let after = after - 1;
+                state.planned = Some(Planned { after, keeps });
+            }
+            None => {}
         }
         state.records.extend_from_slice(records);
         state.commits += 1;

@@ -136,6 +136,63 @@ async fn an_append_does_not_wait_for_a_hanging_disk_for_ever() {
 }
 
 #[tokio::test]
+async fn a_failed_commit_may_have_kept_its_records_as_a_restart_shows() {
+    for keeps in [false, true] {
+        let bench = bench(&Options::default());
+        bench.store.fail_once(1, keeps);
+        bench.log.append(record("a")).await.unwrap();
+        let both = vec![Bytes::from_static(b"b"), Bytes::from_static(b"c")];
+        let failed = bench.log.append(both).await;
+        assert!(matches!(failed, Err(Error::Failed(_))));
+        bench.log.close();
+        assert_eq!(bench.log.read_after(Position::START, 10).unwrap().len(), 1);
+        bench.store.restart();
+        let (store, clock) = (bench.store.clone(), bench.clock.clone());
+        let log = Log::start(store, &Options::default(), clock).unwrap();
+        let before = if keeps { 3 } else { 1 };
+        assert_eq!(log.last().get(), before);
+        let next = log.append(record("d")).await.unwrap();
+        assert_eq!(next.start().get(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_has_failed_and_does_not_hang() {
+    #[derive(Debug)]
+    struct Panics(MemoryStore);
+    impl Store for Panics {
+        fn commit(&self, _: Position, _: &[Bytes]) -> Result<(), StoreError> {
+            panic!("as a bug would");
+        }
+        fn last(&self) -> Position {
+            self.0.last()
+        }
+        fn read(&self, position: Position) -> Result<Bytes, Error> {
+            self.0.read(position)
+        }
+        fn read_after(&self, after: Position, n: usize) -> Result<Vec<(Position, Bytes)>, Error> {
+            self.0.read_after(after, n)
+        }
+        fn has_space(&self) -> bool {
+            true
+        }
+        fn close(&self) {}
+    }
+    let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+    let store = Arc::new(Panics(MemoryStore::default()));
+    let log = Log::start(store, &Options::default(), clock.clone()).unwrap();
+    let failed = log.append(record("a")).await;
+    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
+    // The thread has ended then.
+    log.close();
+    let failed = log.append(record("b")).await;
+    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
+    clock.advance(Duration::from_secs(6));
+    let reason = "the log's writer panicked".into();
+    assert_eq!(log.state(), State::Failed(reason));
+}
+
+#[tokio::test]
 async fn closing_commits_what_is_queued_and_refuses_the_rest() {
     let bench = bench(&Options::default());
     let queued = bench.log.writer.enqueue(record("a")).unwrap();

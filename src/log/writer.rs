@@ -284,6 +284,8 @@ impl Drop for LatchOnPanic<'_> {
         if let Some(writer) = self.0 {
             let mut queue = lock(&writer.queue);
             queue.latch("the log's writer panicked");
+            // No commit is under way any more: this is a failure, and not a disk that takes its time.
+            queue.commit_began = None;
             queue.take_pending();
         }
     }
