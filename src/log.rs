@@ -211,3 +211,19 @@ impl Log {
         self.writer.close();
     }
 }
+
+#[cfg(test)]
+impl Log {
+    /// The same log, for callers whose time is up at once.
+    pub(crate) fn impatient(&self) -> Self {
+        Self {
+            append_timeout: Duration::ZERO,
+            ..self.clone()
+        }
+    }
+
+    /// Whether nothing waits for the disk.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.writer.queued_records() == 0
+    }
+}

@@ -1,5 +1,7 @@
 //! The log over a store in memory.
 
+mod crowd;
+
 use std::time::Duration;
 
 use super::memory::MemoryStore;

@@ -1,5 +1,7 @@
 //! A disk that fails, hangs or is full: what callers of both protocols are told, and what goes on.
 
+mod crowd;
+
 use std::sync::Arc;
 use std::time::Duration;
 
