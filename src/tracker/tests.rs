@@ -2,5 +2,6 @@
 
 mod access;
 mod bench;
+mod outages;
 mod reads;
 mod writes;

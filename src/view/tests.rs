@@ -9,4 +9,7 @@ mod naive;
 mod request;
 mod scenes;
 
-pub(crate) use bench::scratch;
+pub(crate) use bench::{Answer, scratch, with_sorted_lists};
+pub(crate) use histories::commands;
+pub(crate) use naive::Naive;
+pub(crate) use request::{KINDS, Request, What};

@@ -107,7 +107,7 @@ impl Drop for Bench {
 }
 
 /// A project whose keys are told by their names.
-fn project(token: &str) -> Project {
+pub(super) fn project(token: &str) -> Project {
     use Permission::{GetCustomers, GetEvents, SetCustomers, SetEvents};
     let named = |name: &str| name.to_owned();
     let public = |name: &str, permissions: &[Permission]| Key {

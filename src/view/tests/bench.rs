@@ -19,12 +19,12 @@ use crate::model::time::Timestamp;
 
 /// What is known of a customer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Arrival of the request that gave the ID, type, value; in order.
-    pub(super) ids: Vec<(u64, String, String)>,
-    pub(super) properties: Value,
+    pub(crate) ids: Vec<(u64, String, String)>,
+    pub(crate) properties: Value,
     /// Seconds, type, properties.
-    pub(super) events: Vec<(i64, String, Value)>,
+    pub(crate) events: Vec<(i64, String, Value)>,
 }
 
 impl Answer {
@@ -249,7 +249,7 @@ fn shown(event: &StoredEvent) -> (i64, String, Value) {
 }
 
 /// The IDs of a merge, whose order says nothing.
-pub(super) fn with_sorted_lists(mut properties: Value) -> Value {
+pub(crate) fn with_sorted_lists(mut properties: Value) -> Value {
     for list in properties.as_object_mut().unwrap().values_mut() {
         if let Some(list) = list.as_array_mut() {
             list.sort_by_key(Value::to_string);

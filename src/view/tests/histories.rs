@@ -47,7 +47,7 @@ pub(super) fn requests() -> impl Strategy<Value = Request> {
     (project, ids, commands()).prop_map(|(project, ids, what)| Request { project, ids, what })
 }
 
-fn commands() -> impl Strategy<Value = What> {
+pub(crate) fn commands() -> impl Strategy<Value = What> {
     let value = select(vec!["1", "2", "1.0", "null", r#""x""#, r#"{"k":[]}"#]);
     let properties = (weighted(0.7, value.clone()), weighted(0.5, value)).prop_map(|(a, b)| {
         let named = [("a", a), ("b", b)].into_iter();

@@ -9,7 +9,7 @@ use super::request::{KINDS, Request, What, received};
 const SOFT_IDS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Naive {
+pub(crate) struct Naive {
     arrived: u64,
     /// In the order in which they were created. Who merged into another one is left behind without anything.
     customers: Vec<Customer>,
@@ -91,7 +91,7 @@ impl Customer {
 }
 
 impl Naive {
-    pub(super) fn apply(&mut self, request: &Request) {
+    pub(crate) fn apply(&mut self, request: &Request) {
         self.arrived += 1;
         self.counts.records += 1;
         if request.ids.is_empty() {
@@ -286,7 +286,7 @@ impl Naive {
         }
     }
 
-    pub(super) fn ask(&self, project: &str, kind: &str, value: &str) -> Option<Answer> {
+    pub(crate) fn ask(&self, project: &str, kind: &str, value: &str) -> Option<Answer> {
         let customer = self
             .customers
             .iter()

@@ -7,7 +7,7 @@ use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
 
 /// The ID types of every project here, in order, each with whether it is a soft one.
-pub(super) const KINDS: [(&str, bool); 4] = [
+pub(crate) const KINDS: [(&str, bool); 4] = [
     ("registered", false),
     ("email", false),
     ("cookie", true),
@@ -16,15 +16,15 @@ pub(super) const KINDS: [(&str, bool); 4] = [
 
 /// A command as a caller would send it.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) project: &'static str,
+pub(crate) struct Request {
+    pub(crate) project: &'static str,
     /// Type and value, in the order of [`KINDS`].
-    pub(super) ids: Vec<(&'static str, String)>,
-    pub(super) what: What,
+    pub(crate) ids: Vec<(&'static str, String)>,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(crate) enum What {
     Update {
         json: String,
         seconds: i64,
@@ -97,7 +97,7 @@ pub(super) fn ids(ids: &[(&str, String)]) -> CustomerIds {
 }
 
 impl Request {
-    pub(super) fn record(&self, arrival: u64) -> Record {
+    pub(crate) fn record(&self, arrival: u64) -> Record {
         let command = match &self.what {
             What::Update { json, seconds } => Command::Update {
                 properties: Properties::from_json(json).unwrap(),

@@ -1,0 +1,214 @@
+//! Random histories over a disk that fails, hangs and fills up: what callers are told is true, whatever happens.
+//!
+//! [`truth`] says what must be there and what each caller must be told; [`service`] is the real thing, which is
+//! killed and started again over the same disk; [`script`] makes up what happens.
+
+mod script;
+mod service;
+mod truth;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::Error;
+use crate::log;
+use crate::view::tests::Request;
+use script::{IDS, STEADY, Step, Waiting, script};
+use service::Service;
+use truth::{Told, Truth};
+
+type Answer = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
+
+/// A service beside the truth about it.
+struct Play {
+    service: Service,
+    truth: Truth,
+    /// Who waits for a disk that hangs, with what was sent; the answer is gone if its caller is.
+    waiting: Vec<(Vec<Request>, Option<Answer>)>,
+    /// What was sent and not acknowledged, or so that nobody heard of it.
+    open: Vec<Vec<Request>>,
+}
+
+impl Play {
+    fn new() -> Self {
+        Self {
+            service: Service::new(),
+            truth: Truth::default(),
+            waiting: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Send(batch, waiting) => self.send(batch, waiting)?,
+            Step::Retry => {
+                if !self.open.is_empty() {
+                    let batch = self.open.remove(0);
+                    self.send(batch, Waiting::Patient)?;
+                }
+            }
+            Step::Stall => {
+                self.service.store.stall(true);
+                self.truth.stalled = true;
+            }
+            Step::Resume => self.resume()?,
+            Step::Pass(seconds) => self.service.clock.advance(Duration::from_secs(seconds)),
+            Step::Fail { after, keeps } => self.fail(after, keeps),
+            Step::Full(full) => {
+                let failure = full.then_some(log::StoreError::Full);
+                self.service.store.fail(failure);
+                self.truth.full = full;
+            }
+            Step::Close => {
+                self.resume()?;
+                self.service.close();
+                self.truth.close();
+            }
+            Step::Restart { keeps, view_lost } => {
+                // A kill comes in the middle of a commit, and its callers hear of nothing.
+                if !self.waiting.is_empty() {
+                    self.fail(0, keeps);
+                }
+                self.resume()?;
+                self.service.restart(view_lost);
+                self.truth.restart();
+            }
+        }
+        self.check()
+    }
+
+    fn fail(&mut self, after: usize, keeps: bool) {
+        self.service.store.fail_once(after, keeps);
+        self.truth.fails = Some((after, keeps));
+    }
+
+    /// Sends a batch; what comes of it must be what the truth says.
+    fn send(&mut self, batch: Vec<Request>, waiting: Waiting) -> Result<(), TestCaseError> {
+        let first = self.truth.waits() == 0;
+        let told = self.truth.send(&batch);
+        if told != Told::Nothing {
+            let answered = self.service.send(&batch);
+            return self.answered(batch, told, &answered);
+        }
+        let answer = match waiting {
+            Waiting::Hurried => {
+                let answered = self.service.send_hurried(&batch);
+                let stalled = matches!(&answered, Err(Error::Log(log::Error::Stalled(_))));
+                prop_assert!(stalled, "{answered:?}");
+                None
+            }
+            Waiting::Patient => Some(self.service.begin_to_send(&batch)),
+            Waiting::Leaving => {
+                drop(self.service.begin_to_send(&batch));
+                None
+            }
+        };
+        if first {
+            // Whoever comes later must find this one in the commit that hangs.
+            self.service.store.wait_for_hanging();
+            self.truth.hangs_since(self.service.elapsed());
+        }
+        self.waiting.push((batch, answer));
+        Ok(())
+    }
+
+    /// Lets the disk go on; everybody who waits is told.
+    fn resume(&mut self) -> Result<(), TestCaseError> {
+        self.service.store.stall(false);
+        let told = self.truth.resume();
+        let waiting = std::mem::take(&mut self.waiting);
+        prop_assert_eq!(told.len(), waiting.len());
+        for ((batch, answer), told) in waiting.into_iter().zip(told) {
+            match answer {
+                Some(answer) => {
+                    let answered = self.service.runtime.block_on(answer);
+                    self.answered(batch, told, &answered)?;
+                }
+                None => self.open.push(batch),
+            }
+        }
+        // Callers who are gone do not tell when the disk is through with what they sent.
+        self.service.settle(&self.truth);
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        batch: Vec<Request>,
+        told: Told,
+        answered: &Result<(), Error>,
+    ) -> Result<(), TestCaseError> {
+        let as_told = match answered {
+            Ok(()) => told == Told::Done,
+            Err(Error::Log(log::Error::Full)) => told == Told::Full,
+            Err(Error::Log(log::Error::Overloaded)) => told == Told::Overloaded,
+            Err(Error::Log(log::Error::Closed)) => told == Told::Closed,
+            Err(Error::Log(log::Error::Failed(_))) => told == Told::Failed,
+            Err(_) => false,
+        };
+        prop_assert!(as_told, "{answered:?} instead of {told:?}");
+        if told != Told::Done {
+            self.open.push(batch);
+        }
+        Ok(())
+    }
+
+    /// Compares how the log says that it is doing, and everything that can be read.
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        let elapsed = self.service.elapsed();
+        prop_assert_eq!(self.service.state(), self.truth.state(elapsed));
+        for (kind, value) in IDS {
+            let expected = self.truth.customer(kind, value);
+            prop_assert_eq!(self.service.customer(kind, value), expected, "{}", value);
+        }
+        Ok(())
+    }
+
+    /// All is well again, and everybody repeats what was not acknowledged: then all is there.
+    fn ends(mut self) -> Result<(), TestCaseError> {
+        self.step(Step::Full(false))?;
+        self.step(Step::Restart {
+            keeps: true,
+            view_lost: false,
+        })?;
+        for batch in std::mem::take(&mut self.open) {
+            self.step(Step::Send(batch, Waiting::Patient))?;
+        }
+        prop_assert!(self.open.is_empty());
+        let kept = self.service.kept();
+        let expected = self.truth.log();
+        prop_assert_eq!(kept, expected);
+        let steady = self.service.customer(STEADY.0, STEADY.1);
+        let steady = steady.map(|steady| steady.events).unwrap_or_default();
+        let steady: Vec<i64> = steady.iter().map(|(seconds, ..)| *seconds).collect();
+        prop_assert_eq!(steady, self.truth.steady());
+        // However it has come to its state: the view is a function of the log.
+        self.step(Step::Restart {
+            keeps: true,
+            view_lost: true,
+        })
+    }
+}
+
+/// A thousand histories, more if the environment wants more.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = asked.cases.max(1_000);
+    ProptestConfig { cases, ..asked }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn callers_are_told_the_truth_whatever_the_disk_does(script in script()) {
+        let mut play = Play::new();
+        for step in script {
+            play.step(step)?;
+        }
+        play.ends()?;
+    }
+}
