@@ -222,8 +222,8 @@ impl Log {
         }
     }
 
-    /// Whether nothing waits for the disk.
+    /// Whether nothing waits for the disk, and all that it has is told.
     pub(crate) fn is_idle(&self) -> bool {
-        self.writer.queued_records() == 0
+        self.writer.queued_records() == 0 && self.store.last() == self.last()
     }
 }

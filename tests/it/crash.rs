@@ -1,20 +1,26 @@
 //! Killed or stopped while many write: what was acknowledged is there, once, and nothing that was never sent.
 
+mod commands;
+mod dice;
+mod rest;
+mod rpc;
+mod soak;
 mod writer;
 
 use std::error::Error as _;
-use std::hash::{BuildHasher as _, RandomState};
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::harness::first_run::Project;
-use crate::harness::process::{Process, log};
+use crate::harness::process::{Process, command, log, run};
+use commands::{PER_CUSTOMER, State};
+use dice::Dice;
 use writer::{GRPC_WRITERS, Silence, Target, Writer};
 
 const WRITERS: usize = 200;
@@ -27,12 +33,6 @@ const SETTINGS: [(&str, &str); 2] = [
     ("FOOTFALL_RATE_LIMIT_EXEMPT", "127.0.0.0/8"),
     ("FOOTFALL_SERVER_DRAIN_WAIT", "300ms"),
 ];
-
-/// A moment between two and eight seconds from now, and the number that it was drawn from.
-fn moment() -> (Duration, u64) {
-    let seed = RandomState::new().hash_one("moment");
-    (Duration::from_millis(2_000 + seed % 6_000), seed)
-}
 
 /// Whether the client knows that the service has not taken the call: the connection was gone before it was sent,
 /// or the service named it as beyond the last one that it would answer. The client gives that other codes.
@@ -53,15 +53,10 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(dir: &'a Path) -> Self {
-        let writer = |index| Writer {
-            index,
-            acknowledged: 0,
-            silence: None,
-        };
         Self {
             dir,
             process: Process::start_with(dir, &SETTINGS),
-            writers: (0..WRITERS).map(writer).collect(),
+            writers: (0..WRITERS).map(Writer::new).collect(),
         }
     }
 
@@ -88,63 +83,61 @@ impl<'a> Scene<'a> {
         writing
     }
 
-    /// Compares what each writer's customer holds with how many of its commands, from the first on, may be there.
-    async fn holds(&self, expected: impl Fn(&Writer) -> RangeInclusive<u64>, seed: u64) {
+    /// Compares what each writer's present customer holds with how many of its commands, from the first on, may
+    /// be there.
+    async fn holds(&self, may_be: impl Fn(&Writer) -> Vec<u64>) {
         let target = self.target();
-        for writer in &self.writers {
-            let stored = writer.stored(&target).await;
-            let count = stored.len() as u64;
+        let check = async |writer: &Writer| {
+            let stored = writer.stored(writer.customer, &target).await;
             assert!(
-                expected(writer).contains(&count) && stored.iter().copied().eq(0..count),
-                "seed {seed}: {writer:?} has {stored:?}; {}",
+                may_be(writer)
+                    .into_iter()
+                    .any(|n| stored == State::after(n)),
+                "{writer:?} has {stored:?}; {}",
                 log(self.dir)
             );
-        }
+        };
+        join_all(self.writers.iter().map(check)).await;
     }
 
-    /// Everybody repeats what got no answer and goes on until `until`: then all is there.
-    async fn goes_on(mut self, until: Instant, seed: u64) {
+    /// Everybody repeats what got no answer and goes on until `until`: then all is there, and nothing else.
+    async fn goes_on(mut self, until: Instant) {
         self.writers = self.write(until).join_all().await;
         for writer in &self.writers {
-            assert!(writer.silence.is_none(), "seed {seed}: {writer:?}");
+            assert!(writer.silence.is_none(), "{writer:?}");
         }
-        self.holds(|writer| writer.acknowledged..=writer.acknowledged, seed)
-            .await;
-        let written: u64 = self.writers.iter().map(|writer| writer.acknowledged).sum();
-        println!("seed {seed}: {written} commands");
-        assert!(self.process.terminate().success(), "seed {seed}");
+        self.holds(|writer| vec![writer.acknowledged]).await;
+        let target = self.target();
+        for writer in &self.writers {
+            for customer in 0..writer.customer {
+                let stored = writer.stored(customer, &target).await;
+                let whole = stored == State::after(PER_CUSTOMER);
+                assert!(whole, "{}: {stored:?}", writer.name(customer));
+            }
+        }
+        self.has_nobody_else().await;
+        let count = |of: fn(&Writer) -> u64| self.writers.iter().map(of).sum::<u64>();
+        let (written, delays) = (count(Writer::written), count(|writer| writer.delays));
+        println!("{written} commands, {delays} times asked to come back later");
+        assert!(self.process.terminate().success());
+        let (code, said) = run(command(self.dir).args(["log", "verify"]));
+        assert_eq!(code, Some(0), "{said}");
     }
-}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_before_a_kill_is_there_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let (moment, seed) = moment();
-    let mut scene = Scene::new(dir.path());
-    let begin = Instant::now();
-    let writing = scene.write(begin + WRITING);
-
-    // The moment is drawn, nothing is waited for.
-    tokio::time::sleep_until(begin + moment).await;
-    scene.process.kill();
-    let writers = writing.join_all().await;
-
-    let process = Process::start_with(dir.path(), &SETTINGS);
-    let scene = Scene {
-        dir: dir.path(),
-        process,
-        writers,
-    };
-    // What got no answer may be there or not.
-    let either = |writer: &Writer| writer.acknowledged..=writer.acknowledged + 1;
-    scene.holds(either, seed).await;
-    scene.goes_on(Instant::now() + WRITING - moment, seed).await;
+    /// The service knows the customers that were written about, each by both of its IDs, and no others.
+    async fn has_nobody_else(&self) {
+        let known = rpc::everybody(&self.target()).await;
+        let mut expected: Vec<String> = self.writers.iter().flat_map(Writer::customers).collect();
+        expected.sort();
+        assert!(known == expected, "{known:?}, not {expected:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_service_keeps_exactly_what_it_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let (moment, seed) = moment();
+    let mut dice = Dice::new();
+    let moment = dice.between(2_000..8_000);
     let mut scene = Scene::new(dir.path());
     let begin = Instant::now();
     let writing = scene.write(begin + WRITING);
@@ -155,7 +148,7 @@ async fn a_stopped_service_keeps_exactly_what_it_answered() {
     let stopped = tokio::task::spawn_blocking(move || stopping.terminate());
     let writers = writing.join_all().await;
     let status = stopped.await.unwrap();
-    assert_eq!(status.code(), Some(0), "seed {seed}: {}", log(dir.path()));
+    assert_eq!(status.code(), Some(0), "{}", log(dir.path()));
 
     // A server may close a kept connection while its caller begins the next request: that request was never
     // read, and no byte answers it. HTTP/2 says which calls it has not taken, so a client knows of each call
@@ -167,9 +160,9 @@ async fn a_stopped_service_keeps_exactly_what_it_answered() {
             Some(Silence::Status(status)) => {
                 status.code() == Code::Unavailable || was_not_taken(status)
             }
-            None => false,
+            Some(Silence::Later) | None => false,
         };
-        assert!(never_read, "seed {seed}: {writer:?}");
+        assert!(never_read, "{writer:?}");
     }
 
     let process = Process::start_with(dir.path(), &SETTINGS);
@@ -179,7 +172,6 @@ async fn a_stopped_service_keeps_exactly_what_it_answered() {
         writers,
     };
     // Were there more, somebody would not know of it: a request was carried out and its answer lost.
-    let answered = |writer: &Writer| writer.acknowledged..=writer.acknowledged;
-    scene.holds(answered, seed).await;
-    scene.goes_on(Instant::now() + WRITING - moment, seed).await;
+    scene.holds(|writer| vec![writer.acknowledged]).await;
+    scene.goes_on(Instant::now() + WRITING - moment).await;
 }

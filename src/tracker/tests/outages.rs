@@ -131,7 +131,7 @@ impl Play {
             }
         }
         // Callers who are gone do not tell when the disk is through with what they sent.
-        self.service.settle(&self.truth);
+        self.service.settle();
         Ok(())
     }
 
@@ -160,6 +160,7 @@ impl Play {
     fn check(&mut self) -> Result<(), TestCaseError> {
         let elapsed = self.service.elapsed();
         prop_assert_eq!(self.service.state(), self.truth.state(elapsed));
+        prop_assert_eq!(self.service.last(), self.truth.last());
         for (kind, value) in IDS {
             let expected = self.truth.customer(kind, value);
             prop_assert_eq!(self.service.customer(kind, value), expected, "{}", value);

@@ -2,40 +2,48 @@
 
 use std::net::SocketAddr;
 
-use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
-use footfall::grpc::pb::{AddEventRequest, UpdateCustomerRequest};
-use footfall::model::properties::Object;
-use prost::Message as _;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::commands::{Asks, PER_CUSTOMER, State, asks, request};
+use super::{rest, rpc};
 use crate::harness::first_run::Project;
 use crate::harness::keep_alive::{Connection, Cut};
-use crate::harness::{START, authorized};
 
 /// The first so many writers call over gRPC; the others have a connection each.
 pub const GRPC_WRITERS: usize = 40;
-/// Every so many commands one is an update, the others are events.
-const UPDATE_EVERY: u64 = 5;
+/// Every so many requests a writer reads what it wrote last.
+const READ_EVERY: u64 = 16;
+/// So many of the newest events.
+const READ: u32 = 3;
 
-/// One caller with a customer of its own, who sends one command after the other.
+/// One caller with customers of its own, one after the other, who sends one request after the other.
 #[derive(Debug)]
 pub struct Writer {
     pub index: usize,
+    /// The customer that it writes about; those before have all their commands.
+    pub customer: u64,
     /// All commands below are acknowledged.
     pub acknowledged: u64,
-    /// How the command behind them failed, if it was sent and failed.
+    /// How many commands behind them were sent and have no answer.
+    pub open: u64,
+    /// How the last request failed, if it did.
     pub silence: Option<Silence>,
+    requests: u64,
+    /// How often the service asked to come back later.
+    pub delays: u64,
 }
 
-/// Why a command has no answer.
+/// Why a request has no answer.
 #[derive(Debug)]
 pub enum Silence {
     NotConnected,
     Cut(Cut),
     Status(Box<Status>),
+    /// The service cannot take it now: whether it was kept is not told.
+    Later,
 }
 
 /// Where to write.
@@ -47,11 +55,46 @@ pub struct Target {
 }
 
 impl Writer {
-    fn customer(&self) -> String {
-        format!("writer-{}", self.index)
+    pub fn new(index: usize) -> Self {
+        Self {
+            index,
+            customer: 0,
+            acknowledged: 0,
+            open: 0,
+            silence: None,
+            requests: 0,
+            delays: 0,
+        }
     }
 
-    /// Sends until `until`, or until a command gets no answer. Begins with the one that got none.
+    /// How many commands were acknowledged in all.
+    pub fn written(&self) -> u64 {
+        self.customer * PER_CUSTOMER + self.acknowledged
+    }
+
+    /// The value of both IDs of a customer.
+    pub fn name(&self, customer: u64) -> String {
+        format!("writer-{}-{customer}", self.index)
+    }
+
+    /// All customers that it has written about, as [`rpc::everybody`] tells them.
+    pub fn customers(&self) -> Vec<String> {
+        let mut customers = Vec::new();
+        for customer in 0..=self.customer {
+            let name = self.name(customer);
+            let (registered, cookie) = (format!("registered={name}"), format!("cookie={name}"));
+            match self.acknowledged {
+                _ if customer < self.customer => customers.push(format!("{registered} {cookie}")),
+                0 => {}
+                1 => customers.push(cookie),
+                2 => customers.extend([registered, cookie]),
+                _ => customers.push(format!("{registered} {cookie}")),
+            }
+        }
+        customers
+    }
+
+    /// Sends until `until`, or until a request gets no answer. Begins with the one that got none.
     pub async fn write(mut self, target: Target, until: Instant) -> Self {
         self.silence = None;
         let mut connection = match self.index < GRPC_WRITERS {
@@ -65,12 +108,9 @@ impl Writer {
             },
         };
         while Instant::now() < until {
-            let sent = match &mut connection {
-                Some(connection) => self.send(connection, &target.project).await,
-                None => self.call(&target).await,
-            };
-            match sent {
-                Ok(()) => self.acknowledged += 1,
+            match self.next(connection.as_mut(), &target).await {
+                Ok(()) => {}
+                Err(Silence::Later) => self.delays += 1,
                 Err(silence) => {
                     self.silence = Some(silence);
                     break;
@@ -80,115 +120,64 @@ impl Writer {
         self
     }
 
-    async fn send(&self, connection: &mut Connection, project: &Project) -> Result<(), Silence> {
-        let n = self.acknowledged;
-        let ids = json!({"registered": self.customer()});
-        let (route, body) = match is_update(n) {
-            true => (
-                "customers",
-                json!({"customer_ids": ids, "properties": {update(n): n}, "update_timestamp": START + n}),
-            ),
-            false => (
-                "customers/events",
-                json!({"customer_ids": ids, "event_type": "step", "timestamp": START + n, "properties": {"n": n}}),
-            ),
-        };
-        let path = format!("/track/v2/projects/{}/{route}", project.token);
-        let (authorization, body) = (project.private(), body.to_string());
-        let answer = connection.post(&path, &authorization, &body).await;
-        let answer = answer.map_err(Silence::Cut)?;
-        assert_eq!(answer.status, 200, "{}", answer.body);
+    /// The next request, and what it tells.
+    async fn next(
+        &mut self,
+        mut connection: Option<&mut Connection>,
+        target: &Target,
+    ) -> Result<(), Silence> {
+        if self.acknowledged == PER_CUSTOMER {
+            (self.customer, self.acknowledged) = (self.customer + 1, 0);
+        }
+        let (name, first) = (self.name(self.customer), self.acknowledged);
+        self.open = request(first).end - first;
+        match &mut connection {
+            Some(connection) => rest::send(connection, &target.project, &name, first).await?,
+            None => rpc::send(target, &name, first).await?,
+        }
+        (self.acknowledged, self.open) = (first + self.open, 0);
+        self.requests += 1;
+        // Before, its IDs lead to two customers.
+        if self.requests % READ_EVERY == 0 && self.acknowledged > 2 {
+            let newest = match connection {
+                Some(connection) => {
+                    rest::newest(connection, &target.project, &name, READ as usize).await?
+                }
+                None => rpc::newest(target, &name, READ).await?,
+            };
+            let written = (0..self.acknowledged).rev();
+            let expected = written.filter(|n| matches!(asks(*n), Asks::Event));
+            let expected: Vec<u64> = expected.take(READ as usize).collect();
+            assert_eq!(newest, expected, "{self:?}");
+        }
         Ok(())
     }
 
-    async fn call(&self, target: &Target) -> Result<(), Silence> {
-        let n = self.acknowledged;
-        let mut client = TrackingServiceClient::new(target.channel.clone());
-        let project_token = target.project.token.clone();
-        let customer_ids = [("registered".to_owned(), self.customer())].into();
-        let time = Some(prost_types::Timestamp {
-            seconds: i64::try_from(START + n).unwrap(),
-            nanos: 0,
-        });
-        let called = match is_update(n) {
-            true => {
-                let update = UpdateCustomerRequest {
-                    project_token,
-                    customer_ids,
-                    properties: Some(number(update(n), n)),
-                    update_timestamp: time,
-                };
-                let call = authorized(update, &target.project.private());
-                client.update_customer(call).await.map(drop)
+    /// What can be read of a customer.
+    pub async fn stored(&self, customer: u64, target: &Target) -> State {
+        let name = self.name(customer);
+        let mut found: Vec<Json> = Vec::new();
+        for kind in ["registered", "cookie"] {
+            let ids = json!({ kind: name });
+            let question = json!({ "customer_ids": ids }).to_string();
+            let answer = target.project.data(target.address, "export-one", &question);
+            let answer = answer.send().await;
+            if answer.status == 404 {
+                continue;
             }
-            false => {
-                let event = AddEventRequest {
-                    project_token,
-                    customer_ids,
-                    event_type: "step".to_owned(),
-                    properties: Some(number("n".to_owned(), n)),
-                    timestamp: time,
-                };
-                let call = authorized(event, &target.project.private());
-                client.add_event(call).await.map(drop)
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let answer = answer.json();
+            let question = json!({"customer_ids": ids, "event_types": ["step", "merge"]});
+            let events = target
+                .project
+                .data(target.address, "events", &question.to_string());
+            let events = events.send().await.json();
+            assert_eq!(answer["events"], events["data"], "two ways to read");
+            if !found.contains(&answer) {
+                found.push(answer);
             }
-        };
-        called.map_err(|status| Silence::Status(Box::new(status)))
-    }
-
-    /// The numbers of the commands that can be read, each as often as it is there.
-    pub async fn stored(&self, target: &Target) -> Vec<u64> {
-        let ids = json!({"registered": self.customer()});
-        let question = json!({"customer_ids": ids, "event_types": ["step"]}).to_string();
-        let events = target.project.data(target.address, "events", &question);
-        let events = events.send().await;
-        if events.status == 404 {
-            return Vec::new();
         }
-        let question = json!({"customer_ids": ids}).to_string();
-        let customer = target.project.data(target.address, "export-one", &question);
-        let customer = customer.send().await.json();
-        assert_eq!(
-            customer["events"],
-            events.json()["data"],
-            "two ways to read"
-        );
-        let events = customer["events"].as_array().unwrap().iter();
-        let events = events.map(|event| {
-            let n = whole(&event["properties"]["n"]);
-            assert_eq!(event["timestamp"].as_f64(), Some((START + n) as f64));
-            n
-        });
-        let properties = customer["properties"].as_object().unwrap().iter();
-        let updates = properties.map(|(name, value)| {
-            let n = whole(value);
-            assert_eq!(*name, update(n));
-            n
-        });
-        let mut stored: Vec<u64> = events.chain(updates).collect();
-        stored.sort_unstable();
-        stored
+        let states = found.iter().map(State::read);
+        states.fold(State::default(), State::and)
     }
-}
-
-fn is_update(n: u64) -> bool {
-    n % UPDATE_EVERY == UPDATE_EVERY - 1
-}
-
-fn update(n: u64) -> String {
-    format!("update-{n}")
-}
-
-/// A whole number, though gRPC sent it as a floating one.
-fn whole(value: &Json) -> u64 {
-    let text = value.to_string();
-    text.strip_suffix(".0").unwrap_or(&text).parse().unwrap()
-}
-
-fn number(name: String, n: u64) -> Object {
-    // A `google.protobuf.Struct` of the same bytes; its numbers are floating.
-    let kind = Some(prost_types::value::Kind::NumberValue(n as f64));
-    let fields = [(name, prost_types::Value { kind })].into();
-    let bytes = prost_types::Struct { fields }.encode_to_vec();
-    Object::decode(bytes.as_slice()).unwrap()
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// A running `footfall serve`.
 pub struct Process {
@@ -22,15 +23,7 @@ impl Process {
 
     /// As [`Process::start`], with settings from the environment.
     pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = command(dir)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(
-                std::fs::File::create(dir.join("stderr")).unwrap(),
-            ))
-            .spawn()
-            .unwrap();
+        let mut child = spawn(dir, settings);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         stdout.read_line(&mut greeting).unwrap();
@@ -44,6 +37,14 @@ impl Process {
             address,
             greeting,
         }
+    }
+
+    /// Starts the binary and kills it after `moment`, however far it has come.
+    pub async fn start_and_kill(dir: &Path, settings: &[(&str, &str)], moment: Duration) {
+        let mut child = spawn(dir, settings);
+        tokio::time::sleep(moment).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Reads on in what it prints, up to a line that begins with `last`.
@@ -100,6 +101,18 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(dir: &Path, settings: &[(&str, &str)]) -> Child {
+    command(dir)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .envs(settings.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(
+            std::fs::File::create(dir.join("stderr")).unwrap(),
+        ))
+        .spawn()
+        .unwrap()
 }
 
 /// What the last service in a folder wrote about itself.
