@@ -1,6 +1,7 @@
 //! One of the many who write.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::harness::keep_alive::{Connection, Cut};
 pub const GRPC_WRITERS: usize = 40;
 /// Every so many requests a writer reads what it wrote last.
 const READ_EVERY: u64 = 16;
+/// How long the service may ask to come back later.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// So many of the newest events.
 const READ: u32 = 3;
 
@@ -107,7 +110,9 @@ impl Writer {
                 }
             },
         };
-        while Instant::now() < until {
+        // What was begun is brought to its end, though the service may ask for patience.
+        while Instant::now() < until || self.open > 0 {
+            assert!(Instant::now() < until + PATIENCE, "{self:?}");
             match self.next(connection.as_mut(), &target).await {
                 Ok(()) => {}
                 Err(Silence::Later) => self.delays += 1,
