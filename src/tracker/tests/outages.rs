@@ -197,8 +197,12 @@ impl Play {
 /// A thousand histories, more if the environment wants more.
 fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
-    let cases = asked.cases.max(1_000);
-    ProptestConfig { cases, ..asked }
+    ProptestConfig {
+        cases: asked.cases.max(1_000),
+        // A history in which somebody waits in vain takes its time.
+        max_shrink_time: 60_000,
+        ..asked
+    }
 }
 
 proptest! {

@@ -31,7 +31,7 @@ impl Dice {
 
     /// Whether one case out of so many has come.
     pub fn one_in(&mut self, cases: u64) -> bool {
-        self.draw() % cases == 0
+        self.draw().is_multiple_of(cases)
     }
 }
 

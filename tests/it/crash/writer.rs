@@ -143,7 +143,7 @@ impl Writer {
         (self.acknowledged, self.open) = (first + self.open, 0);
         self.requests += 1;
         // Before, its IDs lead to two customers.
-        if self.requests % READ_EVERY == 0 && self.acknowledged > 2 {
+        if self.requests.is_multiple_of(READ_EVERY) && self.acknowledged > 2 {
             let newest = match connection {
                 Some(connection) => {
                     rest::newest(connection, &target.project, &name, READ as usize).await?

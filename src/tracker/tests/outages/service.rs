@@ -24,7 +24,7 @@ use crate::view::tests::{Request, What, scratch, with_sorted_lists};
 /// So few that a history can fill the queue.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8;
 /// Nobody waits so long here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Service {
     pub(super) runtime: Runtime,
@@ -145,9 +145,14 @@ impl Service {
 
     /// Waits until the log is through with everything that was queued.
     pub(super) fn settle(&self) {
-        while !self.running().log.is_idle() {
-            std::thread::yield_now();
-        }
+        let log = &self.running().log;
+        let idle = async {
+            while !log.is_idle() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let settled = async { tokio::time::timeout(PATIENCE, idle).await };
+        self.runtime.block_on(settled).unwrap();
     }
 
     /// How many records would survive a power cut.
