@@ -1,7 +1,6 @@
 //! Killed or stopped while many write: what was acknowledged is there, once, and nothing that was never sent.
 
 mod commands;
-mod dice;
 mod rest;
 mod rpc;
 mod soak;
@@ -20,7 +19,7 @@ use tonic::{Code, Status};
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, run};
 use commands::{PER_CUSTOMER, State};
-use dice::Dice;
+use crate::harness::dice::Dice;
 use writer::{GRPC_WRITERS, Silence, Target, Writer};
 
 const WRITERS: usize = 200;

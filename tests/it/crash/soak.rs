@@ -1,6 +1,6 @@
 //! Killed again and again, while it serves and while it starts.
 
-use super::dice::number_from_environment;
+use crate::harness::dice::number_from_environment;
 use super::*;
 
 /// How long the soak writes, unless `SOAK_SECONDS` says otherwise.
