@@ -10,6 +10,7 @@
 //!   such a failure; appends are refused until space is freed.
 //! - A full queue refuses at once. Nothing waits without a bound.
 
+pub mod copy;
 pub mod disk;
 mod error;
 pub mod memory;

@@ -6,6 +6,7 @@
 //! that nobody was told of: to tell these apart, [`note`] keeps the position of the last commit that was synced,
 //! and a log that ends before it is refused.
 
+mod fresh;
 pub(crate) mod journal;
 mod note;
 mod rewrite;
@@ -35,6 +36,8 @@ use rewrite::Rewriting;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Cache for reading records back.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// The folder that is the engine's.
+const LOG_DIR: &str = "log";
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
 
@@ -60,7 +63,7 @@ pub struct DiskStore {
     last: AtomicU64,
     /// None: the store is only looked at.
     note: Option<Note>,
-    /// The durable position that was noted when the store was opened.
+    /// The durable position that was noted when the store was opened, or to which it is to come.
     noted: Position,
 }
 
@@ -97,7 +100,7 @@ impl DiskStore {
     /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::Damaged`].
     pub fn open_to_read(options: Options) -> Result<Self, Error> {
         let dir = options.dir.clone();
-        if !dir.join("log").join(ENGINE_FILE).exists() {
+        if !fresh::has_store(&dir) {
             return Err(Error::NoStore(dir));
         }
         let mut store = Self::open_database(options)?;
@@ -141,7 +144,7 @@ impl DiskStore {
             dir: dir.clone(),
             why: error.to_string(),
         };
-        let database = Database::builder(dir.join("log"))
+        let database = Database::builder(dir.join(LOG_DIR))
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .cache_size(CACHE_BYTES)
             .open()
@@ -228,7 +231,7 @@ fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
         dir: dir.to_owned(),
         why: why.to_string(),
     };
-    let log = dir.join("log");
+    let log = dir.join(LOG_DIR);
     journal::remove_unfinished(&log, acknowledged).map_err(|error| opened(&error))?;
     let mended = journal::mend(&log, acknowledged).map_err(|error| opened(&error))?;
     mended.map_err(|fault| match fault {
@@ -262,7 +265,8 @@ impl Store for DiskStore {
             .map_err(|error| StoreError::Failed(error.to_string()))?;
         let last = first.plus(records.len().saturating_sub(1));
         self.last.store(last.get(), Ordering::Release);
-        if let Err(error) = note.write(last) {
+        // A store that is being made has noted where it will end.
+        if let Err(error) = note.write(last.max(self.noted)) {
             tracing::warn!(%error, "the durable position cannot be noted");
         }
         Ok(())

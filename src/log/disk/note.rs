@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +37,20 @@ impl Note {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         Ok(Some((Self { file }, noted(&bytes))))
+    }
+
+    /// Makes the file, for its owner alone, locks it, and writes a position that a power cut keeps.
+    pub(super) fn create(path: &Path, position: Position) -> io::Result<Self> {
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        let note = Self { file };
+        note.file.try_lock().map_err(io::Error::from)?;
+        note.write(position)?;
+        note.file.sync_all()?;
+        Ok(note)
     }
 
     /// What the file says, without a lock; nothing, if it is not there.

@@ -1,0 +1,67 @@
+//! A store that is made to hold what another one holds.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use super::note::Note;
+use super::{DiskStore, ENGINE_FILE, LOG_DIR, NOTE_FILE, Options, sync_folder};
+use crate::log::{Error, Position};
+
+impl DiskStore {
+    /// What [`DiskStore::create_for`] makes, in this order.
+    pub const MADE: [&str; 2] = [NOTE_FILE, LOG_DIR];
+
+    /// Makes a store in a folder that has none, for its owner alone. Until its records reach `end`, every start
+    /// refuses it: that is noted before there is anything else. Makes all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::Locked`].
+    pub fn create_for(options: Options, end: Position) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let opened = |error: io::Error| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        };
+        let noted = dir.join(NOTE_FILE);
+        let note = Note::create(&noted, end).map_err(opened)?;
+        let made = Self::make(options, note, end);
+        if made.is_err() {
+            // Another error than the first one says nothing new.
+            let _ = fs::remove_dir_all(dir.join(LOG_DIR));
+            let _ = fs::remove_file(noted);
+        }
+        made
+    }
+
+    fn make(options: Options, note: Note, end: Position) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let opened = |error: io::Error| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        };
+        sync_folder(&dir).map_err(opened)?;
+        let mut private = DirBuilder::new();
+        private.mode(0o700);
+        private.create(dir.join(LOG_DIR)).map_err(opened)?;
+        let mut store = Self::open_database(options)?;
+        (store.note, store.noted) = (Some(note), end);
+        Ok(store)
+    }
+
+    /// As [`DiskStore::open`], but makes no store where none is.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`], and those of [`DiskStore::open`].
+    pub fn open_existing(options: Options) -> Result<Self, Error> {
+        match has_store(&options.dir) {
+            true => Self::open(options),
+            false => Err(Error::NoStore(options.dir)),
+        }
+    }
+}
+
+pub(super) fn has_store(dir: &Path) -> bool {
+    dir.join(LOG_DIR).join(ENGINE_FILE).exists()
+}
