@@ -2,6 +2,8 @@
 
 mod accept;
 mod admin;
+pub mod backup;
+mod door;
 pub mod dump;
 mod error;
 pub mod first_run;
@@ -33,6 +35,8 @@ use crate::tracker::{self, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
 use admin::Admin;
+use backup::Backups;
+use door::Door;
 pub use error::StartError;
 use readiness::Watchdog;
 use stack::Stack;
@@ -67,6 +71,9 @@ pub struct App {
     listeners: Listeners,
     stack: Stack,
     admin: Admin,
+    /// None: it could not be written.
+    door: Option<Door>,
+    backups: Backups,
     guards: Guards,
     health: Health,
     log: Log,
@@ -151,6 +158,13 @@ impl App {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
         });
+        let key = door::Key::new()?;
+        let admin_address = listeners.admin.local_addr().map_err(StartError::System)?;
+        let door = Door::open(&config.data.dir, admin_address, &key)
+            // A full disk must not keep what is stored from being read.
+            .inspect_err(|error| tracing::warn!(%error, "no command can ask for a backup"))
+            .ok();
+        let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         metrics::register(&mut registry, limiters.clone(), log.clone(), view.clone());
@@ -169,7 +183,9 @@ impl App {
         Ok(Self {
             listeners,
             stack,
-            admin: Admin::new(Arc::new(registry), health.clone()),
+            admin: Admin::new(Arc::new(registry), health.clone(), backups.clone(), key),
+            door,
+            backups,
             guards: Guards::new(&config.server),
             health,
             upkeep,
@@ -218,20 +234,38 @@ impl App {
             started: true,
             obstacle: Some("draining".to_owned()),
         });
-        let drained = async {
+        let calls = async {
             // Balancers need a moment to hear that no more calls are wanted here.
             tokio::time::sleep(self.drain_wait).await;
             self.health.end();
             tracker.end_watches();
-            tokio::time::timeout(self.drain_timeout, calls.drain()).await
-        };
-        tokio::select! {
-            drained = drained => if drained.is_err() {
+            let drained = tokio::time::timeout(self.drain_timeout, calls.drain()).await;
+            if drained.is_err() {
                 tracing::warn!(after = ?self.drain_timeout, "calls were cut off");
-            },
-            _ = shutdown.recv() => tracing::warn!("draining was cut short"),
+            }
+        };
+        let backup = async {
+            let stopped = self.backups.stop();
+            let stopped = tokio::time::timeout(self.drain_timeout, stopped).await;
+            stopped.unwrap_or_else(|_| {
+                tracing::warn!(after = ?self.drain_timeout, "a backup was cut off");
+                false
+            })
+        };
+        let drained = tokio::select! {
+            ((), was_backed_up) = async { tokio::join!(calls, backup) } => was_backed_up,
+            _ = shutdown.recv() => {
+                tracing::warn!("draining was cut short");
+                false
+            }
+        };
+        match drained {
+            // Whoever asked for the backup is told how it ended.
+            true => drop(tokio::time::timeout(CLOSE_TIMEOUT, admin.drain()).await),
+            false => admin.abort(),
         }
-        admin.abort();
+        // As long as the folder is locked: the next service writes its own.
+        drop(self.door);
         let (log, view) = (self.log, self.view);
         let closed = tokio::task::spawn_blocking(move || {
             upkeep.stop();

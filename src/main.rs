@@ -1,13 +1,13 @@
 //! The command line of Footfall.
 
 use std::io::{BufWriter, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
-use footfall::app::{App, Listeners, StartError, dump, rebuild_view, settings, verify};
+use footfall::app::{App, Listeners, StartError, backup, dump, rebuild_view, settings, verify};
 use footfall::clock::SystemClock;
 use footfall::config::{self, Config, Flags};
 use footfall::telemetry;
@@ -37,6 +37,13 @@ enum Command {
     /// Looks at the log of a stopped service, which is the truth
     #[command(subcommand)]
     Log(Log),
+    /// Copies the store of a running or stopped service into another folder
+    Backup {
+        /// A new or empty folder
+        dir: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -98,6 +105,7 @@ fn main() -> ExitCode {
             limit,
             settings,
         })) => dump(settings, dump::Range { from, limit }),
+        Some(Command::Backup { dir, settings }) => backup(settings, &dir),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,6 +145,17 @@ fn dump(settings: Settings, range: dump::Range) -> Result<(), StartError> {
     start_log(&config);
     let mut stdout = BufWriter::new(std::io::stdout().lock());
     dump::dump(&config, range, &mut stdout)
+}
+
+fn backup(settings: Settings, dir: &Path) -> Result<(), StartError> {
+    let config = settings.load()?;
+    start_log(&config);
+    let report = runtime()?.block_on(async {
+        let shutdown = shutdown()?;
+        Ok::<_, StartError>(backup::run(&config, dir, shutdown).await?)
+    })?;
+    println!("{report}");
+    Ok(())
 }
 
 fn serve(settings: Settings) -> Result<(), StartError> {

@@ -1,7 +1,10 @@
-//! The second listener: metrics, health and what is running, for operators.
+//! The second listener: metrics, health, what is running, and backups, for operators.
+
+mod backup;
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,6 +14,8 @@ use http_body_util::Full;
 use prometheus_client::registry::Registry;
 use tower::Service;
 
+use super::backup::Backups;
+use super::door::Key;
 use crate::grpc::health::Health;
 use crate::middleware::Body;
 
@@ -22,11 +27,18 @@ const JSON: &str = "application/json";
 pub(super) struct Admin {
     registry: Arc<Registry>,
     health: Health,
+    backups: Backups,
+    key: Key,
 }
 
 impl Admin {
-    pub(super) fn new(registry: Arc<Registry>, health: Health) -> Self {
-        Self { registry, health }
+    pub(super) fn new(registry: Arc<Registry>, health: Health, backups: Backups, key: Key) -> Self {
+        Self {
+            registry,
+            health,
+            backups,
+            key,
+        }
     }
 
     fn answer(&self, path: &str) -> Response<Body> {
@@ -40,7 +52,8 @@ impl Admin {
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /healthz, /readyz, /startupz, /buildz\"}".into(),
+                "{\"error\": \"known: /metrics, /healthz, /readyz, /startupz, /buildz, /backup\"}"
+                    .into(),
             ),
         }
     }
@@ -87,13 +100,20 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
 impl<B> Service<Request<B>> for Admin {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request.uri().path())))
+        match request.uri().path() {
+            "/backup" => {
+                let (request, _) = request.into_parts();
+                let made = backup::backup(self.backups.clone(), self.key.clone(), request);
+                Box::pin(async { Ok(made.await) })
+            }
+            path => Box::pin(ready(Ok(self.answer(path)))),
+        }
     }
 }

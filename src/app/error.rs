@@ -2,6 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::backup::BackupError;
 use crate::config::Mistakes;
 use crate::limit::quota;
 use crate::{log, model, view};
@@ -26,6 +27,9 @@ pub enum StartError {
     /// What was asked for cannot be printed.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The view does not open.
     #[error(transparent)]
     View(#[from] view::Error),

@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::StartError;
+use super::door::reachable;
 use crate::config::{self, KeyAccess, ProjectConfig, SecretConfig};
 
-const FILE: &str = "project.toml";
+/// The file, in the data folder.
+pub(super) const FILE: &str = "project.toml";
 /// Random bytes of a key's ID and of a secret.
 const KEY_BYTES: usize = 18;
 
@@ -101,18 +103,6 @@ impl FirstRun {
     }
 }
 
-/// An address that a caller on this machine can use.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
 fn new_project() -> Result<String, StartError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(StartError::Random)?;
@@ -139,7 +129,8 @@ permissions = ["customers:set", "events:set", "customers:get", "events:get", "cu
     ))
 }
 
-fn random_text() -> Result<String, StartError> {
+/// A text that nobody guesses.
+pub(super) fn random_text() -> Result<String, StartError> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(StartError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -232,8 +232,11 @@ fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
         why: why.to_string(),
     };
     let log = dir.join(LOG_DIR);
-    journal::remove_unfinished(&log, acknowledged).map_err(|error| opened(&error))?;
-    let mended = journal::mend(&log, acknowledged).map_err(|error| opened(&error))?;
+    let removed = journal::remove_unfinished(&log, acknowledged).map_err(|error| opened(&error))?;
+    let mended = match removed {
+        Ok(()) => journal::mend(&log, acknowledged).map_err(|error| opened(&error))?,
+        Err(fault) => Err(fault),
+    };
     mended.map_err(|fault| match fault {
         Fault::EndLost { end } => Error::EndLost {
             dir: dir.to_owned(),

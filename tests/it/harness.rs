@@ -20,7 +20,6 @@ use footfall::app::{App, settings};
 use footfall::clock::ManualClock;
 use footfall::config::{Config, Flags};
 use footfall::log::Store;
-use footfall::log::memory::MemoryStore;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -91,7 +90,7 @@ impl Setup {
     }
 
     /// Keeps the log in a store of the scenario's.
-    pub fn over(mut self, store: Arc<MemoryStore>) -> Self {
+    pub fn over(mut self, store: Arc<impl Store + 'static>) -> Self {
         self.store = Some(store);
         self
     }
@@ -155,6 +154,11 @@ pub struct Server {
 impl Server {
     pub async fn start() -> Self {
         Setup::default().start().await
+    }
+
+    /// The data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// A POST to a route below `/track`, with the public key.

@@ -11,6 +11,7 @@
 )]
 
 mod anonymize;
+mod backup;
 mod clashes;
 mod clients;
 mod crash;

@@ -159,3 +159,28 @@ fn half_a_copy_is_refused_and_a_whole_one_is_not() {
     let whole = DiskStore::open(options).unwrap();
     assert_eq!(all(&whole), all(&from));
 }
+
+#[test]
+fn a_copy_that_was_cut_short_before_its_first_record_is_refused() {
+    for lost in ["log/version", "log/keyspaces", "log"] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            dir: dir.path().to_owned(),
+            free_bytes_min: 0,
+        };
+        let end = Position::from_number(200);
+        drop(DiskStore::create_for(options.clone(), end).unwrap());
+        // The engine makes its marker last.
+        std::fs::remove_file(dir.path().join("log/version")).unwrap();
+        if lost != "log/version" {
+            std::fs::remove_dir_all(dir.path().join(lost)).unwrap();
+        }
+        for _ in 0..2 {
+            let refused = DiskStore::open(options.clone());
+            assert!(
+                matches!(&refused, Err(Error::EndLost { end, acknowledged, .. }) if (end.get(), acknowledged.get()) == (0, 200)),
+                "{lost}: {refused:?}"
+            );
+        }
+    }
+}

@@ -124,17 +124,24 @@ pub(crate) fn sealed_are_whole(dir: &Path) -> io::Result<bool> {
 }
 
 /// Removes what is left of a store whose making was cut short: nothing was acknowledged by it, and the engine can
-/// neither open nor make it.
-pub(super) fn remove_unfinished(dir: &Path, acknowledged: Position) -> io::Result<()> {
-    if acknowledged > Position::START || !dir.try_exists()? {
-        return Ok(());
+/// neither open nor make it. Of a copy that noted where it would end, nothing is removed.
+pub(super) fn remove_unfinished(
+    dir: &Path,
+    acknowledged: Position,
+) -> io::Result<Result<(), Fault>> {
+    if !dir.try_exists()? {
+        return Ok(Ok(()));
     }
     let is_made = fs::metadata(dir.join(MARKER)).is_ok_and(|marker| marker.len() > 0);
     let first = fs::read(dir.join("0.jnl")).unwrap_or_default();
     if is_made || journals(dir)?.len() > 1 || first.iter().any(|byte| *byte != 0) {
-        return Ok(());
+        return Ok(Ok(()));
     }
-    fs::remove_dir_all(dir)
+    if acknowledged > Position::START {
+        let end = Position::START;
+        return Ok(Err(Fault::EndLost { end }));
+    }
+    fs::remove_dir_all(dir).map(Ok)
 }
 
 /// The journals, the oldest first.

@@ -1,0 +1,80 @@
+//! `POST /backup?dir=...`: for who can read the data folder.
+
+use std::path::PathBuf;
+
+use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde::Serialize;
+
+use super::{JSON, response};
+use crate::app::backup::{BackupError, Backups};
+use crate::app::door::Key;
+use crate::middleware::Body;
+
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: &'a str,
+}
+
+pub(super) async fn backup(backups: Backups, key: Key, request: Parts) -> Response<Body> {
+    if request.method != Method::POST {
+        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "a backup is made by POST");
+        let post = HeaderValue::from_static("POST");
+        response.headers_mut().insert(ALLOW, post);
+        return response;
+    }
+    if !key.is_shown_by(request.headers.get(AUTHORIZATION)) {
+        let why = "the key in the file 'admin' of the data folder is needed, as a bearer token";
+        let mut response = refusal(StatusCode::UNAUTHORIZED, why);
+        let bearer = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+        return response;
+    }
+    let Some(dir) = dir(request.uri.query()) else {
+        let why = "'dir' is needed: the absolute path, in UTF-8, of a new or empty folder";
+        return refusal(StatusCode::BAD_REQUEST, why);
+    };
+    match backups.make(dir).await {
+        Ok(report) => response(StatusCode::OK, JSON, json(&report)),
+        Err(error) => refusal(status(&error), &error.to_string()),
+    }
+}
+
+fn dir(query: Option<&str>) -> Option<PathBuf> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes());
+    let (_, dir) = pairs.find(|(name, _)| name == "dir")?;
+    // What was not UTF-8 is another path by now.
+    let is_told = !dir.is_empty() && !dir.contains([char::REPLACEMENT_CHARACTER, '\0']);
+    is_told.then(|| PathBuf::from(dir.into_owned()))
+}
+
+fn status(error: &BackupError) -> StatusCode {
+    match error {
+        BackupError::NotAbsolute(_) | BackupError::NotUtf8(_) | BackupError::Inside { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        BackupError::NotEmpty(_) | BackupError::Busy => StatusCode::CONFLICT,
+        BackupError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        BackupError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        BackupError::Io { .. }
+        | BackupError::Write { .. }
+        | BackupError::Log(_)
+        | BackupError::Panicked
+        // The command's side says these.
+        | BackupError::Left(_)
+        | BackupError::NoDoor { .. }
+        | BackupError::NoAnswer { .. }
+        | BackupError::Gone { .. }
+        | BackupError::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn refusal(status: StatusCode, error: &str) -> Response<Body> {
+    response(status, JSON, json(&Refusal { error }))
+}
+
+/// Of texts and numbers alone, which cannot fail.
+fn json(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
+}

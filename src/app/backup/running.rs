@@ -1,0 +1,68 @@
+//! Backups of the service's own store, one at a time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::{BackupError, Report, copy};
+use crate::config::data;
+use crate::log::Log;
+
+/// Makes backups as long as the service runs.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Backups {
+    log: Log,
+    data: Arc<data::Options>,
+    /// Whoever has the permit copies.
+    one: Arc<Semaphore>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Backups {
+    pub(in crate::app) fn new(log: Log, data: &data::Options) -> Self {
+        Self {
+            log,
+            data: Arc::new(data.clone()),
+            one: Arc::new(Semaphore::new(1)),
+            stop: Arc::default(),
+        }
+    }
+
+    /// Copies what is durable by now. Goes on even if nobody waits for the answer any more.
+    pub(in crate::app) async fn make(&self, dir: PathBuf) -> Result<Report, BackupError> {
+        let permit = self.one.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| match self.stop.load(Ordering::Relaxed) {
+            true => BackupError::Stopped,
+            false => BackupError::Busy,
+        })?;
+        let Self {
+            log, data, stop, ..
+        } = self.clone();
+        let copying = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let path = dir.display();
+            tracing::info!(dir = %path, "a backup begins");
+            let read = |after, limit| log.read_after(after, limit);
+            let copied = copy(&read, log.last(), &data, &dir, &stop);
+            match &copied {
+                Ok(report) => tracing::info!(dir = %path, report.records, "a backup is made"),
+                Err(error) => tracing::warn!(dir = %path, %error, "there is no backup"),
+            }
+            copied
+        });
+        copying.await.unwrap_or(Err(BackupError::Panicked))
+    }
+
+    /// Ends the backup that is under way, waits until what it made is removed, and lets none begin any more; gives
+    /// whether there was one.
+    pub(in crate::app) async fn stop(&self) -> bool {
+        self.stop.store(true, Ordering::Relaxed);
+        let was_under_way = self.one.available_permits() == 0;
+        if let Ok(permit) = self.one.acquire().await {
+            permit.forget();
+        }
+        was_under_way
+    }
+}
