@@ -1,6 +1,7 @@
 //! Half a copy: no start takes it for a whole one.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -48,7 +49,14 @@ fn large(dir: &Path) {
     store.close();
 }
 
-/// Lets `interrupt` come when a backup has begun, again and again until it comes before the end; gives the copy's
+/// Whether something is in a copy's first journal, which is zeros until then.
+fn has_records(copy: &Path) -> bool {
+    let mut first = [0];
+    let journal = fs::File::open(copy.join("log/0.jnl"));
+    journal.is_ok_and(|mut journal| journal.read(&mut first).is_ok() && first != [0])
+}
+
+/// Lets `interrupt` come when records are being copied, again and again until it comes before the end; gives the copy's
 /// folder, and what the command said.
 fn interrupted(dir: &Path, name: &str, mut interrupt: impl FnMut(&Child)) -> (PathBuf, String) {
     for attempt in 0..ATTEMPTS {
@@ -61,7 +69,7 @@ fn interrupted(dir: &Path, name: &str, mut interrupt: impl FnMut(&Child)) -> (Pa
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while !copy.join("durable-position").exists() && child.try_wait().unwrap().is_none() {
+        while !has_records(&copy) && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
         interrupt(&child);
