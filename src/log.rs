@@ -23,7 +23,7 @@ pub mod verify;
 mod writer;
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,6 +99,8 @@ pub struct Log {
     store: Arc<dyn Store>,
     writer: Arc<Writer>,
     append_timeout: Duration,
+    /// Whoever rewrites records has it alone.
+    still: Arc<RwLock<()>>,
 }
 
 impl Log {
@@ -117,6 +119,7 @@ impl Log {
             store,
             writer,
             append_timeout,
+            still: Arc::default(),
         })
     }
 
@@ -174,7 +177,15 @@ impl Log {
         &self,
         rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
     ) -> Result<(), Error> {
+        let _alone = self.still.write().unwrap_or_else(PoisonError::into_inner);
         self.store.rewrite(&mut rewrites.into_iter())
+    }
+
+    /// Keeps all records as they are until it is dropped; appends go on. Who reads one record after the other and needs
+    /// them all as of one moment holds it.
+    pub fn hold_still(&self) -> RwLockReadGuard<'_, ()> {
+        // It guards nothing that a panic could spoil.
+        self.still.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something that was rewritten may still lie on the disk.

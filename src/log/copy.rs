@@ -42,6 +42,7 @@ pub enum CopyError {
 
 /// Copies the records up to `end` into an empty store, in constant memory. Each of them is checked, so that damage is
 /// not handed on unseen. `is_stopped` is asked again and again. May block on both disks.
+/// Nobody may rewrite records of the source meanwhile, see [`Log::hold_still`](super::Log::hold_still).
 ///
 /// # Errors
 /// [`CopyError`]; what was copied so far is in the store.
@@ -72,8 +73,7 @@ pub fn copy(
     Ok(copied)
 }
 
-/// The next records, none of them behind `end`. The one place that reads the source: whoever changes records where
-/// they lie keeps a copy out of the way here.
+/// The next records, none of them behind `end`.
 fn read(
     source: &Source<'_>,
     after: Position,

@@ -175,6 +175,18 @@ async fn a_writer_that_panics_has_failed_and_does_not_hang() {
         fn read_after(&self, after: Position, n: usize) -> Result<Vec<(Position, Bytes)>, Error> {
             self.0.read_after(after, n)
         }
+        fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
+            self.0.rewrite(rewrites)
+        }
+        fn has_remains(&self) -> Result<bool, Error> {
+            self.0.has_remains()
+        }
+        fn wipe(&self, room: u64) -> Result<(), Error> {
+            self.0.wipe(room)
+        }
+        fn forget_remains(&self) -> Result<(), Error> {
+            self.0.forget_remains()
+        }
         fn has_space(&self) -> bool {
             true
         }
@@ -204,4 +216,24 @@ async fn closing_commits_what_is_queued_and_refuses_the_rest() {
         bench.log.append(record("b")).await,
         Err(Error::Closed)
     ));
+}
+
+#[tokio::test]
+async fn records_stay_as_they_are_while_somebody_holds_them_still() {
+    let bench = bench(&Options::default());
+    bench.log.append(record("a")).await.unwrap();
+    let position = Position::from_number(1);
+    let still = bench.log.hold_still();
+    let log = bench.log.clone();
+    let rewriting = std::thread::spawn(move || {
+        let other = Bytes::from_static(b"b");
+        log.rewrite([Ok((position, other))]).unwrap();
+    });
+    for _ in 0..1_000 {
+        std::thread::yield_now();
+        assert_eq!(bench.log.read(position).unwrap(), "a");
+    }
+    drop(still);
+    rewriting.join().unwrap();
+    assert_eq!(bench.log.read(position).unwrap(), "b");
 }

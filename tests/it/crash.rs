@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::harness::dice::Dice;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, run};
 use commands::{PER_CUSTOMER, State};
-use crate::harness::dice::Dice;
 use writer::{GRPC_WRITERS, Silence, Target, Writer};
 
 const WRITERS: usize = 200;

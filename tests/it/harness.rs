@@ -194,11 +194,6 @@ impl Server {
         }
     }
 
-    /// Where it keeps everything.
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
     /// Drains as on SIGTERM, and leaves the data folder.
     pub async fn stop(self) -> TempDir {
         self.signal();

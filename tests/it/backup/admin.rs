@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use footfall::log::disk::{DiskStore, Options};
 use footfall::log::memory::MemoryStore;
-use footfall::log::{Error, Position, Store, StoreError};
+use footfall::log::{Error, Position, Rewrites, Store, StoreError};
 use serde_json::json;
 
 use super::door;
@@ -49,6 +49,22 @@ impl Store for Held {
         let held = self.is_held.lock().unwrap();
         drop(self.changed.wait_while(held, |held| *held).unwrap());
         self.store.read_after(after, limit)
+    }
+
+    fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
+        self.store.rewrite(rewrites)
+    }
+
+    fn has_remains(&self) -> Result<bool, Error> {
+        self.store.has_remains()
+    }
+
+    fn wipe(&self, room: u64) -> Result<(), Error> {
+        self.store.wipe(room)
+    }
+
+    fn forget_remains(&self) -> Result<(), Error> {
+        self.store.forget_remains()
     }
 
     fn has_space(&self) -> bool {

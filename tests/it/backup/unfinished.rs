@@ -40,6 +40,8 @@ fn large(dir: &Path) {
             properties: Properties::from_json(&text).unwrap(),
             time: Timestamp::from_micros(0).unwrap(),
         },
+        clashed: false,
+        retired: false,
     };
     let records: Vec<Bytes> = (0..RECORDS / 4).map(|_| record.encode()).collect();
     for quarter in 0..4 {

@@ -1,7 +1,7 @@
 //! Killed again and again, while it serves and while it starts.
 
-use crate::harness::dice::number_from_environment;
 use super::*;
+use crate::harness::dice::number_from_environment;
 
 /// How long the soak writes, unless `SOAK_SECONDS` says otherwise.
 const SOAK_SECONDS: u64 = 180;

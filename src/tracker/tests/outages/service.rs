@@ -237,7 +237,7 @@ fn accepted(tracker: &Tracker, batch: &[Request]) -> Vec<Accepted> {
                 tracker.event(&access, event)
             }
             // As if the customer had been there when it was looked for.
-            What::Anonymize => {
+            What::Anonymize | What::Erase => {
                 let record = request.record(0);
                 let received = tracker.receipt();
                 Ok(accept(&access, received, record.ids, record.command))

@@ -187,7 +187,7 @@ pub(super) fn shown(record: Record) -> (Vec<String>, Command) {
 fn seconds(request: &Request) -> i64 {
     match &request.what {
         What::Event { seconds, .. } | What::Update { seconds, .. } => *seconds,
-        What::Anonymize => 0,
+        What::Anonymize | What::Erase => 0,
     }
 }
 
