@@ -37,7 +37,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]                      # private: Authorization: Basic base64(id:secret); up to two secrets
 id = "key-id"
 secrets = ["key-secret"]             # or secrets_sha256 = ["hex..."]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
 "#;
 
 /// Settings from a file's text, variables and flags.
