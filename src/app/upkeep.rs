@@ -55,12 +55,9 @@ impl Running {
     }
 }
 
-/// When what is to be done.
+/// When what is to be done, on the clock's elapsed time.
+#[derive(Default)]
 struct Plan {
-    /// How many customers were erased when it was looked last.
-    erased: Option<u64>,
-    /// When the oldest of the erasures that have to be worked off was asked for.
-    oldest: Option<Timestamp>,
     /// When to look for what is too old.
     expire_at: Duration,
     retry_at: Duration,
@@ -96,18 +93,13 @@ impl Upkeep {
     }
 
     fn run(&self) {
-        let mut plan = Plan {
-            erased: None,
-            oldest: None,
-            expire_at: Duration::ZERO,
-            retry_at: Duration::ZERO,
-        };
+        let mut plan = Plan::default();
         // What an earlier process did not come to the end of.
         let mut is_due = self.log.has_remains().unwrap_or(true);
         while !self.is_over() {
             is_due |= plan.expire_at <= self.clock.elapsed() && self.retention.is_some();
-            let worked = self.look(&mut plan).and_then(|erasures_are_due| {
-                is_due |= erasures_are_due;
+            let worked = self.has_due_erasure().and_then(|has_due_erasure| {
+                is_due |= has_due_erasure;
                 match is_due && plan.retry_at <= self.clock.elapsed() {
                     true => self.work(&mut plan).map(|()| is_due = false),
                     false => Ok(()),
@@ -121,28 +113,19 @@ impl Upkeep {
                     "what has to leave the disk is still there; trying again"
                 );
                 plan.retry_at = self.clock.elapsed().saturating_add(RETRY_AFTER);
-                plan.erased = None;
             }
             std::thread::park_timeout(LOOK_EVERY);
         }
     }
 
-    /// Whether an erasure is due.
-    fn look(&self, plan: &mut Plan) -> Result<bool, Error> {
-        let erased = self.view.counts().erased;
-        if plan.erased != Some(erased) {
-            plan.oldest = self.view.oldest_erasure()?.map(|(_, asked)| asked);
-            plan.erased = Some(erased);
-        }
+    fn has_due_erasure(&self) -> Result<bool, Error> {
+        let oldest = self.view.oldest_erasure()?;
         let limit = before(self.clock.now(), self.delay);
         // Times of receipt run a little ahead of a clock that stands.
-        Ok(plan
-            .oldest
-            .is_some_and(|asked| self.delay.is_zero() || asked <= limit))
+        Ok(oldest.is_some_and(|(_, asked)| self.delay.is_zero() || asked <= limit))
     }
 
     fn work(&self, plan: &mut Plan) -> Result<(), Error> {
-        plan.erased = None;
         while let Some((erasure, _)) = self.view.oldest_erasure()? {
             if self.is_over() {
                 return Ok(());

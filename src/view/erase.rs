@@ -78,8 +78,9 @@ impl View {
     /// read and write meanwhile.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
+    /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
     pub fn wipe(&self) -> Result<(), Error> {
+        self.store.wait_for_readers()?;
         self.log.wipe(self.store.disk_space()?)?;
         self.store.wipe()?;
         Ok(self.log.forget_remains()?)

@@ -24,6 +24,9 @@ pub enum Error {
     /// The view's folder cannot be read or written.
     #[error("the view's store failed: {0}")]
     Store(String),
+    /// Somebody still reads what has to leave the disk, such as an export that is not read to its end.
+    #[error("what has to leave the disk is still being read")]
+    StillRead,
     /// What lies in the view cannot be read.
     #[error("the view is damaged: {0}")]
     Damaged(&'static str),

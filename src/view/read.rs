@@ -19,6 +19,8 @@ pub struct Snapshot {
     log: Log,
     pub(super) store: Arc<Store>,
     pub(super) at: fjall::Snapshot,
+    /// Tells the store that somebody reads.
+    _reader: Arc<()>,
 }
 
 /// A customer that was found.
@@ -74,8 +76,13 @@ pub struct Page {
 
 impl Snapshot {
     pub(super) fn new(log: Log, store: Arc<Store>) -> Self {
-        let at = store.snapshot();
-        Self { log, store, at }
+        let (at, reader) = store.snapshot();
+        Self {
+            log,
+            store,
+            at,
+            _reader: reader,
+        }
     }
 
     /// The customer whom the first known one of the IDs names.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Slice};
 
@@ -20,6 +21,10 @@ const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Cache for reading.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.
+const READERS_TRIES: usize = 50;
+const READERS_PAUSE: Duration = Duration::from_millis(10);
+
 /// Most entries of a page.
 const PAGE_ENTRIES: usize = 1_024;
 
@@ -35,7 +40,20 @@ pub(super) struct Store {
     tables: Vec<Keyspace>,
     /// Who writes.
     turn: Mutex<()>,
+    readers: Mutex<Readers>,
 }
+
+/// Who reads from a snapshot.
+#[derive(Default)]
+struct Readers {
+    /// Whoever began since the last wiping has one of these.
+    present: Arc<()>,
+    /// Those who began before, as far as they have not ended.
+    earlier: Vec<Weak<()>>,
+}
+
+/// A state to read from, and what tells that somebody does.
+pub(super) type Held = (fjall::Snapshot, Arc<()>);
 
 impl Store {
     /// Opens what is there, or makes an empty view if that is no view, or not whole.
@@ -122,6 +140,7 @@ impl Store {
             database,
             tables,
             turn: Mutex::new(()),
+            readers: Mutex::default(),
         })
     }
 
@@ -179,7 +198,35 @@ impl Store {
             .saturating_add(wipe::FILLED_BYTES))
     }
 
-    /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut.
+    /// Waits a moment for everybody to end who may still read what was removed by now.
+    ///
+    /// # Errors
+    /// [`Error::StillRead`].
+    pub(super) fn wait_for_readers(&self) -> Result<(), Error> {
+        {
+            let mut readers = self.readers();
+            let before = std::mem::take(&mut readers.present);
+            readers.earlier.push(Arc::downgrade(&before));
+        }
+        for _ in 0..READERS_TRIES {
+            let mut readers = self.readers();
+            readers.earlier.retain(|reader| reader.strong_count() > 0);
+            if readers.earlier.is_empty() {
+                return Ok(());
+            }
+            drop(readers);
+            std::thread::sleep(READERS_PAUSE);
+        }
+        Err(Error::StillRead)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        // It is consistent between statements.
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut. What a
+    /// snapshot still sees stays.
     pub(super) fn wipe(&self) -> Result<(), Error> {
         Ok(wipe::wipe(&self.database, &self.tables)?)
     }
@@ -217,8 +264,10 @@ impl Store {
         Ok(Some(u64::from_be_bytes(bytes)))
     }
 
-    pub(super) fn snapshot(&self) -> fjall::Snapshot {
-        self.database.snapshot()
+    pub(super) fn snapshot(&self) -> Held {
+        // First the note: a snapshot that is not noted could be one of before.
+        let reader = self.readers().present.clone();
+        (self.database.snapshot(), reader)
     }
 
     pub(super) fn get_at(

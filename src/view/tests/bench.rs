@@ -102,7 +102,7 @@ impl Bench {
         }
     }
 
-    fn view(&self) -> &View {
+    pub(super) fn view(&self) -> &View {
         self.view.as_ref().unwrap()
     }
 

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::super::Error;
 use super::bench::Bench;
 use super::histories::{check, requests};
 use super::naive::Naive;
@@ -176,4 +177,20 @@ fn records_that_changed_nothing_leave_not_even_their_ids() {
     bench.expire(3);
     let left = bench.ids_in_log();
     assert_eq!(left, [1, 0, 0, 1], "IDs of each record");
+}
+
+#[test]
+fn nothing_counts_as_gone_while_somebody_reads_what_was_there() {
+    let bench = Bench::new();
+    bench.takes(&[update(&[A], "{}", 1), erase(&[A])]);
+    bench.take_out();
+    let reader = bench.view().snapshot();
+    // Trying again does not forget who was there at first.
+    for _ in 0..2 {
+        assert!(matches!(bench.view().wipe(), Err(Error::StillRead)));
+        assert!(bench.view().log.has_remains().unwrap());
+    }
+    drop(reader);
+    bench.view().wipe().unwrap();
+    assert!(!bench.view().log.has_remains().unwrap());
 }

@@ -1,0 +1,55 @@
+//! Customers whose IDs and properties go.
+
+use std::collections::BTreeSet;
+
+use super::{Apply, Target};
+use crate::log::Position;
+use crate::log::record::Record;
+use crate::view::Error;
+use crate::view::keys::{self, Part, Table};
+
+impl Apply<'_> {
+    /// Takes the IDs and properties from the customer whom the first known ID names, as for a question. What was
+    /// merged into it has moved to it already; whom it absorbed it still lists, for their events are its own.
+    pub(super) fn anonymize(
+        &mut self,
+        project: u32,
+        record: &Record,
+        position: Position,
+    ) -> Result<(), Error> {
+        let mut holders: Vec<(u64, &str)> = Vec::new();
+        for id in record.ids.as_slice() {
+            if let Some(holder) = self.holder(project, id)? {
+                holders.push((holder.customer, &id.kind));
+            }
+        }
+        let Some((number, _)) = holders.first().copied() else {
+            return Ok(());
+        };
+        let mut target = Target {
+            number,
+            customer: self.customer(number)?,
+            part: Part::default(),
+        };
+        let others: BTreeSet<u64> = holders.iter().map(|(holder, _)| *holder).collect();
+        for other in others.into_iter().filter(|other| *other != number) {
+            let kinds = holders.iter().filter(|(holder, _)| *holder == other);
+            self.name(other, &mut target, position, kinds.map(|(_, kind)| *kind));
+        }
+        self.put_part(number, position, &target.part);
+        // The properties are found by a scan of the store, so that it must have everything up to here.
+        self.overlay.flush(self.applied)?;
+        let prefix = keys::customer(number);
+        for (key, _) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
+            self.overlay.remove(Table::Properties, key.to_vec());
+        }
+        let mut customer = target.customer;
+        for held in std::mem::take(&mut customer.ids) {
+            self.overlay
+                .remove(Table::Ids, keys::id(project, &held.id()));
+        }
+        self.put_customer(number, &customer);
+        self.counts.anonymized += 1;
+        Ok(())
+    }
+}
