@@ -3,6 +3,7 @@
 //! - [`quota`]: how often a caller may call.
 //! - [`bucket`]: the arithmetic of one caller's bucket (GCRA), on one word.
 //! - [`table`]: buckets for any number of callers, in a fixed number of slots.
+//! - [`ladder`]: the buckets of one caller: its own, and those of wider IPv6 networks.
 //! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
 //!
 //! Nothing here reads a clock, waits, allocates after the start or runs in the background.
@@ -51,6 +52,28 @@
 //! and the mark. Where threads agree on the time, `now` is the later one, and the table does exactly
 //! what unlimited memory would.
 //!
+//! # Wider networks
+//!
+//! An IPv6 caller is charged to the bucket of its /64, and to those of its /56 and /48. A time that was
+//! replaced does not come back (rule 3), so no charge can be taken back, and what one bucket refuses
+//! must not have been charged to another. So a request first *looks* at the wider buckets. If one
+//! refuses, nothing was charged. Else the own bucket is charged, if it admits the request, as ever; and
+//! only then, when the request is admitted, the wider ones are, *whether they have something left or
+//! not*.
+//!
+//! A look and the charge are not one step. Between them, other threads may take what is left, and
+//! then the wider bucket is overdrawn. Each thread that is between its look and its charge does so by
+//! at most one request, so a wider bucket's debt is at most its burst and one request for each other
+//! thread that checks at that moment; with one thread it is exact. The excess is debt like any
+//! other: it has to be earned back before the bucket admits again, so it never adds up, and in a window
+//! `w`, `threads` admit at most `burst + threads - 1 + (w + 1 tick) * requests / period`. The own
+//! bucket is never overdrawn. (An overflow bucket that stands for a wider one can be overdrawn once more
+//! where the caller's own claim took the last slot in which the look had seen room.)
+//!
+//! A wider network has a bucket for each quota in use there, and the own buckets of callers with one
+//! quota add up to it: with at most so many callers as it has quotas, if they keep to theirs, it never
+//! refuses one.
+//!
 //! # What is not exact
 //!
 //! - Two keys with the same hash share a bucket: with a million keys in debt, one chance in 10^13 for
@@ -59,11 +82,13 @@
 //!   looks.
 
 pub mod bucket;
+pub mod ladder;
 pub mod limiter;
 pub mod quota;
 pub mod table;
 
 pub use bucket::{Refusal, Standing, Verdict};
+pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;
 pub use table::Table;

@@ -44,6 +44,11 @@ impl Collector for Counted {
                 limits.shadowed,
             ),
             (
+                "wider",
+                "Calls beyond the quota of their IPv6 /56 or /48, refused or shadowed",
+                limits.wider,
+            ),
+            (
                 "overflowed",
                 "Calls charged to an overflow bucket, for the table was full",
                 limits.overflowed,

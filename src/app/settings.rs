@@ -44,6 +44,10 @@ fn limiter_options(options: &rate_limit::Options) -> Result<limit::Options, Star
     Ok(limit::Options {
         quota: Quota::new(options.requests, options.period, options.burst)?,
         overrides,
+        times: limit::Times {
+            prefix_56: options.ipv6_56_times,
+            prefix_48: options.ipv6_48_times,
+        },
         exempt: options.exempt.clone(),
         shadow: options.shadow,
         slots: options.slots,

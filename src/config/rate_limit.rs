@@ -19,6 +19,10 @@ pub struct Options {
     pub period: Duration,
     /// Requests that an address may send at once. Default: as many as [`Options::requests`].
     pub burst: NonZeroU32,
+    /// How many addresses' quotas all /64s of an IPv6 /56 have together. None: no limit. Default 16.
+    pub ipv6_56_times: Option<NonZeroU32>,
+    /// The same for a /48. Default 64.
+    pub ipv6_48_times: Option<NonZeroU32>,
     /// Networks whose addresses are not limited. Default: none.
     pub exempt: Vec<IpNet>,
     /// Whether refusals are counted but not carried out. Default: no.
@@ -50,12 +54,22 @@ const SLOTS: Kind<NonZeroUsize> = Kind::new("a whole number from 1 to 268435456"
     NonZeroUsize::new(slots)
 });
 
+/// Beyond as many /64s as a /48 has, a limit for all of them is none.
+const TIMES_MAX: u32 = 65_536;
+
+const TIMES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 65536", |value| {
+    let times = u32::try_from(value.integer()?).ok()?;
+    (times <= TIMES_MAX).then(|| NonZeroU32::new(times))
+});
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             requests: nonzero_u32(6_000),
             period: Duration::from_mins(1),
             burst: nonzero_u32(6_000),
+            ipv6_56_times: Some(nonzero_u32(16)),
+            ipv6_48_times: Some(nonzero_u32(64)),
             exempt: Vec::new(),
             shadow: false,
             slots: nonzero(1 << 20),
@@ -74,6 +88,8 @@ impl Options {
             requests,
             period,
             burst: fields.read("burst", count(), requests),
+            ipv6_56_times: fields.read("ipv6_56_times", TIMES, default.ipv6_56_times),
+            ipv6_48_times: fields.read("ipv6_48_times", TIMES, default.ipv6_48_times),
             exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
             shadow: fields.read("shadow", SWITCH, default.shadow),
             slots: fields.read("slots", SLOTS, default.slots),

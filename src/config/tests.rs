@@ -250,6 +250,20 @@ level = "loud"
 }
 
 #[test]
+fn a_wider_network_has_so_many_quotas_or_no_limit() {
+    let default = rate_limit::Options::default();
+    assert_eq!(default.ipv6_56_times, NonZeroU32::new(16));
+    assert_eq!(default.ipv6_48_times, NonZeroU32::new(64));
+    let given = file("[rate_limit]\nipv6_56_times = 0\nipv6_48_times = 65536\n").unwrap();
+    assert_eq!(given.rate_limit.ipv6_56_times, None);
+    assert_eq!(given.rate_limit.ipv6_48_times, NonZeroU32::new(65_536));
+    has(
+        file("[rate_limit]\nipv6_48_times = 65537\n"),
+        "rate_limit.ipv6_48_times (line 2): 65537 is not a whole number from 0 to 65536",
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_mistake() {
     let flags = Flags {
         config: Some("/nowhere/footfall.toml".into()),

@@ -47,10 +47,12 @@ pub struct Refusal {
 /// The new word is greater than `tat` when the request is admitted, and equal when it is refused.
 #[must_use]
 pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
-    let present = quota.tick_at(now);
-    let debt = quota.tick_at(tat).saturating_sub(present) + quota.interval();
-    let Some(left) = quota.capacity().checked_sub(debt) else {
-        let opens = present + (debt - quota.capacity());
+    let (present, debt) = owed(tat, now, quota);
+    if let Some(excess) = debt
+        .checked_sub(quota.capacity())
+        .filter(|excess| *excess > 0)
+    {
+        let opens = present + excess;
         let retry_after = until(quota.nanos_at(opens), now);
         return (
             tat,
@@ -60,17 +62,31 @@ pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
                 reset: until(tat, now),
             }),
         );
-    };
-    let remaining = u32::try_from(left / quota.interval()).unwrap_or(u32::MAX);
+    }
+    let (tat, standing) = charge_anyway(tat, now, quota);
+    (tat, Verdict::Admitted(standing))
+}
+
+/// Charges one request at `now` that has been admitted already, be the bucket empty or not. The new
+/// word is greater than `tat`; what the bucket cannot pay for is debt like any other.
+#[must_use]
+pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Standing) {
+    let (present, debt) = owed(tat, now, quota);
+    let left = quota.capacity().saturating_sub(debt);
     let tat = quota.nanos_at(present + debt);
-    (
-        tat,
-        Verdict::Admitted(Standing {
-            quota,
-            remaining,
-            reset: until(tat, now),
-        }),
-    )
+    let standing = Standing {
+        quota,
+        remaining: u32::try_from(left / quota.interval()).unwrap_or(u32::MAX),
+        reset: until(tat, now),
+    };
+    (tat, standing)
+}
+
+/// The ticks at `now`, and those owed from then on with one more request.
+fn owed(tat: u64, now: u64, quota: Quota) -> (u64, u64) {
+    let present = quota.tick_at(now);
+    let owed = quota.tick_at(tat).saturating_sub(present);
+    (present, owed + quota.interval())
 }
 
 /// `time` as [`decide`] takes it; all beyond [`TIME_MAX`] is one moment.

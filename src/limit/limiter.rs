@@ -1,7 +1,7 @@
 //! What the middleware asks: may this address call now?
 
-use super::table::{Charge, Table};
-use super::{Quota, Refusal, Standing, Verdict};
+use super::ladder::{Ladder, Outcome};
+use super::{Quota, Refusal, Standing, Table, Times, Verdict};
 use crate::model::address::{AddressKey, ClientAddress};
 use ipnet::IpNet;
 use std::collections::BTreeMap;
@@ -27,8 +27,14 @@ pub struct Options {
     pub quota: Quota,
     /// Another quota for each address of a network (each of its own, not one for all of them).
     /// Within one IPv6 /64, which has one bucket, use one quota. Default none.
+    ///
+    /// However long or short the network's prefix is, wider IPv6 networks count by quota: those of its
+    /// addresses have [`Options::times`] this quota, and all others there have theirs for themselves.
     pub overrides: Vec<(IpNet, Quota)>,
-    /// Networks whose addresses are neither limited nor counted. Default none.
+    /// Quotas of the wider networks of an IPv6 address, beside its own. Default 16 for a /56, 64 for a
+    /// /48.
+    pub times: Times,
+    /// Networks whose addresses are neither limited nor counted, nor charged to wider ones. Default none.
     pub exempt: Vec<IpNet>,
     /// Count what would be refused, but let it pass. Default false.
     pub shadow: bool,
@@ -42,12 +48,12 @@ pub struct Options {
 pub enum Decision {
     /// The address is not limited.
     Exempt,
-    /// Within the quota, and charged.
-    Admitted(Standing),
-    /// Beyond the quota; nothing was charged.
-    Refused(Refusal),
+    /// Within the quota, and charged. Of all that were charged, this is the one that has least left.
+    Admitted(AddressKey, Standing),
+    /// Beyond the quota of this one; nothing was charged to any.
+    Refused(AddressKey, Refusal),
     /// Passes, but only because [`Options::shadow`] is on; nothing was charged.
-    Shadowed(Refusal),
+    Shadowed(AddressKey, Refusal),
 }
 
 /// Decisions since the start.
@@ -59,6 +65,8 @@ pub struct Counts {
     pub refused: u64,
     /// [`Decision::Shadowed`].
     pub shadowed: u64,
+    /// Of those refused and shadowed, those beyond the quota of a wider IPv6 network.
+    pub wider: u64,
     /// Of all of these, those that an overflow bucket decided, because the table was full of debt.
     pub overflowed: u64,
 }
@@ -67,7 +75,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Limiter {
     table: Table,
-    quota: Quota,
+    ladder: Ladder,
     rules: Rules,
     shadow: bool,
     counters: [Counters; STRIPES],
@@ -75,7 +83,7 @@ pub struct Limiter {
 
 #[derive(Clone, Copy, Debug)]
 enum Rule {
-    Limit(Quota),
+    Limit(Ladder),
     Exempt,
 }
 
@@ -93,6 +101,7 @@ struct Counters {
     admitted: AtomicU64,
     refused: AtomicU64,
     shadowed: AtomicU64,
+    wider: AtomicU64,
     overflowed: AtomicU64,
 }
 
@@ -101,6 +110,7 @@ impl Default for Options {
         Self {
             quota: Quota::default(),
             overrides: Vec::new(),
+            times: Times::default(),
             exempt: Vec::new(),
             shadow: false,
             slots: SLOTS_DEFAULT,
@@ -115,8 +125,8 @@ impl Limiter {
     pub fn new(options: Options, hash_key: [u64; 2]) -> Self {
         Self {
             table: Table::new(options.slots, hash_key),
-            quota: options.quota,
-            rules: Rules::new(&options.overrides, &options.exempt),
+            ladder: Ladder::new(options.quota, options.times),
+            rules: Rules::new(&options),
             shadow: options.shadow,
             counters: Default::default(),
         }
@@ -124,19 +134,20 @@ impl Limiter {
 
     /// Charges one request of `address`. `now` is the time since one origin, the same in all calls.
     pub fn check(&self, address: ClientAddress, now: Duration) -> Decision {
-        let quota = match self.rules.of(address) {
+        let ladder = match self.rules.of(address) {
             Some(Rule::Exempt) => return Decision::Exempt,
-            Some(Rule::Limit(quota)) => quota,
-            None => self.quota,
+            Some(Rule::Limit(ladder)) => ladder,
+            None => &self.ladder,
         };
         let key = address.key();
-        let charge = self.table.check(key, now, quota);
-        let decision = match charge.verdict {
-            Verdict::Admitted(standing) => Decision::Admitted(standing),
-            Verdict::Refused(refusal) if self.shadow => Decision::Shadowed(refusal),
-            Verdict::Refused(refusal) => Decision::Refused(refusal),
+        let outcome = ladder.charge(&self.table, key, now);
+        let by = outcome.by;
+        let decision = match outcome.verdict {
+            Verdict::Admitted(standing) => Decision::Admitted(by, standing),
+            Verdict::Refused(refusal) if self.shadow => Decision::Shadowed(by, refusal),
+            Verdict::Refused(refusal) => Decision::Refused(by, refusal),
         };
-        self.count(key, charge, decision);
+        self.count(key, outcome, decision);
         decision
     }
 
@@ -153,33 +164,42 @@ impl Limiter {
             admitted: sum(|stripe| &stripe.admitted),
             refused: sum(|stripe| &stripe.refused),
             shadowed: sum(|stripe| &stripe.shadowed),
+            wider: sum(|stripe| &stripe.wider),
             overflowed: sum(|stripe| &stripe.overflowed),
         }
     }
 
-    fn count(&self, key: AddressKey, charge: Charge, decision: Decision) {
+    fn count(&self, key: AddressKey, outcome: Outcome, decision: Decision) {
         let Some(stripe) = self.counters.get(stripe_of(key)) else {
             return;
         };
         match decision {
             Decision::Exempt => return,
-            Decision::Admitted(_) => &stripe.admitted,
-            Decision::Refused(_) => &stripe.refused,
-            Decision::Shadowed(_) => &stripe.shadowed,
+            Decision::Admitted(..) => &stripe.admitted,
+            Decision::Refused(..) => &stripe.refused,
+            Decision::Shadowed(..) => &stripe.shadowed,
         }
         .fetch_add(1, Relaxed);
-        if charge.overflowed {
+        if outcome.by != key && !matches!(decision, Decision::Admitted(..)) {
+            stripe.wider.fetch_add(1, Relaxed);
+        }
+        if outcome.overflowed {
             stripe.overflowed.fetch_add(1, Relaxed);
         }
     }
 }
 
 impl Rules {
-    fn new(overrides: &[(IpNet, Quota)], exempt: &[IpNet]) -> Self {
-        let limits = overrides
+    fn new(options: &Options) -> Self {
+        let limit = |quota| Rule::Limit(Ladder::new(quota, options.times));
+        let limits = options
+            .overrides
             .iter()
-            .map(|&(network, quota)| (network.trunc(), Rule::Limit(quota)));
-        let exempt = exempt.iter().map(|network| (network.trunc(), Rule::Exempt));
+            .map(|&(network, quota)| (network.trunc(), limit(quota)));
+        let exempt = options
+            .exempt
+            .iter()
+            .map(|network| (network.trunc(), Rule::Exempt));
         let by_network: BTreeMap<_, _> = limits.chain(exempt).collect();
         let mut lengths: Vec<_> = by_network.keys().map(IpNet::prefix_len).collect();
         lengths.sort_unstable_by(|one, other| other.cmp(one));
@@ -190,16 +210,16 @@ impl Rules {
         }
     }
 
-    fn of(&self, address: ClientAddress) -> Option<Rule> {
+    fn of(&self, address: ClientAddress) -> Option<&Rule> {
         match address {
             ClientAddress::Ip(ip) => self.lengths.iter().find_map(|&length| self.at(ip, length)),
             ClientAddress::Unix => None,
         }
     }
 
-    fn at(&self, ip: IpAddr, length: u8) -> Option<Rule> {
+    fn at(&self, ip: IpAddr, length: u8) -> Option<&Rule> {
         let network = IpNet::new(ip, length).ok()?.trunc();
-        self.by_network.get(&network).copied()
+        self.by_network.get(&network)
     }
 }
 
@@ -208,7 +228,7 @@ fn stripe_of(key: AddressKey) -> usize {
     let last = match key {
         AddressKey::Unix => 0,
         AddressKey::V4(ip) => ip.to_bits().to_le_bytes()[0],
-        AddressKey::V6(network) => network.to_le_bytes()[0],
+        AddressKey::V6(network) | AddressKey::V6Wide(network, _) => network.to_le_bytes()[0],
     };
     usize::from(last) % STRIPES
 }

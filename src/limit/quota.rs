@@ -95,11 +95,14 @@ impl Quota {
         self.burst
     }
 
-    /// `times` callers of this quota taken as one.
+    /// `times` callers of this quota taken as one. Counts stop at 2^32 - 1, and the rate at one a
+    /// nanosecond, which nobody reaches: an interval is never nothing.
     pub(super) fn shared_by(&self, times: NonZeroU32) -> Self {
+        let fastest = u32::try_from(self.period_nanos).unwrap_or(u32::MAX);
+        let fastest = NonZeroU32::new(fastest).unwrap_or(NonZeroU32::MAX);
         let requests = self.requests.saturating_mul(times);
         Self::with(
-            requests,
+            requests.min(fastest),
             self.period_nanos,
             self.burst.saturating_mul(times),
         )
@@ -217,6 +220,14 @@ mod tests {
             (shared.requests(), shared.burst()),
             (NonZeroU32::MAX, NonZeroU32::MAX)
         );
+    }
+
+    #[test]
+    fn however_many_share_the_fastest_quota_an_interval_is_not_nothing() {
+        let fastest = quota(1_000, Quota::PERIOD_MIN, 1_000).unwrap();
+        let shared = fastest.shared_by(NonZeroU32::new(65_536).unwrap());
+        assert_eq!(shared.interval(), 1);
+        assert_eq!(shared.burst().get(), 65_536_000);
     }
 
     proptest! {

@@ -64,6 +64,18 @@ struct Request {
     owner: u64,
     now: u64,
     quota: Quota,
+    manner: Manner,
+}
+
+/// What is done to a bucket.
+#[derive(Clone, Copy)]
+enum Manner {
+    /// Charge it, if it admits the request.
+    Check,
+    /// Only say what it would say.
+    Look,
+    /// Charge it for a request that was admitted already.
+    ChargeAnyway,
 }
 
 /// What an owner finds in its set.
@@ -101,12 +113,35 @@ impl Table {
     ///
     /// A key is held to its quota exactly, for as long as its set has room and whatever the order in
     /// which threads come with their `now`.
+    ///
+    /// Of a wider network, the callers of another quota have another bucket: the debt of a slow one
+    /// would shut out those of a fast one.
     pub fn check(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
-        let owner = self.hash(&[word(key)]).max(NOBODY + 1);
+        self.ask(key, now, quota, Manner::Check)
+    }
+
+    /// What [`Table::check`] would answer; charges nothing.
+    pub fn look(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
+        self.ask(key, now, quota, Manner::Look)
+    }
+
+    /// Charges one request that was admitted already, even if the bucket has nothing left. Always
+    /// [`Verdict::Admitted`].
+    pub fn charge_anyway(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
+        self.ask(key, now, quota, Manner::ChargeAnyway)
+    }
+
+    fn ask(&self, key: AddressKey, now: Duration, quota: Quota, manner: Manner) -> Charge {
+        let owner = match key {
+            AddressKey::V6Wide(..) => self.hash(&[word(key), quota.interval(), quota.capacity()]),
+            AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => self.hash(&[word(key)]),
+        };
+        let owner = owner.max(NOBODY + 1);
         let request = Request {
             owner,
             now: bucket::nanos(now),
             quota,
+            manner,
         };
         match self.charge(pick(&self.sets, owner), request) {
             Some(verdict) => Charge {
@@ -126,6 +161,10 @@ impl Table {
         loop {
             let charged = match set.place(request.owner, request.now) {
                 Place::Own(slot, tat) => slot.charge(tat, request),
+                Place::Free(..) if matches!(request.manner, Manner::Look) => {
+                    let (_, verdict) = request.decide(self.start(request), request.quota);
+                    Some(verdict)
+                }
                 Place::Free(slot, ended) => self.claim(set, slot, ended, request),
                 Place::Soon if patience > 0 => {
                     patience -= 1;
@@ -154,8 +193,7 @@ impl Table {
         let least = ended + 1;
 
         if set.others(slot).all(|other| other.yields_to(request.owner)) {
-            let start = request.now.max(self.forgotten.load(SeqCst));
-            let (next, verdict) = bucket::decide(start, request.now, request.quota);
+            let (next, verdict) = request.decide(self.start(request), request.quota);
             let settled = next.max(least);
             if slot
                 .tat
@@ -170,6 +208,11 @@ impl Table {
         None
     }
 
+    /// The TAT of a key that has no slot: the latest that it can have been, if it was forgotten.
+    fn start(&self, request: Request) -> u64 {
+        request.now.max(self.forgotten.load(SeqCst))
+    }
+
     fn hash(&self, words: &[u64]) -> u64 {
         let [first, second] = self.hash_key;
         let mut hasher = SipHasher13::new_with_keys(first, second);
@@ -177,14 +220,18 @@ impl Table {
         hasher.finish()
     }
 
-    fn charge_overflow(&self, key: AddressKey, Request { now, quota, .. }: Request) -> Verdict {
+    fn charge_overflow(&self, key: AddressKey, request: Request) -> Verdict {
+        let quota = request.quota;
         // By quota too, for a slow one's debt would shut out the callers of a fast one.
-        let hash = self.hash(&[prefix_word(key), quota.interval()]);
+        let hash = self.hash(&[prefix_word(key), quota.interval(), quota.capacity()]);
         let word = pick(&self.overflow, hash);
         let shared = quota.shared_by(OVERFLOW_SHARE);
         let mut tat = word.load(SeqCst);
         loop {
-            let (next, verdict) = bucket::decide(tat, now, shared);
+            let (next, verdict) = request.decide(tat, shared);
+            if next == tat {
+                return in_terms_of(quota, verdict);
+            }
             match word.compare_exchange_weak(tat, next, SeqCst, SeqCst) {
                 Ok(_) => return in_terms_of(quota, verdict),
                 Err(current) => tat = current,
@@ -233,12 +280,30 @@ impl Set {
     }
 }
 
+impl Request {
+    /// The bucket's new word, which differs from `tat` if something was charged, and the answer.
+    fn decide(self, tat: u64, quota: Quota) -> (u64, Verdict) {
+        match self.manner {
+            Manner::Check => bucket::decide(tat, self.now, quota),
+            Manner::Look => (tat, bucket::decide(tat, self.now, quota).1),
+            Manner::ChargeAnyway => {
+                let (next, standing) = bucket::charge_anyway(tat, self.now, quota);
+                (next, Verdict::Admitted(standing))
+            }
+        }
+    }
+}
+
 impl Slot {
     /// Charges the bucket whose TAT was read as `tat`. None: it is no longer.
     fn charge(&self, tat: u64, request: Request) -> Option<Verdict> {
-        let (next, verdict) = bucket::decide(tat, request.now, request.quota);
-        self.tat.compare_exchange(tat, next, SeqCst, SeqCst).ok()?;
-        Some(verdict)
+        let (next, verdict) = request.decide(tat, request.quota);
+        let unchanged = match next == tat {
+            // Nothing to write: callers that are refused do not take the line from each other.
+            true => self.tat.load(SeqCst) == tat,
+            false => self.tat.compare_exchange(tat, next, SeqCst, SeqCst).is_ok(),
+        };
+        unchanged.then_some(verdict)
     }
 
     /// Whether this slot leaves `owner` to the claim that asks: it is not the owner's, or only by a
@@ -263,10 +328,12 @@ impl Slot {
     }
 }
 
-/// A key as one word: an IPv6 network as it is, the others as multicast, which nobody calls from.
+/// A key as one word: an IPv6 network as it is (a wider one with its length in the bits that it leaves
+/// free), the others as multicast, which nobody calls from.
 fn word(key: AddressKey) -> u64 {
     match key {
         AddressKey::V6(network) => network,
+        AddressKey::V6Wide(network, width) => network | u64::from(width.prefix_len()),
         AddressKey::V4(ip) => 0xffff_ffff_0000_0000 | u64::from(ip.to_bits()),
         AddressKey::Unix => 0xffff_fffe_0000_0000,
     }
@@ -275,7 +342,8 @@ fn word(key: AddressKey) -> u64 {
 /// The prefix whose newcomers share an overflow bucket: IPv4 /16 or IPv6 /32.
 fn prefix_word(key: AddressKey) -> u64 {
     match key {
-        AddressKey::V6(_) => word(key) >> 32 << 32,
+        AddressKey::V6(network) => network >> 32 << 32,
+        AddressKey::V6Wide(network, width) => network >> 32 << 32 | u64::from(width.prefix_len()),
         AddressKey::V4(_) | AddressKey::Unix => word(key) >> 16 << 16,
     }
 }

@@ -13,7 +13,7 @@ use super::finish::{Finish, Finished};
 use super::{Body, refusal};
 use crate::clock::Clock;
 use crate::limit::{Decision, Limiter, Standing};
-use crate::model::address::ClientAddress;
+use crate::model::address::{AddressKey, ClientAddress};
 
 /// The quotas of calls and of probes.
 #[derive(Debug)]
@@ -71,12 +71,12 @@ fn is_probe<B>(request: &Request<B>) -> bool {
 
 /// What a limited answer says about the caller's standing.
 #[derive(Debug)]
-pub struct Stand(Option<Standing>);
+pub struct Stand(Option<(AddressKey, Standing)>);
 
 impl<B> Finish<B> for Stand {
     fn finish(self, mut response: Response<B>) -> Response<B> {
-        if let Some(standing) = &self.0 {
-            refusal::standing_headers(standing, response.headers_mut());
+        if let Some((key, standing)) = &self.0 {
+            refusal::standing_headers(*key, standing, response.headers_mut());
         }
         response
     }
@@ -96,12 +96,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let standing = match self.check(&request) {
-            Decision::Exempt | Decision::Shadowed(_) => None,
-            Decision::Admitted(standing) => Some(standing),
-            Decision::Refused(refused) => {
-                let status = refusal::status(address(&request), &refused);
+            Decision::Exempt | Decision::Shadowed(..) => None,
+            Decision::Admitted(key, standing) => Some((key, standing)),
+            Decision::Refused(key, refused) => {
+                let status = refusal::status(key, &refused);
                 let mut response = status.into_http();
-                refusal::refusal_headers(&refused, response.headers_mut());
+                refusal::refusal_headers(key, &refused, response.headers_mut());
                 return Either::Right(ready(Ok(response)));
             }
         };

@@ -7,18 +7,18 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::limit::{Quota, Refusal, Standing};
-use crate::model::address::ClientAddress;
+use crate::model::address::{AddressKey, Width};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The status of a refused call.
-pub(super) fn status(address: ClientAddress, refusal: &Refusal) -> Status {
+/// The status of a call that the quota of `key` refused.
+pub(super) fn status(key: AddressKey, refusal: &Refusal) -> Status {
     let Refusal {
         quota, retry_after, ..
     } = refusal;
-    let subject = format!("address:{}", address.key());
+    let subject = format!("address:{key}");
     let rule = format!(
         "{} requests per {} s",
         quota.requests(),
@@ -27,13 +27,13 @@ pub(super) fn status(address: ClientAddress, refusal: &Refusal) -> Status {
     let mut details = ErrorDetails::new();
     details
         .set_retry_info(Some(*retry_after))
-        .add_quota_failure_violation(subject, format!("{rule} and client address"))
+        .add_quota_failure_violation(subject, format!("{rule} and {}", whose(key)))
         .set_error_info(
             "RATE_LIMIT_EXCEEDED",
             "footfall",
             [("quota_limit".to_owned(), quota.requests().to_string())],
         );
-    let message = format!("Rate limit exceeded: {rule} from {}", address.key());
+    let message = format!("Rate limit exceeded: {rule} from {key}");
     let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
     let pushback = retry_after.as_nanos().div_ceil(1_000_000).to_string();
     if let Ok(pushback) = pushback.parse() {
@@ -43,23 +43,54 @@ pub(super) fn status(address: ClientAddress, refusal: &Refusal) -> Status {
 }
 
 /// Says how the caller stands, on an answer that was limited.
-pub(super) fn standing_headers(standing: &Standing, headers: &mut HeaderMap) {
-    limit_headers(standing.quota, standing.remaining, standing.reset, headers);
+pub(super) fn standing_headers(key: AddressKey, standing: &Standing, headers: &mut HeaderMap) {
+    limit_headers(
+        key,
+        standing.quota,
+        standing.remaining,
+        standing.reset,
+        headers,
+    );
 }
 
 /// Says how the caller stands, on a refusal.
-pub(super) fn refusal_headers(refusal: &Refusal, headers: &mut HeaderMap) {
-    limit_headers(refusal.quota, 0, refusal.reset, headers);
+pub(super) fn refusal_headers(key: AddressKey, refusal: &Refusal, headers: &mut HeaderMap) {
+    limit_headers(key, refusal.quota, 0, refusal.reset, headers);
 }
 
-fn limit_headers(quota: Quota, remaining: u32, reset: Duration, headers: &mut HeaderMap) {
+/// What each bucket of this kind is for.
+fn whose(key: AddressKey) -> &'static str {
+    match key {
+        AddressKey::V6Wide(_, Width::Prefix56) => "IPv6 /56",
+        AddressKey::V6Wide(_, Width::Prefix48) => "IPv6 /48",
+        AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => "client address",
+    }
+}
+
+/// The name of the policy in headers.
+fn policy_name(key: AddressKey) -> &'static str {
+    match key {
+        AddressKey::V6Wide(_, Width::Prefix56) => "per56",
+        AddressKey::V6Wide(_, Width::Prefix48) => "per48",
+        AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => "perip",
+    }
+}
+
+fn limit_headers(
+    key: AddressKey,
+    quota: Quota,
+    remaining: u32,
+    reset: Duration,
+    headers: &mut HeaderMap,
+) {
+    let name = policy_name(key);
     let seconds = |duration: Duration| duration.as_nanos().div_ceil(1_000_000_000);
     let policy = format!(
-        "\"perip\";q={};w={}",
+        "\"{name}\";q={};w={}",
         quota.requests(),
         seconds(quota.period())
     );
-    let limit = format!("\"perip\";r={remaining};t={}", seconds(reset));
+    let limit = format!("\"{name}\";r={remaining};t={}", seconds(reset));
     for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);

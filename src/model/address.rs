@@ -44,15 +44,26 @@ pub enum ClientAddress {
 
 /// What is limited: all addresses one subscriber can easily use are one key.
 ///
-/// Displayed as `198.51.100.7`, `2001:db8:1:2::/64` or `unix`.
+/// Displayed as `198.51.100.7`, `2001:db8:1:2::/64`, `2001:db8::/48` or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AddressKey {
     /// One IPv4 address.
     V4(Ipv4Addr),
     /// One IPv6 /64, by its upper 64 bits: the least that is handed to a subscriber.
     V6(u64),
+    /// A wider IPv6 network, by its upper 64 bits; those behind its length are zero.
+    V6Wide(u64, Width),
     /// All callers of the unix socket together.
     Unix,
+}
+
+/// How wide an IPv6 network is that may be one subscriber's, with more than one /64 in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Width {
+    /// A /56: 256 /64s, what a household may get.
+    Prefix56,
+    /// A /48: 65,536 /64s, what an organisation gets.
+    Prefix48,
 }
 
 /// The other end of the socket.
@@ -105,6 +116,25 @@ impl ClientAddress {
     }
 }
 
+impl AddressKey {
+    /// The wider network that this /64 is in. None: it is not a /64.
+    pub fn widened(self, width: Width) -> Option<Self> {
+        let Self::V6(network) = self else { return None };
+        let below = u64::BITS - u32::from(width.prefix_len());
+        Some(Self::V6Wide(network >> below << below, width))
+    }
+}
+
+impl Width {
+    /// The length of the network's prefix, in bits.
+    pub const fn prefix_len(self) -> u8 {
+        match self {
+            Self::Prefix56 => 56,
+            Self::Prefix48 => 48,
+        }
+    }
+}
+
 impl From<Peer> for ClientAddress {
     fn from(peer: Peer) -> Self {
         match peer {
@@ -127,7 +157,8 @@ impl fmt::Display for AddressKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(v4) => v4.fmt(f),
-            Self::V6(network) => write!(f, "{}/64", Ipv6Addr::from(u128::from(*network) << 64)),
+            Self::V6(network) => write!(f, "{}/64", ipv6(*network)),
+            Self::V6Wide(network, width) => write!(f, "{}/{}", ipv6(*network), width.prefix_len()),
             Self::Unix => f.write_str("unix"),
         }
     }
@@ -189,6 +220,10 @@ impl Resolver {
         }
         client
     }
+}
+
+fn ipv6(upper: u64) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(upper) << 64)
 }
 
 fn canonical(ip: IpAddr) -> IpAddr {

@@ -287,6 +287,42 @@ async fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_a_wider_network_names_it_and_its_quota() {
+    let settings = "[rate_limit]\nrequests = 10\nipv6_56_times = 2\nipv6_48_times = 3";
+    let server = Setup::default().with(settings).start().await;
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let mut asks = async |of_64: usize| {
+        let from = format!("2001:db8::{of_64:x}:0:0:0:1");
+        add_visit(&mut client, of_64, &from).await
+    };
+    for of_64 in 0..20 {
+        asks(of_64).await.unwrap();
+    }
+    let refusal = asks(20).await.unwrap_err();
+    let text = "Rate limit exceeded: 20 requests per 60 s from 2001:db8::/56";
+    assert_eq!(refusal.message(), text);
+    let violation = &refusal.get_details_quota_failure().unwrap().violations[0];
+    assert_eq!(violation.subject, "address:2001:db8::/56");
+    assert_eq!(violation.description, "20 requests per 60 s and IPv6 /56");
+    let wait = refusal.get_details_retry_info().unwrap().retry_delay;
+    assert_eq!(wait, Some(Duration::from_secs(3)));
+    let metadata = refusal.metadata();
+    assert_eq!(
+        metadata.get("ratelimit-policy").unwrap(),
+        r#""per56";q=20;w=60"#
+    );
+    assert_eq!(metadata.get("ratelimit").unwrap(), r#""per56";r=0;t=60"#);
+    // The next /56 has a quota of its own, but the /48 has only ten left.
+    for of_64 in 0x100..0x10a {
+        asks(of_64).await.unwrap();
+    }
+    let refusal = asks(0x10a).await.unwrap_err();
+    let violation = &refusal.get_details_quota_failure().unwrap().violations[0];
+    assert_eq!(violation.subject, "address:2001:db8::/48");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overrides_exemptions_and_shadow_mode_hold() {
     let settings = r#"
 [rate_limit]

@@ -36,6 +36,11 @@ impl Scenario {
         self
     }
 
+    fn start_with_room(mut self) -> Limiter {
+        self.options.slots = NonZeroUsize::new(1 << 12).unwrap();
+        self.start()
+    }
+
     fn start(self) -> Limiter {
         Limiter::new(self.options, [1, 2])
     }
@@ -53,7 +58,7 @@ fn ip(text: &str) -> ClientAddress {
 /// Requests that pass before the first refusal.
 fn passing(limiter: &Limiter, address: ClientAddress) -> usize {
     (0..100)
-        .take_while(|_| matches!(limiter.check(address, NOW), Decision::Admitted(_)))
+        .take_while(|_| matches!(limiter.check(address, NOW), Decision::Admitted(..)))
         .count()
 }
 
@@ -68,18 +73,18 @@ fn by_default_an_address_has_6000_a_minute_and_16_mib_hold_them() {
 fn a_spent_quota_is_refused_and_other_addresses_notice_nothing() {
     let limiter = Scenario::with_burst(6_000).start();
     let address = ip("203.0.113.7");
-    assert!((0..6_000).all(|_| matches!(limiter.check(address, NOW), Decision::Admitted(_))));
-    let Decision::Refused(refusal) = limiter.check(address, NOW) else {
+    assert!((0..6_000).all(|_| matches!(limiter.check(address, NOW), Decision::Admitted(..))));
+    let Decision::Refused(_, refusal) = limiter.check(address, NOW) else {
         panic!("not refused")
     };
     assert_eq!(refusal.retry_after, Duration::from_millis(10));
     assert!(matches!(
         limiter.check(ip("203.0.113.8"), NOW),
-        Decision::Admitted(_)
+        Decision::Admitted(..)
     ));
     assert!(matches!(
         limiter.check(address, NOW + refusal.retry_after),
-        Decision::Admitted(_)
+        Decision::Admitted(..)
     ));
 }
 
@@ -140,7 +145,7 @@ fn each_address_of_an_overridden_network_has_the_quota_for_itself() {
 fn in_shadow_mode_what_would_be_refused_passes_and_is_counted() {
     let limiter = Scenario::with_burst(2).in_shadow().start();
     assert_eq!(passing(&limiter, ip("192.0.2.1")), 2);
-    let Decision::Shadowed(refusal) = limiter.check(ip("192.0.2.1"), NOW) else {
+    let Decision::Shadowed(_, refusal) = limiter.check(ip("192.0.2.1"), NOW) else {
         panic!("not shadowed")
     };
     assert_eq!(refusal.retry_after, Duration::from_secs(30));
@@ -166,4 +171,73 @@ fn every_decision_but_an_exemption_is_counted_once() {
     assert_eq!(counts.admitted, 8 * 2 + 2 * 16);
     assert_eq!(counts.refused, 9);
     assert_eq!(counts.overflowed, 2 * 16 + 1);
+}
+
+#[test]
+fn an_override_of_any_length_has_wider_buckets_of_its_own() {
+    // A /64 with another quota, and a /32 around everything with a third one.
+    let limiter = Scenario::with_burst(1)
+        .overriding("2001:db8::/32", 2)
+        .overriding("2001:db8:0:7::/64", 5)
+        .start_with_room();
+    let spent = (0x20..0x40).map(|of_64| {
+        let address = ip(&format!("2001:db8:0:{of_64:x}::1"));
+        passing(&limiter, address)
+    });
+    // Sixteen quotas of the /32's kind, spent by all others of the /56.
+    assert_eq!(spent.sum::<usize>(), 16 * 2);
+    assert_eq!(passing(&limiter, ip("2001:db8:0:50::1")), 0);
+    assert_eq!(passing(&limiter, ip("2001:db8:0:7::1")), 5);
+}
+
+#[test]
+fn what_is_exempt_costs_its_neighbours_nothing() {
+    let limiter = Scenario::with_burst(1)
+        .exempting("2001:db8:0:7::/64")
+        .start_with_room();
+    for _ in 0..100 {
+        let exempt = limiter.check(ip("2001:db8:0:7::1"), NOW);
+        assert_eq!(exempt, Decision::Exempt);
+    }
+    assert!((0x20..0x30).all(|n| passing(&limiter, ip(&format!("2001:db8:0:{n:x}::"))) == 1));
+}
+
+#[test]
+fn a_mapped_or_translated_address_is_its_ipv4_address_and_has_no_wider_network() {
+    let limiter = Scenario::with_burst(3)
+        .overriding("192.0.2.0/24", 5)
+        .start_with_room();
+    let written = |text: &str| ClientAddress::of(text.parse().unwrap());
+    assert_eq!(passing(&limiter, written("64:ff9b::198.51.100.7")), 3);
+    assert_eq!(passing(&limiter, written("::ffff:198.51.100.7")), 0);
+    assert_eq!(passing(&limiter, written("198.51.100.7")), 0);
+    // An override for IPv4 holds for either form.
+    assert_eq!(passing(&limiter, written("64:ff9b::192.0.2.1")), 5);
+    assert_eq!(passing(&limiter, written("::ffff:192.0.2.2")), 5);
+    let others = (0..100).map(|host| written(&format!("64:ff9b::203.0.113.{host}")));
+    assert_eq!(
+        others.map(|other| passing(&limiter, other)).sum::<usize>(),
+        300
+    );
+}
+
+#[test]
+fn refusals_by_a_wider_network_are_counted_apart() {
+    for shadow in [false, true] {
+        let scenario = Scenario::with_burst(1);
+        let scenario = if shadow {
+            scenario.in_shadow()
+        } else {
+            scenario
+        };
+        let limiter = scenario.start_with_room();
+        for of_64 in 0..20 {
+            limiter.check(ip(&format!("2001:db8:0:{of_64:x}::")), NOW);
+        }
+        // One by its own quota, four by that of the /56.
+        limiter.check(ip("2001:db8::"), NOW);
+        let counts = limiter.counts();
+        assert_eq!((counts.admitted, counts.refused + counts.shadowed), (16, 5));
+        assert_eq!(counts.wider, 4);
+    }
 }

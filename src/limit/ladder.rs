@@ -1,0 +1,134 @@
+//! The buckets that one caller is charged to: its own, and those of the wider networks it is in.
+
+use super::table::{Charge, Table};
+use super::{Quota, Refusal, Verdict};
+use crate::model::address::{AddressKey, Width};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How many callers' quotas the wider networks of an IPv6 address have. None: no limit of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// All /64s of a /56 together. Default 16.
+    pub prefix_56: Option<NonZeroU32>,
+    /// All /64s of a /48 together. Default 64.
+    pub prefix_48: Option<NonZeroU32>,
+}
+
+/// One quota with those of the wider networks whose callers have it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ladder {
+    quota: Quota,
+    wider: [Option<(Width, Quota)>; 2],
+}
+
+/// What came of a request, and which of its buckets says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    /// Of a refusal, the bucket that lasts longest; else the one that has least left.
+    pub(super) by: AddressKey,
+    pub(super) verdict: Verdict,
+    /// Whether an overflow bucket stood for one of those that were charged, or for the one that refused.
+    pub(super) overflowed: bool,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            prefix_56: NonZeroU32::new(16),
+            prefix_48: NonZeroU32::new(64),
+        }
+    }
+}
+
+impl Ladder {
+    pub(super) fn new(quota: Quota, times: Times) -> Self {
+        let rung = |width, times: Option<NonZeroU32>| Some((width, quota.shared_by(times?)));
+        Self {
+            quota,
+            wider: [
+                rung(Width::Prefix56, times.prefix_56),
+                rung(Width::Prefix48, times.prefix_48),
+            ],
+        }
+    }
+
+    /// Charges one request of `key` to all of its buckets, or to none.
+    ///
+    /// The essay of [`limit`](super) says why it looks first, and what that means for threads.
+    pub(super) fn charge(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
+        let looked = self.wider(key).filter_map(|(wide, quota)| {
+            Outcome::of(wide, table.look(wide, now, quota)).if_refused()
+        });
+        if let Some(refused) = looked.reduce(Outcome::longer) {
+            let own = Outcome::of(key, table.look(key, now, self.quota)).if_refused();
+            return own.map_or(refused, |own| own.longer(refused));
+        }
+        let own = Outcome::of(key, table.check(key, now, self.quota));
+        if own.refusal().is_some() {
+            return own;
+        }
+        self.wider(key).fold(own, |all, (wide, quota)| {
+            all.tighter(Outcome::of(wide, table.charge_anyway(wide, now, quota)))
+        })
+    }
+
+    /// The wider networks that `key` is in, the narrowest first.
+    fn wider(&self, key: AddressKey) -> impl Iterator<Item = (AddressKey, Quota)> {
+        self.wider
+            .into_iter()
+            .flatten()
+            .filter_map(move |(width, quota)| Some((key.widened(width)?, quota)))
+    }
+}
+
+impl Outcome {
+    fn of(by: AddressKey, charge: Charge) -> Self {
+        Self {
+            by,
+            verdict: charge.verdict,
+            overflowed: charge.overflowed,
+        }
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        match self.verdict {
+            Verdict::Refused(refusal) => Some(refusal),
+            Verdict::Admitted(_) => None,
+        }
+    }
+
+    fn if_refused(self) -> Option<Self> {
+        self.refusal().is_some().then_some(self)
+    }
+
+    /// Of two refusals, the one that lasts longer: after the other's wait, nothing would pass.
+    fn longer(self, other: Self) -> Self {
+        let wait = |of: &Self| of.refusal().map(|refusal| refusal.retry_after);
+        if wait(&other) > wait(&self) {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// Of two buckets that were charged, the one that has less left.
+    fn tighter(self, other: Self) -> Self {
+        let left = |of: &Self| match of.verdict {
+            Verdict::Admitted(standing) => standing.remaining,
+            Verdict::Refused(_) => 0,
+        };
+        let tighter = if left(&other) < left(&self) {
+            other
+        } else {
+            self
+        };
+        Self {
+            overflowed: self.overflowed || other.overflowed,
+            ..tighter
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
