@@ -57,13 +57,26 @@ impl Ladder {
     ///
     /// The essay of [`limit`](super) says why it looks first, and what that means for threads.
     pub(super) fn charge(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
-        let looked = self.wider(key).filter_map(|(wide, quota)| {
-            Outcome::of(wide, table.look(wide, now, quota)).if_refused()
-        });
-        if let Some(refused) = looked.reduce(Outcome::longer) {
-            let own = Outcome::of(key, table.look(key, now, self.quota)).if_refused();
-            return own.map_or(refused, |own| own.longer(refused));
+        match self.refusal(table, key, now) {
+            Some(refused) => refused,
+            None => self.charge_looked(table, key, now),
         }
+    }
+
+    /// What refuses `key`, if a wider network does. Charges nothing.
+    fn refusal(&self, table: &Table, key: AddressKey, now: Duration) -> Option<Outcome> {
+        let refused = self
+            .wider(key)
+            .filter_map(|(wide, quota)| {
+                Outcome::of(wide, table.look(wide, now, quota)).if_refused()
+            })
+            .reduce(Outcome::longer)?;
+        let own = Outcome::of(key, table.look(key, now, self.quota)).if_refused();
+        Some(own.map_or(refused, |own| own.longer(refused)))
+    }
+
+    /// Charges one request that no wider network refused a moment ago.
+    fn charge_looked(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
         let own = Outcome::of(key, table.check(key, now, self.quota));
         if own.refusal().is_some() {
             return own;

@@ -190,6 +190,26 @@ fn without_times_a_caller_has_one_bucket() {
     }));
 }
 
+#[test]
+fn callers_that_looked_before_either_was_charged_both_pass_and_the_excess_is_paid_back() {
+    let (table, quota) = (table(), quota(1, Duration::from_secs(1), 1));
+    let ladder = Ladder::new(quota, times(1, 0));
+    let [one, other] = [key(0, 0, 1), key(0, 0, 2)];
+    assert!(
+        [one, other]
+            .iter()
+            .all(|key| ladder.refusal(&table, *key, NOW).is_none())
+    );
+    assert!(ladder.charge_looked(&table, one, NOW).refusal().is_none());
+    assert!(ladder.charge_looked(&table, other, NOW).refusal().is_none());
+    // Two are owed where one fits.
+    let refused = ladder.charge(&table, key(0, 0, 3), NOW);
+    assert_eq!(
+        refused.refusal().unwrap().retry_after,
+        Duration::from_secs(2)
+    );
+}
+
 /// The most by which threads may overdraw a wider bucket is one request for each other thread.
 #[test]
 fn threads_overdraw_a_wider_bucket_by_less_than_their_number_and_its_debt_is_paid_back() {
