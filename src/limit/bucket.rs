@@ -46,6 +46,7 @@ pub struct Refusal {
 ///
 /// The new word is greater than `tat` when the request is admitted, and equal when it is refused.
 #[must_use]
+#[inline]
 pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
     let (present, debt) = owed(tat, now, quota);
     if let Some(excess) = debt
@@ -70,6 +71,7 @@ pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
 /// Charges one request at `now` that has been admitted already, be the bucket empty or not. The new
 /// word is greater than `tat`; what the bucket cannot pay for is debt like any other.
 #[must_use]
+#[inline]
 pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Standing) {
     let (present, debt) = owed(tat, now, quota);
     let left = quota.capacity().saturating_sub(debt);
@@ -83,6 +85,7 @@ pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Standing) {
 }
 
 /// The ticks at `now`, and those owed from then on with one more request.
+#[inline]
 fn owed(tat: u64, now: u64, quota: Quota) -> (u64, u64) {
     let present = quota.tick_at(now);
     let owed = quota.tick_at(tat).saturating_sub(present);
@@ -91,12 +94,14 @@ fn owed(tat: u64, now: u64, quota: Quota) -> (u64, u64) {
 
 /// `time` as [`decide`] takes it; all beyond [`TIME_MAX`] is one moment.
 #[must_use]
+#[inline]
 pub fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos())
         .unwrap_or(TIME_MAX)
         .min(TIME_MAX)
 }
 
+#[inline]
 fn until(time: u64, now: u64) -> Duration {
     Duration::from_nanos(time.saturating_sub(now))
 }

@@ -1,6 +1,6 @@
 //! The buckets that one caller is charged to: its own, and those of the wider networks it is in.
 
-use super::table::{Charge, Table};
+use super::table::{Charge, Manner, Spot, Table};
 use super::{Quota, Refusal, Verdict};
 use crate::model::address::{AddressKey, Width};
 use std::num::NonZeroU32;
@@ -20,6 +20,12 @@ pub struct Times {
 pub(super) struct Ladder {
     quota: Quota,
     wider: [Option<(Width, Quota)>; 2],
+}
+
+/// The buckets of one caller: its own, and those of the wider networks, the narrowest first.
+struct Rungs<'a> {
+    own: Spot<'a>,
+    wider: [Option<Spot<'a>>; 2],
 }
 
 /// What came of a request, and which of its buckets says so.
@@ -56,49 +62,72 @@ impl Ladder {
     /// Charges one request of `key` to all of its buckets, or to none.
     ///
     /// The essay of [`limit`](super) says why it looks first, and what that means for threads.
+    #[inline]
     pub(super) fn charge(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
-        match self.refusal(table, key, now) {
-            Some(refused) => refused,
-            None => self.charge_looked(table, key, now),
+        match key {
+            AddressKey::V6(_) => self.rungs(table, key).charge(table, now),
+            AddressKey::V4(_) | AddressKey::V6Wide(..) | AddressKey::Unix => {
+                let spot = table.spot(key, &self.quota);
+                Outcome::of(&spot, table.ask(&spot, now, Manner::Check))
+            }
         }
     }
 
-    /// What refuses `key`, if a wider network does. Charges nothing.
-    fn refusal(&self, table: &Table, key: AddressKey, now: Duration) -> Option<Outcome> {
+    #[inline]
+    fn rungs<'a>(&'a self, table: &Table, key: AddressKey) -> Rungs<'a> {
+        let [of_56, of_48] = &self.wider;
+        let spot = |rung: &'a Option<(Width, Quota)>| {
+            let (width, quota) = rung.as_ref()?;
+            Some(table.spot(key.widened(*width)?, quota))
+        };
+        Rungs {
+            own: table.spot(key, &self.quota),
+            wider: [spot(of_56), spot(of_48)],
+        }
+    }
+}
+
+impl Rungs<'_> {
+    fn charge(&self, table: &Table, now: Duration) -> Outcome {
+        match self.refusal(table, now) {
+            Some(refused) => refused,
+            None => self.charge_looked(table, now),
+        }
+    }
+
+    /// What refuses the caller, if a wider network does. Charges nothing.
+    #[inline]
+    fn refusal(&self, table: &Table, now: Duration) -> Option<Outcome> {
+        let look =
+            |spot: &Spot<'_>| Outcome::of(spot, table.ask(spot, now, Manner::Look)).if_refused();
         let refused = self
-            .wider(key)
-            .filter_map(|(wide, quota)| {
-                Outcome::of(wide, table.look(wide, now, quota)).if_refused()
-            })
+            .wider
+            .iter()
+            .flatten()
+            .filter_map(look)
             .reduce(Outcome::longer)?;
-        let own = Outcome::of(key, table.look(key, now, self.quota)).if_refused();
-        Some(own.map_or(refused, |own| own.longer(refused)))
+        Some(look(&self.own).map_or(refused, |own| own.longer(refused)))
     }
 
     /// Charges one request that no wider network refused a moment ago.
-    fn charge_looked(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
-        let own = Outcome::of(key, table.check(key, now, self.quota));
+    #[inline]
+    fn charge_looked(&self, table: &Table, now: Duration) -> Outcome {
+        let charge = |spot: &Spot<'_>, manner| Outcome::of(spot, table.ask(spot, now, manner));
+        let own = charge(&self.own, Manner::Check);
         if own.refusal().is_some() {
             return own;
         }
-        self.wider(key).fold(own, |all, (wide, quota)| {
-            all.tighter(Outcome::of(wide, table.charge_anyway(wide, now, quota)))
+        self.wider.iter().flatten().fold(own, |all, wide| {
+            all.tighter(charge(wide, Manner::ChargeAnyway))
         })
-    }
-
-    /// The wider networks that `key` is in, the narrowest first.
-    fn wider(&self, key: AddressKey) -> impl Iterator<Item = (AddressKey, Quota)> {
-        self.wider
-            .into_iter()
-            .flatten()
-            .filter_map(move |(width, quota)| Some((key.widened(width)?, quota)))
     }
 }
 
 impl Outcome {
-    fn of(by: AddressKey, charge: Charge) -> Self {
+    #[inline]
+    fn of(spot: &Spot<'_>, charge: Charge) -> Self {
         Self {
-            by,
+            by: spot.key,
             verdict: charge.verdict,
             overflowed: charge.overflowed,
         }

@@ -169,6 +169,7 @@ impl Limiter {
         }
     }
 
+    #[inline]
     fn count(&self, key: AddressKey, outcome: Outcome, decision: Decision) {
         let Some(stripe) = self.counters.get(stripe_of(key)) else {
             return;
@@ -224,6 +225,7 @@ impl Rules {
 }
 
 /// Neighbouring addresses are counted in different stripes.
+#[inline]
 fn stripe_of(key: AddressKey) -> usize {
     let last = match key {
         AddressKey::Unix => 0,

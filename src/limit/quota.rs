@@ -109,16 +109,19 @@ impl Quota {
     }
 
     /// Ticks that one request costs.
+    #[inline]
     pub(super) fn interval(&self) -> u64 {
         self.interval
     }
 
     /// Ticks that a full bucket can pay for.
+    #[inline]
     pub(super) fn capacity(&self) -> u64 {
         self.interval.saturating_mul(u64::from(self.burst.get()))
     }
 
     /// The last tick at or before `nanos`.
+    #[inline]
     pub(super) fn tick_at(&self, nanos: u64) -> u64 {
         if self.ticks_are_nanos() {
             return nanos;
@@ -128,6 +131,7 @@ impl Quota {
 
     /// The first nanosecond at or after `tick`. The tick is found back with [`Self::tick_at`], for
     /// ticks are no shorter than nanoseconds.
+    #[inline]
     pub(super) fn nanos_at(&self, tick: u64) -> u64 {
         if self.ticks_are_nanos() {
             return tick;
@@ -148,10 +152,12 @@ impl Quota {
         }
     }
 
+    #[inline]
     fn ticks_a_period(&self) -> u64 {
         self.interval * u64::from(self.requests.get())
     }
 
+    #[inline]
     fn ticks_are_nanos(&self) -> bool {
         self.ticks_a_period() == self.period_nanos
     }
@@ -165,6 +171,7 @@ impl Default for Quota {
 }
 
 /// Narrows what fits: the bounds above keep every time far below 2^64 ns.
+#[inline]
 fn whole(value: u128) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }

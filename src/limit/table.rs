@@ -7,10 +7,12 @@ use super::bucket::{self, Refusal, Standing, Verdict};
 use crate::model::address::AddressKey;
 use siphasher::sip::SipHasher13;
 use std::fmt;
-use std::hash::Hasher;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::time::Duration;
 
 /// Slots of a set: the places where a key may have its bucket.
@@ -46,7 +48,7 @@ pub struct Table {
     overflow: Box<[AtomicU64]>,
     /// No debt that was forgotten ended later than this.
     forgotten: AtomicU64,
-    hash_key: [u64; 2],
+    hasher: SipHasher13,
 }
 
 #[repr(align(128))]
@@ -57,24 +59,33 @@ struct Slot {
     owner: AtomicU64,
 }
 
+/// Where a key has its bucket under a quota.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot<'a> {
+    pub(super) key: AddressKey,
+    quota: &'a Quota,
+    /// The key's hash.
+    owner: u64,
+}
+
 /// One request on its way to a bucket.
 #[derive(Clone, Copy)]
-struct Request {
+struct Request<'a> {
     /// The key's hash.
     owner: u64,
     now: u64,
-    quota: Quota,
+    quota: &'a Quota,
     manner: Manner,
 }
 
 /// What is done to a bucket.
-#[derive(Clone, Copy)]
-enum Manner {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Manner {
     /// Charge it, if it admits the request.
     Check,
     /// Only say what it would say.
     Look,
-    /// Charge it for a request that was admitted already.
+    /// Charge it for a request that was admitted already, even if it has nothing left.
     ChargeAnyway,
 }
 
@@ -97,6 +108,7 @@ impl Table {
     /// can choose addresses that crowd out one of their choice.
     #[must_use]
     pub fn new(slots: NonZeroUsize, hash_key: [u64; 2]) -> Self {
+        let [first, second] = hash_key;
         Self {
             sets: (0..slots.get().div_ceil(WAYS))
                 .map(|_| Set::new())
@@ -105,7 +117,7 @@ impl Table {
                 .map(|_| AtomicU64::new(0))
                 .collect(),
             forgotten: AtomicU64::new(0),
-            hash_key,
+            hasher: SipHasher13::new_with_keys(first, second),
         }
     }
 
@@ -116,50 +128,53 @@ impl Table {
     ///
     /// Of a wider network, the callers of another quota have another bucket: the debt of a slow one
     /// would shut out those of a fast one.
+    #[inline]
     pub fn check(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
-        self.ask(key, now, quota, Manner::Check)
+        self.ask(&self.spot(key, &quota), now, Manner::Check)
     }
 
-    /// What [`Table::check`] would answer; charges nothing.
-    pub fn look(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
-        self.ask(key, now, quota, Manner::Look)
-    }
-
-    /// Charges one request that was admitted already, even if the bucket has nothing left. Always
-    /// [`Verdict::Admitted`].
-    pub fn charge_anyway(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
-        self.ask(key, now, quota, Manner::ChargeAnyway)
-    }
-
-    fn ask(&self, key: AddressKey, now: Duration, quota: Quota, manner: Manner) -> Charge {
+    /// The bucket of `key` under `quota`. Memory begins to bring its set, so that the waits of several
+    /// spots are one.
+    #[inline]
+    pub(super) fn spot<'a>(&self, key: AddressKey, quota: &'a Quota) -> Spot<'a> {
         let owner = match key {
-            AddressKey::V6Wide(..) => self.hash(&[word(key), quota.interval(), quota.capacity()]),
-            AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => self.hash(&[word(key)]),
+            AddressKey::V6Wide(..) => self.hash_with(word(key), quota),
+            AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => self.hash(word(key)),
         };
         let owner = owner.max(NOBODY + 1);
+        let Set([first, .., last]) = pick(&self.sets, owner);
+        let _ = (first.owner.load(Relaxed), last.owner.load(Relaxed));
+        Spot { key, quota, owner }
+    }
+
+    /// As [`Table::check`]; or only says what that would answer, or charges in any case.
+    #[inline]
+    pub(super) fn ask(&self, spot: &Spot<'_>, now: Duration, manner: Manner) -> Charge {
         let request = Request {
-            owner,
+            owner: spot.owner,
             now: bucket::nanos(now),
-            quota,
+            quota: spot.quota,
             manner,
         };
-        match self.charge(pick(&self.sets, owner), request) {
+        match self.charge(pick(&self.sets, spot.owner), request) {
             Some(verdict) => Charge {
                 verdict,
                 overflowed: false,
             },
             None => Charge {
-                verdict: self.charge_overflow(key, request),
+                verdict: self.charge_overflow(spot.key, request),
                 overflowed: true,
             },
         }
     }
 
     /// Charges the owner's slot, or one that is free. None: there is no room.
-    fn charge(&self, set: &Set, request: Request) -> Option<Verdict> {
+    #[inline]
+    fn charge(&self, set: &Set, request: Request<'_>) -> Option<Verdict> {
         let mut patience = PATIENCE;
         loop {
-            let charged = match set.place(request.owner, request.now) {
+            let place = set.own(request.owner);
+            let charged = match place.unwrap_or_else(|| set.place(request.owner, request.now)) {
                 Place::Own(slot, tat) => slot.charge(tat, request),
                 Place::Free(..) if matches!(request.manner, Manner::Look) => {
                     let (_, verdict) = request.decide(self.start(request), request.quota);
@@ -180,7 +195,7 @@ impl Table {
     }
 
     /// Makes a free slot the owner's and charges it. None: another thread came between; look again.
-    fn claim(&self, set: &Set, slot: &Slot, ended: u64, request: Request) -> Option<Verdict> {
+    fn claim(&self, set: &Set, slot: &Slot, ended: u64, request: Request<'_>) -> Option<Verdict> {
         // Before the old debt goes, so that whoever misses it finds the mark.
         if self.forgotten.load(SeqCst) < ended {
             self.forgotten.fetch_max(ended, SeqCst);
@@ -209,31 +224,39 @@ impl Table {
     }
 
     /// The TAT of a key that has no slot: the latest that it can have been, if it was forgotten.
-    fn start(&self, request: Request) -> u64 {
+    fn start(&self, request: Request<'_>) -> u64 {
         request.now.max(self.forgotten.load(SeqCst))
     }
 
-    fn hash(&self, words: &[u64]) -> u64 {
-        let [first, second] = self.hash_key;
-        let mut hasher = SipHasher13::new_with_keys(first, second);
-        words.iter().for_each(|&word| hasher.write_u64(word));
-        hasher.finish()
+    #[inline]
+    fn hash(&self, word: u64) -> u64 {
+        self.hasher.hash(&word.to_le_bytes())
     }
 
-    fn charge_overflow(&self, key: AddressKey, request: Request) -> Verdict {
+    /// The hash of a bucket that is shared by all callers of one quota.
+    fn hash_with(&self, word: u64, quota: &Quota) -> u64 {
+        let mut bytes = [0; 24];
+        let words = [word, quota.interval(), quota.capacity()];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        self.hasher.hash(&bytes)
+    }
+
+    fn charge_overflow(&self, key: AddressKey, request: Request<'_>) -> Verdict {
         let quota = request.quota;
         // By quota too, for a slow one's debt would shut out the callers of a fast one.
-        let hash = self.hash(&[prefix_word(key), quota.interval(), quota.capacity()]);
+        let hash = self.hash_with(prefix_word(key), quota);
         let word = pick(&self.overflow, hash);
         let shared = quota.shared_by(OVERFLOW_SHARE);
         let mut tat = word.load(SeqCst);
         loop {
-            let (next, verdict) = request.decide(tat, shared);
+            let (next, verdict) = request.decide(tat, &shared);
             if next == tat {
-                return in_terms_of(quota, verdict);
+                return in_terms_of(*quota, verdict);
             }
             match word.compare_exchange_weak(tat, next, SeqCst, SeqCst) {
-                Ok(_) => return in_terms_of(quota, verdict),
+                Ok(_) => return in_terms_of(*quota, verdict),
                 Err(current) => tat = current,
             }
         }
@@ -256,13 +279,31 @@ impl Set {
         }))
     }
 
+    /// The owner's slot, if it is easily found: without a branch that waits for memory, for a processor
+    /// that guessed it wrong would begin again with all that it had done in advance.
+    #[inline]
+    fn own(&self, owner: u64) -> Option<Place<'_>> {
+        let mut found = WAYS;
+        for (index, slot) in self.0.iter().enumerate() {
+            // A hint, to be confirmed below.
+            if slot.owner.load(Relaxed) == owner {
+                found = index;
+            }
+        }
+        let slot = self.0.get(found)?;
+        // The TAT first: it vouches for the owner if it is still the same when it is charged.
+        let tat = slot.tat.load(SeqCst);
+        let confirmed = tat < LOST && slot.owner.load(SeqCst) == owner;
+        confirmed.then_some(Place::Own(slot, tat))
+    }
+
     /// Where the owner is, or might be. Of the free slots, the one whose debt ended first, so that
     /// the latest ending that is forgotten seldom changes.
     fn place(&self, owner: u64, now: u64) -> Place<'_> {
         let mut oldest: Option<(&Slot, u64)> = None;
         let mut otherwise = Place::Full;
         for slot in &self.0 {
-            // The TAT first: it vouches for the owner if it is still the same when it is charged.
+            // The TAT first, as above.
             let tat = slot.tat.load(SeqCst);
             if tat >= LOST {
                 otherwise = Place::Soon;
@@ -280,14 +321,15 @@ impl Set {
     }
 }
 
-impl Request {
+impl Request<'_> {
     /// The bucket's new word, which differs from `tat` if something was charged, and the answer.
-    fn decide(self, tat: u64, quota: Quota) -> (u64, Verdict) {
+    #[inline]
+    fn decide(self, tat: u64, quota: &Quota) -> (u64, Verdict) {
         match self.manner {
-            Manner::Check => bucket::decide(tat, self.now, quota),
-            Manner::Look => (tat, bucket::decide(tat, self.now, quota).1),
+            Manner::Check => bucket::decide(tat, self.now, *quota),
+            Manner::Look => (tat, bucket::decide(tat, self.now, *quota).1),
             Manner::ChargeAnyway => {
-                let (next, standing) = bucket::charge_anyway(tat, self.now, quota);
+                let (next, standing) = bucket::charge_anyway(tat, self.now, *quota);
                 (next, Verdict::Admitted(standing))
             }
         }
@@ -296,7 +338,7 @@ impl Request {
 
 impl Slot {
     /// Charges the bucket whose TAT was read as `tat`. None: it is no longer.
-    fn charge(&self, tat: u64, request: Request) -> Option<Verdict> {
+    fn charge(&self, tat: u64, request: Request<'_>) -> Option<Verdict> {
         let (next, verdict) = request.decide(tat, request.quota);
         let unchanged = match next == tat {
             // Nothing to write: callers that are refused do not take the line from each other.
@@ -330,6 +372,7 @@ impl Slot {
 
 /// A key as one word: an IPv6 network as it is (a wider one with its length in the bits that it leaves
 /// free), the others as multicast, which nobody calls from.
+#[inline]
 fn word(key: AddressKey) -> u64 {
     match key {
         AddressKey::V6(network) => network,
@@ -353,6 +396,7 @@ fn prefix_word(key: AddressKey) -> u64 {
     clippy::indexing_slicing,
     reason = "hash / 2^64 is less than one, so the product is less than the length"
 )]
+#[inline]
 fn pick<T>(items: &[T], hash: u64) -> &T {
     let index = (u128::from(hash) * items.len() as u128) >> u64::BITS;
     &items[usize::try_from(index).unwrap_or(0)]

@@ -102,6 +102,7 @@ impl ClientAddress {
     }
 
     /// The key this address is limited by.
+    #[inline]
     pub fn key(&self) -> AddressKey {
         match *self {
             Self::Ip(ip) => match canonical(ip) {
@@ -118,6 +119,7 @@ impl ClientAddress {
 
 impl AddressKey {
     /// The wider network that this /64 is in. None: it is not a /64.
+    #[inline]
     pub fn widened(self, width: Width) -> Option<Self> {
         let Self::V6(network) = self else { return None };
         let below = u64::BITS - u32::from(width.prefix_len());
@@ -226,6 +228,7 @@ fn ipv6(upper: u64) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(upper) << 64)
 }
 
+#[inline]
 fn canonical(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
@@ -234,6 +237,7 @@ fn canonical(ip: IpAddr) -> IpAddr {
 }
 
 /// The IPv4 address in the well-known NAT64 prefix. (A network's own prefix cannot be told from any other address.)
+#[inline]
 fn translated(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     match v6.octets() {
         [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => {

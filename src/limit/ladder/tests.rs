@@ -51,7 +51,13 @@ impl Unlimited {
         ladder: &Ladder,
     ) -> Vec<(AddressKey, Refusal)> {
         let buckets: Vec<_> = std::iter::once((key, ladder.quota))
-            .chain(ladder.wider(key))
+            .chain(
+                ladder
+                    .wider
+                    .iter()
+                    .flatten()
+                    .filter_map(|(width, quota)| Some((key.widened(*width)?, *quota))),
+            )
             .collect();
         let mut next = Vec::new();
         let mut refused = Vec::new();
@@ -194,14 +200,14 @@ fn without_times_a_caller_has_one_bucket() {
 fn callers_that_looked_before_either_was_charged_both_pass_and_the_excess_is_paid_back() {
     let (table, quota) = (table(), quota(1, Duration::from_secs(1), 1));
     let ladder = Ladder::new(quota, times(1, 0));
-    let [one, other] = [key(0, 0, 1), key(0, 0, 2)];
+    let both = [1, 2].map(|of_64| ladder.rungs(&table, key(0, 0, of_64)));
     assert!(
-        [one, other]
-            .iter()
-            .all(|key| ladder.refusal(&table, *key, NOW).is_none())
+        both.iter()
+            .all(|rungs| rungs.refusal(&table, NOW).is_none())
     );
-    assert!(ladder.charge_looked(&table, one, NOW).refusal().is_none());
-    assert!(ladder.charge_looked(&table, other, NOW).refusal().is_none());
+    for rungs in both {
+        assert!(rungs.charge_looked(&table, NOW).refusal().is_none());
+    }
     // Two are owed where one fits.
     let refused = ladder.charge(&table, key(0, 0, 3), NOW);
     assert_eq!(

@@ -174,7 +174,7 @@ fn in_overflow_a_caller_is_told_no_more_than_its_own_quota() {
 /// Leaves the first slot as a thread does that is stopped in the middle of a claim for `key`.
 fn stop_a_claim(table: &Table, key: AddressKey) -> &Slot {
     let slot = &table.sets[0].0[0];
-    slot.owner.store(table.hash(&[word(key)]), SeqCst);
+    slot.owner.store(table.hash(word(key)), SeqCst);
     slot.tat.store(CLAIMED, SeqCst);
     slot
 }
