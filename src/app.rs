@@ -167,7 +167,13 @@ impl App {
         let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
-        metrics::register(&mut registry, limiters.clone(), log.clone(), view.clone());
+        metrics::register(
+            &mut registry,
+            limiters.clone(),
+            clock.clone(),
+            log.clone(),
+            view.clone(),
+        );
         let health = Health::default();
         let stack = Stack {
             tracker,

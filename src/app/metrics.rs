@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::upkeep;
+use crate::clock::Clock;
 use crate::log::{Log, State};
 use crate::middleware::Limiters;
 use crate::view::View;
@@ -16,13 +17,21 @@ use crate::view::View;
 #[derive(Debug)]
 struct Counted {
     limiters: Arc<Limiters>,
+    clock: Arc<dyn Clock>,
     log: Log,
     view: View,
 }
 
-pub(super) fn register(registry: &mut Registry, limiters: Arc<Limiters>, log: Log, view: View) {
+pub(super) fn register(
+    registry: &mut Registry,
+    limiters: Arc<Limiters>,
+    clock: Arc<dyn Clock>,
+    log: Log,
+    view: View,
+) {
     registry.register_collector(Box::new(Counted {
         limiters,
+        clock,
         log,
         view,
     }));
@@ -80,7 +89,19 @@ impl Collector for Counted {
             ),
         ]
         .map(|(name, help, value)| (format!("footfall_view_{name}"), help, value));
+        let slots = self.limiters.calls.slots();
+        let in_debt = self.limiters.calls.in_debt(self.clock.elapsed());
         let gauges = [
+            (
+                "footfall_rate_limit_slots",
+                "Addresses and networks that the table has room for",
+                u64::try_from(slots).unwrap_or(u64::MAX),
+            ),
+            (
+                "footfall_rate_limit_slots_in_debt",
+                "Those that have spent something, estimated from a sample of a large table",
+                u64::try_from(in_debt).unwrap_or(u64::MAX),
+            ),
             ("footfall_log_position", "Last durable position", last),
             (
                 "footfall_view_position",

@@ -169,6 +169,18 @@ impl Limiter {
         }
     }
 
+    /// How many addresses, and wider networks, can be in debt at once.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.table.slots()
+    }
+
+    /// How many are in debt at `now`, see [`Table::in_debt`].
+    #[must_use]
+    pub fn in_debt(&self, now: Duration) -> usize {
+        self.table.in_debt(now)
+    }
+
     #[inline]
     fn count(&self, key: AddressKey, outcome: Outcome, decision: Decision) {
         let Some(stripe) = self.counters.get(stripe_of(key)) else {

@@ -20,6 +20,7 @@ mod drain;
 mod duplicates;
 mod erase;
 mod export;
+mod floods;
 mod floors;
 mod folder;
 mod grpc_access;

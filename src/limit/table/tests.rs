@@ -278,6 +278,101 @@ fn threads_on_one_new_key_never_admit_more_than_its_burst() {
     }
 }
 
+/// Keys that come and go in the same set, until `done`: slots are claimed, given up and full all the time.
+fn crowd(table: &Table, done: &AtomicU64, mut now: Duration) {
+    let quota = quota(1, Duration::from_millis(1), 1);
+    for number in (100..120).cycle() {
+        if done.load(SeqCst) > 0 {
+            return;
+        }
+        now += Duration::from_micros(130);
+        table.check(key(number), now, quota);
+    }
+}
+
+/// Not with loom, which takes `SeqCst` for less than it is, and would find what cannot happen.
+#[test]
+fn threads_on_one_key_admit_exactly_its_burst_while_others_fight_for_its_set() {
+    const BURST: u32 = 40;
+    let slow = quota(1, Duration::from_secs(3_600), BURST);
+    let now = Duration::from_secs(1_000);
+    // Others come before it in time, or after it, so that it comes late.
+    let times = [10, 1_000].map(Duration::from_secs);
+    for (round, others_now) in (0..400).zip(times.into_iter().cycle()) {
+        let (table, done, start) = (one_set(), AtomicU64::new(0), Barrier::new(5));
+        let sends = || {
+            start.wait();
+            let charges: Vec<_> = (0..100)
+                .map(|_| table.check(key(round), now, slow))
+                .collect();
+            charges
+                .into_iter()
+                .filter(|charge| !charge.overflowed)
+                .collect::<Vec<_>>()
+        };
+        let own: Vec<Charge> = thread::scope(|scope| {
+            let crowds = [0, 1].map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    crowd(&table, &done, others_now);
+                })
+            });
+            let threads = [0, 1, 2].map(|_| scope.spawn(sends));
+            let charges = threads.map(|thread| thread.join().unwrap()).concat();
+            done.store(1, SeqCst);
+            for crowd in crowds {
+                crowd.join().unwrap();
+            }
+            charges
+        });
+        let admitted = own.iter().filter(|charge| admitted(**charge)).count();
+        assert!(admitted <= BURST as usize);
+        if others_now < now {
+            // Whatever is theirs is paid for by now: there is always room, and nothing to lose.
+            assert_eq!((own.len(), admitted), (300, BURST as usize));
+        }
+    }
+}
+
+#[test]
+fn all_overflow_together_adds_a_sixteenth_at_most() {
+    const SLOTS: u32 = 2_048;
+    const BURST: u32 = 3;
+    let table = table(SLOTS as usize);
+    let quota = quota(1, Duration::from_secs(1), BURST);
+    // Addresses of all prefixes, far more than there is room for, for as long as 20 requests are earned.
+    let mut admissions = 0;
+    for second in 0..=20 {
+        for number in 0..20_000_u32 {
+            let key = key(number.wrapping_mul(0x9e37_79b1));
+            for _ in 0..=BURST {
+                let charge = table.check(key, Duration::from_secs(100 + second), quota);
+                admissions += u32::from(admitted(charge));
+            }
+        }
+    }
+    let owners = SLOTS * (BURST + 20);
+    // All slots and all overflow buckets are spent, and nothing else was there.
+    assert_eq!(admissions, owners + owners / 16);
+}
+
+#[test]
+fn slots_in_debt_are_counted_or_estimated() {
+    let quota = quota(1, Duration::from_secs(1), 1);
+    let now = Duration::from_secs(100);
+    let small = table(1 << 10);
+    (0..100).for_each(|number| {
+        small.check(key(number), now, quota);
+    });
+    assert_eq!((small.slots(), small.in_debt(now)), (1 << 10, 100));
+    assert_eq!(small.in_debt(now + Duration::from_secs(1)), 0);
+    let large = table(1 << 18);
+    (0..20_000).for_each(|number| {
+        large.check(key(number), now, quota);
+    });
+    assert!((19_000..21_000).contains(&large.in_debt(now)));
+}
+
 #[test]
 fn threads_that_fight_for_slots_never_admit_more_than_each_keys_quota() {
     const THREADS: u32 = 4;
