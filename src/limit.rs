@@ -36,8 +36,8 @@
 //!
 //! **A charge hits its own key.** A thread reads the time, then the owner, then replaces that time. If
 //! this succeeds, the time never changed in between (by 3, no time comes back), so no claim was under
-//! way (by 2, the owner never changed), so the owner read is the owner charged. A refusal replaces the
-//! time by itself, and is sure of its owner in the same way.
+//! way (by 2, the owner never changed), so the owner read is the owner charged. What charges nothing (a
+//! refusal, a look) reads the time once more, and is sure of its owner in the same way.
 //!
 //! **A key has one slot.** A claim first shows its owner, then looks at every other slot of the set.
 //! Of two claims of the same key, the one that showed itself later sees the other: settled, and then it

@@ -197,8 +197,9 @@ impl Table {
     fn charge(&self, set: &Set, request: Request<'_>) -> Option<Verdict> {
         let mut patience = PATIENCE;
         loop {
-            let place = set.own(request.owner);
-            let charged = match place.unwrap_or_else(|| set.place(request.owner, request.now)) {
+            let hint = set.hint(request.owner);
+            let own = hint.and_then(|slot| slot.confirm(request.owner));
+            let charged = match own.unwrap_or_else(|| set.place(request.owner, request.now)) {
                 Place::Own(slot, tat) => slot.charge(tat, request),
                 Place::Free(..) if matches!(request.manner, Manner::Look) => {
                     let (_, verdict) = request.decide(self.start(request), request.quota);
@@ -303,22 +304,18 @@ impl Set {
         }))
     }
 
-    /// The owner's slot, if it is easily found: without a branch that waits for memory, for a processor
-    /// that guessed it wrong would begin again with all that it had done in advance.
+    /// The slot that seems to be the owner's, to be confirmed. It is found without a branch that waits for
+    /// memory: a processor that guessed such a one wrong would begin again with all that it had done in
+    /// advance.
     #[inline]
-    fn own(&self, owner: u64) -> Option<Place<'_>> {
+    fn hint(&self, owner: u64) -> Option<&Slot> {
         let mut found = WAYS;
         for (index, slot) in self.0.iter().enumerate() {
-            // A hint, to be confirmed below.
             if slot.owner.load(Relaxed) == owner {
                 found = index;
             }
         }
-        let slot = self.0.get(found)?;
-        // The TAT first: it vouches for the owner if it is still the same when it is charged.
-        let tat = slot.tat.load(SeqCst);
-        let confirmed = tat < LOST && slot.owner.load(SeqCst) == owner;
-        confirmed.then_some(Place::Own(slot, tat))
+        self.0.get(found)
     }
 
     /// Where the owner is, or might be. Of the free slots, the one whose debt ended first, so that
@@ -327,7 +324,7 @@ impl Set {
         let mut oldest: Option<(&Slot, u64)> = None;
         let mut otherwise = Place::Full;
         for slot in &self.0 {
-            // The TAT first, as above.
+            // The TAT first, as in `confirm`.
             let tat = slot.tat.load(SeqCst);
             if tat >= LOST {
                 otherwise = Place::Soon;
@@ -366,6 +363,15 @@ impl Request<'_> {
 }
 
 impl Slot {
+    /// This slot as the owner's place. None: it is not, or no longer, or a claim is under way.
+    #[inline]
+    fn confirm(&self, owner: u64) -> Option<Place<'_>> {
+        // The TAT first: it vouches for the owner if it is still the same when it is charged.
+        let tat = self.tat.load(SeqCst);
+        let confirmed = tat < LOST && self.owner.load(SeqCst) == owner;
+        confirmed.then_some(Place::Own(self, tat))
+    }
+
     /// Charges the bucket whose TAT was read as `tat`. None: it is no longer.
     fn charge(&self, tat: u64, request: Request<'_>) -> Option<Verdict> {
         let (next, verdict) = request.decide(tat, request.quota);

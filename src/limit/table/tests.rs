@@ -180,6 +180,21 @@ fn stop_a_claim(table: &Table, key: AddressKey) -> &Slot {
 }
 
 #[test]
+fn a_slot_that_went_to_another_key_after_the_hint_is_not_charged() {
+    let table = one_set();
+    table.check(key(1), Duration::ZERO, Quota::default());
+    let owner = table.hash(word(key(1)));
+    let slot = table.sets[0].hint(owner).unwrap();
+    assert!(slot.confirm(owner).is_some());
+    let tat = slot.tat.swap(CLAIMED, SeqCst);
+    assert!(slot.confirm(owner).is_none());
+    slot.owner.store(table.hash(word(key(2))), SeqCst);
+    slot.tat.store(tat + 1, SeqCst);
+    assert!(slot.confirm(owner).is_none());
+    assert!(slot.confirm(table.hash(word(key(2)))).is_some());
+}
+
+#[test]
 fn a_stopped_claim_of_the_same_key_is_overruled() {
     let table = one_set();
     let stopped = stop_a_claim(&table, key(1));
