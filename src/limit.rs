@@ -4,6 +4,8 @@
 //! - [`bucket`]: the arithmetic of one caller's bucket (GCRA), on one word.
 //! - [`table`]: buckets for any number of callers, in a fixed number of slots.
 //! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
+//! - [`account`]: buckets of a project and of its keys, once a caller is known.
+//! - [`charge`]: what one call was charged to, so that one place tells its caller.
 //!
 //! Nothing here reads a clock, waits, allocates after the start or runs in the background.
 //!
@@ -58,12 +60,16 @@
 //! - A set whose last free slot is being claimed by a thread that was stopped counts as full after 64
 //!   looks.
 
+pub mod account;
 pub mod bucket;
+pub mod charge;
 pub mod limiter;
 pub mod quota;
 pub mod table;
 
+pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
 pub use bucket::{Refusal, Standing, Verdict};
+pub use charge::{Charge, Subject, Ticket};
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;
 pub use table::Table;
