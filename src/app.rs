@@ -8,6 +8,7 @@ pub mod first_run;
 mod linger;
 mod metrics;
 mod readiness;
+mod reload;
 pub mod settings;
 mod stack;
 mod upkeep;
@@ -28,13 +29,13 @@ use crate::grpc::health::{Health, Readiness};
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{Limiters, observe};
-use crate::model::project::Project;
-use crate::tracker::{self, Tracker};
+use crate::tracker::{self, Member, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
 use admin::Admin;
 pub use error::StartError;
 use readiness::Watchdog;
+pub use reload::{Reload, Reloaded};
 use stack::Stack;
 use upkeep::Upkeep;
 
@@ -72,6 +73,7 @@ pub struct App {
     log: Log,
     view: View,
     upkeep: Upkeep,
+    reload: Reload,
     drain_wait: Duration,
     drain_timeout: Duration,
 }
@@ -83,7 +85,7 @@ impl App {
     /// What keeps the service from starting, in words for an operator.
     pub async fn bind(
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listeners = Listeners::bind(&config.server).await?;
@@ -97,7 +99,7 @@ impl App {
     pub async fn open(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let options = disk_options(config);
@@ -112,7 +114,7 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_over(
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
@@ -123,7 +125,7 @@ impl App {
     fn assemble(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
@@ -153,7 +155,14 @@ impl App {
         });
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
-        metrics::register(&mut registry, limiters.clone(), log.clone(), view.clone());
+        metrics::register(
+            &mut registry,
+            limiters.clone(),
+            tracker.clone(),
+            log.clone(),
+            view.clone(),
+        );
+        let reload = Reload::new(limiters.clone(), tracker.clone(), config);
         let health = Health::default();
         let stack = Stack {
             tracker,
@@ -173,6 +182,7 @@ impl App {
             guards: Guards::new(&config.server),
             health,
             upkeep,
+            reload,
             log,
             view,
             drain_wait: config.server.drain_wait,
@@ -194,6 +204,11 @@ impl App {
     /// What the system says.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
         self.listeners.admin.local_addr()
+    }
+
+    /// What gives new settings to the service while it runs.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until the first message of `shutdown`, then drains; the second message cuts the draining short.

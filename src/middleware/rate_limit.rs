@@ -1,4 +1,7 @@
-//! The rate limit: stands before the services and refuses without reading the body.
+//! The rate limit: stands before the services and refuses an address without reading the body.
+//!
+//! Whose call it is beyond that, a service finds out. It charges the project and the key itself, and notes on the
+//! call's [`Ticket`] what came of it, so that this layer tells of all quotas in one place.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -12,7 +15,7 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::finish::{Finish, Finished};
 use super::{Body, refusal};
 use crate::clock::Clock;
-use crate::limit::{Decision, Limiter, Standing};
+use crate::limit::{Charge, Decision, Limiter, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
 
 /// The quotas of calls and of probes.
@@ -69,15 +72,22 @@ fn is_probe<B>(request: &Request<B>) -> bool {
         || request.method() == Method::OPTIONS
 }
 
-/// What a limited answer says about the caller's standing.
+/// What a call was charged to, so that its answer tells how the caller stands.
 #[derive(Debug)]
-pub struct Stand(Option<Standing>);
+pub struct Stand {
+    address: Option<Charge>,
+    ticket: Ticket,
+}
 
-impl<B> Finish<B> for Stand {
-    fn finish(self, mut response: Response<B>) -> Response<B> {
-        if let Some(standing) = &self.0 {
-            refusal::standing_headers(standing, response.headers_mut());
+impl Finish<Body> for Stand {
+    fn finish(self, mut response: Response<Body>) -> Response<Body> {
+        let charges = self.ticket.charges().iter().cloned();
+        let charges: Vec<_> = self.address.into_iter().chain(charges).collect();
+        // The service has refused the call already; this is the refusal in full.
+        if let Some(refusal) = refusal::response(&charges) {
+            return refusal;
         }
+        refusal::standing_headers(&charges, response.headers_mut());
         response
     }
 }
@@ -94,19 +104,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let standing = match self.check(&request) {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let verdict = match self.check(&request) {
             Decision::Exempt | Decision::Shadowed(_) => None,
-            Decision::Admitted(standing) => Some(standing),
-            Decision::Refused(refused) => {
-                let status = refusal::status(address(&request), &refused);
-                let mut response = status.into_http();
-                refusal::refusal_headers(&refused, response.headers_mut());
-                return Either::Right(ready(Ok(response)));
-            }
+            Decision::Admitted(standing) => Some(Verdict::Admitted(standing)),
+            Decision::Refused(refusal) => Some(Verdict::Refused(refusal)),
         };
-        // Probes are limited, but nobody counts on how far.
-        let standing = standing.filter(|_| !is_probe(&request));
-        Either::Left(Finished::new(self.inner.call(request), Stand(standing)))
+        let address = verdict.map(|verdict| Charge {
+            subject: Subject::Address(address(&request).key()),
+            verdict,
+        });
+        if let Some(refusal) = refusal::response(address.as_slice()) {
+            return Either::Right(ready(Ok(refusal)));
+        }
+        let ticket = Ticket::default();
+        request.extensions_mut().insert(ticket.clone());
+        let stand = Stand {
+            // Probes are limited, but nobody counts on how far.
+            address: address.filter(|_| !is_probe(&request)),
+            ticket,
+        };
+        Either::Left(Finished::new(self.inner.call(request), stand))
     }
 }

@@ -22,9 +22,20 @@ impl Process {
 
     /// As [`Process::start`], with settings from the environment.
     pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = command(dir)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .envs(settings.iter().copied())
+        let mut command = command(dir);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::spawn(dir, command.envs(settings.iter().copied()))
+    }
+
+    /// As [`Process::start`], with settings from a file in the folder, which names no project.
+    pub fn start_configured(dir: &Path, file: &str) -> Self {
+        let mut command = command(dir);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config", file]);
+        Self::spawn(dir, &mut command)
+    }
+
+    fn spawn(dir: &Path, command: &mut Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::from(
                 std::fs::File::create(dir.join("stderr")).unwrap(),
