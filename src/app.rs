@@ -5,6 +5,7 @@ mod admin;
 pub mod dump;
 mod error;
 pub mod first_run;
+mod limits;
 mod linger;
 mod metrics;
 mod readiness;
@@ -14,6 +15,7 @@ mod stack;
 mod upkeep;
 pub mod verify;
 
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::config::{Config, server};
 use crate::grpc::health::{Health, Readiness};
+use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{Limiters, observe};
@@ -152,6 +155,7 @@ impl App {
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
+            refused: Refused::new(RandomState::new()),
         });
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
@@ -164,6 +168,12 @@ impl App {
         );
         let reload = Reload::new(limiters.clone(), tracker.clone(), config);
         let health = Health::default();
+        let admin = Admin {
+            registry: Arc::new(registry),
+            health: health.clone(),
+            limiters: limiters.clone(),
+            clock: clock.clone(),
+        };
         let stack = Stack {
             tracker,
             health: health.clone(),
@@ -178,7 +188,7 @@ impl App {
         Ok(Self {
             listeners,
             stack,
-            admin: Admin::new(Arc::new(registry), health.clone()),
+            admin,
             guards: Guards::new(&config.server),
             health,
             upkeep,

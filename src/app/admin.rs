@@ -1,4 +1,4 @@
-//! The second listener: metrics, health and what is running, for operators.
+//! The second listener: metrics, who is refused, health and what is running, for operators.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -11,8 +11,10 @@ use http_body_util::Full;
 use prometheus_client::registry::Registry;
 use tower::Service;
 
+use super::limits;
+use crate::clock::Clock;
 use crate::grpc::health::Health;
-use crate::middleware::Body;
+use crate::middleware::{Body, Limiters};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
@@ -20,15 +22,13 @@ const JSON: &str = "application/json";
 /// Answers operators.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
-    registry: Arc<Registry>,
-    health: Health,
+    pub(super) registry: Arc<Registry>,
+    pub(super) health: Health,
+    pub(super) limiters: Arc<Limiters>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Admin {
-    pub(super) fn new(registry: Arc<Registry>, health: Health) -> Self {
-        Self { registry, health }
-    }
-
     fn answer(&self, path: &str) -> Response<Body> {
         let state = self.health.get();
         match path {
@@ -36,11 +36,17 @@ impl Admin {
             "/healthz" => health(true),
             "/readyz" => health(state.is_ready()),
             "/startupz" => health(state.started),
+            "/limits" => {
+                let refused = &self.limiters.refused;
+                let limits = limits::json(refused, self.clock.as_ref());
+                response(StatusCode::OK, JSON, limits)
+            }
             "/buildz" => response(StatusCode::OK, JSON, build()),
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /healthz, /readyz, /startupz, /buildz\"}".into(),
+                "{\"error\": \"known: /metrics, /limits, /healthz, /readyz, /startupz, /buildz\"}"
+                    .into(),
             ),
         }
     }

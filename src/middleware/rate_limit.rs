@@ -15,7 +15,7 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::finish::{Finish, Finished};
 use super::{Body, refusal};
 use crate::clock::Clock;
-use crate::limit::{Charge, Decision, Limiter, Subject, Ticket, Verdict};
+use crate::limit::{Charge, Decision, Limiter, Refused, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
 
 /// The quotas of calls and of probes.
@@ -25,6 +25,8 @@ pub struct Limiters {
     pub calls: Limiter,
     /// What orchestrators may probe, which traffic must not take from them.
     pub probes: Limiter,
+    /// Which addresses' calls are refused, or would be without shadow mode.
+    pub refused: Refused,
 }
 
 /// Refuses an address's calls with `RESOURCE_EXHAUSTED` once its quota is spent.
@@ -49,12 +51,15 @@ impl<S> RateLimit<S> {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Decision {
-        let address = address(request);
-        let limiter = match is_probe(request) {
-            true => &self.limiters.probes,
-            false => &self.limiters.calls,
-        };
-        limiter.check(address, self.clock.elapsed())
+        let (address, now) = (address(request), self.clock.elapsed());
+        if is_probe(request) {
+            return self.limiters.probes.check(address, now);
+        }
+        let decision = self.limiters.calls.check(address, now);
+        if let Decision::Refused(_) | Decision::Shadowed(_) = decision {
+            self.limiters.refused.count(address.key(), now);
+        }
+        decision
     }
 }
 
