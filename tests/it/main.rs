@@ -32,6 +32,7 @@ mod health;
 mod identity;
 mod keep;
 mod lifecycle;
+mod limit_headers;
 mod limit_summary;
 mod limits;
 mod outage;
