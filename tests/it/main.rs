@@ -10,6 +10,7 @@
     reason = "a test binary has no callers, and fails by panicking"
 )]
 
+mod addresses;
 mod anonymize;
 mod clashes;
 mod clients;
@@ -20,6 +21,7 @@ mod duplicates;
 mod erase;
 mod export;
 mod floors;
+mod foreign_headers;
 mod folder;
 mod grpc_access;
 mod grpc_batch;

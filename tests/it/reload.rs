@@ -165,7 +165,9 @@ async fn a_secret_is_rotated_and_a_watch_ends_with_its_key_alone() {
         &private("next-secret"),
         &public("public-key", ""),
     ]));
-    while watch.piece().await.is_some() {}
+    let end = async { while watch.piece().await.is_some() {} };
+    let ended = tokio::time::timeout(Duration::from_secs(20), end).await;
+    ended.expect("the watch goes on without its key");
     assert_eq!(time(&server, TOKEN, PRIVATE).await, 403);
     // key-id:next-secret
     assert_eq!(
