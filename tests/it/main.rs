@@ -21,7 +21,6 @@ mod duplicates;
 mod erase;
 mod export;
 mod floors;
-mod foreign_headers;
 mod folder;
 mod grpc_access;
 mod grpc_batch;
