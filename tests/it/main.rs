@@ -22,6 +22,7 @@ mod erase;
 mod export;
 mod floors;
 mod folder;
+mod foreign_headers;
 mod grpc_access;
 mod grpc_batch;
 mod grpc_limits;
