@@ -92,7 +92,7 @@ fn forwarded_elements(lines: &[Vec<u8>]) -> Option<Vec<Option<Ip>>> {
                     continue;
                 }
                 let (name, value) = name_and_value(&pair)?;
-                if name.to_ascii_lowercase() == b"for" {
+                if name.eq_ignore_ascii_case(b"for") {
                     values.push(value);
                 }
             }
