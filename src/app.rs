@@ -166,7 +166,7 @@ impl App {
             log.clone(),
             view.clone(),
         );
-        let reload = Reload::new(limiters.clone(), tracker.clone(), config);
+        let reload = Reload::new(limiters.clone(), &tracker, config);
         let health = Health::default();
         let admin = Admin {
             registry: Arc::new(registry),

@@ -2,7 +2,7 @@
 //!
 //! All else is bound to what was made from it at the start. It stays as it is, and the log names what differs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
@@ -15,7 +15,8 @@ use crate::tracker::Tracker;
 #[derive(Clone, Debug)]
 pub struct Reload {
     limiters: Arc<Limiters>,
-    tracker: Arc<Tracker>,
+    /// Weak, for whoever holds the tracker holds the store open.
+    tracker: Weak<Tracker>,
     in_force: Arc<Mutex<Config>>,
 }
 
@@ -29,10 +30,10 @@ pub struct Reloaded {
 }
 
 impl Reload {
-    pub(super) fn new(limiters: Arc<Limiters>, tracker: Arc<Tracker>, config: &Config) -> Self {
+    pub(super) fn new(limiters: Arc<Limiters>, tracker: &Arc<Tracker>, config: &Config) -> Self {
         Self {
             limiters,
-            tracker,
+            tracker: Arc::downgrade(tracker),
             in_force: Arc::new(Mutex::new(config.clone())),
         }
     }
@@ -50,7 +51,10 @@ impl Reload {
         let members = settings::members(&next)?;
         let limits = settings::limiter_options(&next.rate_limit)?;
         self.limiters.calls.change(&limits);
-        self.tracker.replace(members);
+        // A service that has ended lets nobody in.
+        if let Some(tracker) = self.tracker.upgrade() {
+            tracker.replace(members);
+        }
         let sections = [
             ("rate_limit", next.rate_limit != in_force.rate_limit),
             ("project", next.projects != in_force.projects),
