@@ -7,14 +7,17 @@ mod door;
 pub mod dump;
 mod error;
 pub mod first_run;
+mod limits;
 mod linger;
 mod metrics;
 mod readiness;
+mod reload;
 pub mod settings;
 mod stack;
 mod upkeep;
 pub mod verify;
 
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +30,11 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::config::{Config, server};
 use crate::grpc::health::{Health, Readiness};
+use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{Limiters, observe};
-use crate::model::project::Project;
-use crate::tracker::{self, Tracker};
+use crate::tracker::{self, Member, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
 use admin::Admin;
@@ -39,6 +42,7 @@ use backup::Backups;
 use door::Door;
 pub use error::StartError;
 use readiness::Watchdog;
+pub use reload::{Reload, Reloaded};
 use stack::Stack;
 use upkeep::Upkeep;
 
@@ -79,6 +83,7 @@ pub struct App {
     log: Log,
     view: View,
     upkeep: Upkeep,
+    reload: Reload,
     drain_wait: Duration,
     drain_timeout: Duration,
 }
@@ -90,7 +95,7 @@ impl App {
     /// What keeps the service from starting, in words for an operator.
     pub async fn bind(
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listeners = Listeners::bind(&config.server).await?;
@@ -104,7 +109,7 @@ impl App {
     pub async fn open(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let options = disk_options(config);
@@ -119,7 +124,7 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_over(
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
@@ -130,7 +135,7 @@ impl App {
     fn assemble(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
@@ -157,6 +162,7 @@ impl App {
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
+            refused: Refused::new(RandomState::new()),
         });
         let key = door::Key::new()?;
         let admin_address = listeners.admin.local_addr().map_err(StartError::System)?;
@@ -171,10 +177,20 @@ impl App {
             &mut registry,
             limiters.clone(),
             clock.clone(),
+            tracker.clone(),
             log.clone(),
             view.clone(),
         );
+        let reload = Reload::new(limiters.clone(), &tracker, config);
         let health = Health::default();
+        let admin = Admin {
+            registry: Arc::new(registry),
+            health: health.clone(),
+            limiters: limiters.clone(),
+            clock: clock.clone(),
+            backups: backups.clone(),
+            key,
+        };
         let stack = Stack {
             tracker,
             health: health.clone(),
@@ -189,12 +205,13 @@ impl App {
         Ok(Self {
             listeners,
             stack,
-            admin: Admin::new(Arc::new(registry), health.clone(), backups.clone(), key),
+            admin,
             door,
             backups,
             guards: Guards::new(&config.server),
             health,
             upkeep,
+            reload,
             log,
             view,
             drain_wait: config.server.drain_wait,
@@ -216,6 +233,11 @@ impl App {
     /// What the system says.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
         self.listeners.admin.local_addr()
+    }
+
+    /// What gives new settings to the service while it runs.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until the first message of `shutdown`, then drains; the second message cuts the draining short.

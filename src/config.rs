@@ -23,6 +23,7 @@ pub mod key;
 pub mod log;
 mod mistake;
 pub mod project;
+pub mod quota;
 pub mod rate_limit;
 mod reader;
 pub mod server;
@@ -38,6 +39,7 @@ pub use self::client_address::{HeaderConfig, TrustConfig};
 pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::project::ProjectConfig;
+pub use self::quota::QuotaConfig;
 
 /// A settings file beyond this size is refused unread, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;

@@ -5,6 +5,9 @@
 //! - [`table`]: buckets for any number of callers, in a fixed number of slots.
 //! - [`ladder`]: the buckets of one caller: its own, and those of wider IPv6 networks.
 //! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
+//! - [`account`]: buckets of a project and of its keys, once a caller is known.
+//! - [`refused`]: which addresses are refused most, in memory of fixed size.
+//! - [`charge`]: what one call was charged to, so that one place tells its caller.
 //!
 //! Nothing here reads a clock, waits, allocates after the start or runs in the background.
 //!
@@ -81,14 +84,20 @@
 //! - A set whose last free slot is being claimed by a thread that was stopped counts as full after 64
 //!   looks.
 
+pub mod account;
 pub mod bucket;
+pub mod charge;
 pub mod ladder;
 pub mod limiter;
 pub mod quota;
+pub mod refused;
 pub mod table;
 
+pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
 pub use bucket::{Refusal, Standing, Verdict};
+pub use charge::{Charge, Subject, Ticket};
 pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;
+pub use refused::{Offender, Refused, Summary};
 pub use table::Table;

@@ -69,7 +69,7 @@ enum Log {
     },
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 struct Settings {
     /// The settings file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -83,11 +83,11 @@ struct Settings {
 }
 
 impl Settings {
-    fn load(self) -> Result<Config, StartError> {
+    fn load(&self) -> Result<Config, StartError> {
         let flags = Flags {
-            config: self.config,
-            listen: self.listen,
-            data_dir: self.data_dir,
+            config: self.config.clone(),
+            listen: self.listen.clone(),
+            data_dir: self.data_dir.clone(),
         };
         Ok(Config::load(&flags, config::env::read())?)
     }
@@ -162,29 +162,44 @@ fn serve(settings: Settings) -> Result<(), StartError> {
     let config = settings.load()?;
     start_log(&config);
     let runtime = runtime()?;
-    let ended = runtime.block_on(run(&config));
+    let ended = runtime.block_on(run(settings, config));
     // Whatever still waits for the disk must not keep the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(config: &Config) -> Result<(), StartError> {
-    // Before the start, so that a signal during it is not lost.
+async fn run(settings: Settings, mut config: Config) -> Result<(), StartError> {
+    // Before the start, so that no signal during it is lost.
     let shutdown = shutdown()?;
+    let hangups = signals(&[SignalKind::hangup()], 1)?;
     let clock = Arc::new(SystemClock::new());
-    if !config.projects.is_empty() {
-        let projects = settings::projects(&config.projects);
-        return App::bind(config, projects, clock)
-            .await?
-            .run(shutdown)
-            .await;
-    }
     let listeners = Listeners::bind(&config.server).await?;
-    let first_run = FirstRun::load(&config.data.dir)?;
-    let projects = settings::projects(std::slice::from_ref(&first_run.project));
-    let app = App::open(listeners, config, projects, clock).await?;
-    greet(&first_run, &app);
+    let first_run = first_run(&mut config)?;
+    let members = settings::members(&config)?;
+    let app = App::open(listeners, &config, members, clock).await?;
+    if let Some(first_run) = &first_run {
+        greet(first_run, &app);
+    }
+    let (is_first_run, data_dir) = (first_run.is_some(), config.data.dir);
+    let load_again = move || {
+        let mut config = settings.load()?;
+        if is_first_run && config.projects.is_empty() {
+            config.projects = vec![FirstRun::load(&data_dir)?.project];
+        }
+        Ok(config)
+    };
+    tokio::spawn(app.reload().at_each(hangups, load_again));
     app.run(shutdown).await
+}
+
+/// Without projects in the settings, the one of the first run is theirs.
+fn first_run(config: &mut Config) -> Result<Option<FirstRun>, StartError> {
+    if !config.projects.is_empty() {
+        return Ok(None);
+    }
+    let first_run = FirstRun::load(&config.data.dir)?;
+    config.projects = vec![first_run.project.clone()];
+    Ok(Some(first_run))
 }
 
 /// Shows how to call the first run's project. Keys are shown when they are new, or to a person.
@@ -208,15 +223,19 @@ fn greet(first_run: &FirstRun, app: &App) {
         .and_then(|()| stdout.flush());
 }
 
-/// A message for each signal that asks for an end.
+/// The signals that ask to stop: the first to drain, the second to stop at once.
 fn shutdown() -> Result<mpsc::Receiver<()>, StartError> {
-    let (sender, receiver) = mpsc::channel(2);
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind).map_err(StartError::System)?;
+    signals(&[SignalKind::terminate(), SignalKind::interrupt()], 2)
+}
+
+/// A message for each signal of these kinds. Of those that are not read yet, more than `most` say nothing new.
+fn signals(kinds: &[SignalKind], most: usize) -> Result<mpsc::Receiver<()>, StartError> {
+    let (sender, receiver) = mpsc::channel(most);
+    for kind in kinds {
+        let mut signals = signal(*kind).map_err(StartError::System)?;
         let sender = sender.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                // More than two signals say nothing new.
                 let _ = sender.try_send(());
             }
         });

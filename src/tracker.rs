@@ -8,6 +8,7 @@ mod anonymize;
 mod cursor;
 mod error;
 mod export;
+mod members;
 mod read;
 mod slots;
 #[cfg(test)]
@@ -15,14 +16,13 @@ mod tests;
 mod watch;
 mod write;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::limit::{Account, AccountCounters, AccountCounts};
 use crate::log::Log;
-use crate::model::credentials::Credentials;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
 use crate::view::View;
@@ -30,6 +30,8 @@ use crate::view::View;
 pub use crate::model::project::Error as AccessError;
 pub use error::Error;
 pub use export::{Export, ExportedCustomer, NAMES_MAX};
+pub use members::Member;
+use members::Members;
 pub use read::{
     ATTRIBUTES_MAX, Attribute, CustomerState, EVENTS_MAX, IdValues, ListEvents, READ_BYTES_MAX,
     TYPES_MAX,
@@ -64,7 +66,8 @@ impl Default for Options {
 /// Takes and answers what callers ask for.
 #[derive(Debug)]
 pub struct Tracker {
-    projects: HashMap<String, Arc<Project>>,
+    members: tokio::sync::watch::Sender<Arc<Members>>,
+    account_counters: AccountCounters,
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
@@ -79,6 +82,7 @@ pub struct Tracker {
 #[derive(Clone, Debug)]
 pub struct Access {
     project: Arc<Project>,
+    account: Arc<Account>,
     key: Arc<Key>,
 }
 
@@ -96,18 +100,17 @@ impl Access {
 impl Tracker {
     /// A tracker of these projects.
     pub fn new(
-        projects: Vec<Project>,
+        projects: Vec<Member>,
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
-        let slots = Slots::new(&projects, options.watchers_max);
-        let projects = projects.into_iter();
+        let members = Members::succeeding(&Members::default(), projects);
+        let slots = Slots::new(options.watchers_max);
         Self {
-            projects: projects
-                .map(|project| (project.token.clone(), Arc::new(project)))
-                .collect(),
+            members: tokio::sync::watch::Sender::new(Arc::new(members)),
+            account_counters: AccountCounters::default(),
             log,
             view,
             clock,
@@ -118,18 +121,9 @@ impl Tracker {
         }
     }
 
-    /// Lets a caller into a project.
-    ///
-    /// # Errors
-    /// [`Error::Access`].
-    pub fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
-        let project = self
-            .projects
-            .get(token)
-            .ok_or(AccessError::UnknownProject)?
-            .clone();
-        let key = project.authenticate(credentials)?;
-        Ok(Access { project, key })
+    /// What the quotas of projects and keys came to since the start.
+    pub fn account_counts(&self) -> AccountCounts {
+        self.account_counters.counts()
     }
 
     /// The service's time.

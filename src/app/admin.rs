@@ -1,4 +1,4 @@
-//! The second listener: metrics, health, what is running, and backups, for operators.
+//! The second listener: metrics, who is refused, health, what is running, and backups, for operators.
 
 mod backup;
 
@@ -16,8 +16,10 @@ use tower::Service;
 
 use super::backup::Backups;
 use super::door::Key;
+use super::limits;
+use crate::clock::Clock;
 use crate::grpc::health::Health;
-use crate::middleware::Body;
+use crate::middleware::{Body, Limiters};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
@@ -25,22 +27,15 @@ const JSON: &str = "application/json";
 /// Answers operators.
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
-    registry: Arc<Registry>,
-    health: Health,
-    backups: Backups,
-    key: Key,
+    pub(super) registry: Arc<Registry>,
+    pub(super) health: Health,
+    pub(super) limiters: Arc<Limiters>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) backups: Backups,
+    pub(super) key: Key,
 }
 
 impl Admin {
-    pub(super) fn new(registry: Arc<Registry>, health: Health, backups: Backups, key: Key) -> Self {
-        Self {
-            registry,
-            health,
-            backups,
-            key,
-        }
-    }
-
     fn answer(&self, path: &str) -> Response<Body> {
         let state = self.health.get();
         match path {
@@ -48,11 +43,16 @@ impl Admin {
             "/healthz" => health(true),
             "/readyz" => health(state.is_ready()),
             "/startupz" => health(state.started),
+            "/limits" => {
+                let refused = &self.limiters.refused;
+                let limits = limits::json(refused, self.clock.as_ref());
+                response(StatusCode::OK, JSON, limits)
+            }
             "/buildz" => response(StatusCode::OK, JSON, build()),
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /healthz, /readyz, /startupz, /buildz, /backup\"}"
+                "{\"error\": \"known: /metrics, /limits, /healthz, /readyz, /startupz, /buildz, /backup\"}"
                     .into(),
             ),
         }

@@ -12,12 +12,14 @@ use super::upkeep;
 use crate::clock::Clock;
 use crate::log::{Log, State};
 use crate::middleware::Limiters;
+use crate::tracker::Tracker;
 use crate::view::View;
 
 #[derive(Debug)]
 struct Counted {
     limiters: Arc<Limiters>,
     clock: Arc<dyn Clock>,
+    tracker: Arc<Tracker>,
     log: Log,
     view: View,
 }
@@ -26,12 +28,14 @@ pub(super) fn register(
     registry: &mut Registry,
     limiters: Arc<Limiters>,
     clock: Arc<dyn Clock>,
+    tracker: Arc<Tracker>,
     log: Log,
     view: View,
 ) {
     registry.register_collector(Box::new(Counted {
         limiters,
         clock,
+        tracker,
         log,
         view,
     }));
@@ -40,6 +44,7 @@ pub(super) fn register(
 impl Collector for Counted {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let limits = self.limiters.calls.counts();
+        let accounts = self.tracker.account_counts();
         let view = self.view.counts();
         let last = self.log.last().get();
         let applied = self.view.progress().borrow().applied.get();
@@ -61,6 +66,21 @@ impl Collector for Counted {
                 "overflowed",
                 "Calls charged to an overflow bucket, for the table was full",
                 limits.overflowed,
+            ),
+            (
+                "quotas_admitted",
+                "Calls within the quotas of their project and key, where there are such",
+                accounts.admitted,
+            ),
+            (
+                "quotas_refused",
+                "Calls beyond the quota of their project or key",
+                accounts.refused,
+            ),
+            (
+                "quotas_shadowed",
+                "Calls beyond the quota of their project or key that shadow mode let pass",
+                accounts.shadowed,
             ),
         ]
         .map(|(name, help, value)| (format!("footfall_rate_limit_{name}"), help, value));

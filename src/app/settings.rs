@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::StartError;
 use crate::config::{
-    Config, HeaderConfig, KeyAccess as ConfigAccess, ProjectConfig, SecretConfig, TrustConfig,
+    Config, HeaderConfig, KeyAccess as ConfigAccess, ProjectConfig, QuotaConfig, SecretConfig,
+    TrustConfig,
 };
 use crate::config::{client_address, rate_limit, server};
-use crate::limit::{self, Limiter, Quota};
+use crate::limit::{self, Limiter, Quota, Quotas};
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Project, SecretHash};
 use crate::rest::Limits;
+use crate::tracker::Member;
 
 /// How many probes an address may send in a minute.
 const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
@@ -26,6 +28,7 @@ const PROBE_SLOTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(4_096).u
 pub fn check(config: &Config) -> Result<(), StartError> {
     limiter_options(&config.rate_limit)?;
     resolver(&config.client_address)?;
+    members(config)?;
     Ok(())
 }
 
@@ -34,7 +37,7 @@ pub(super) fn limiter(options: &rate_limit::Options) -> Result<Limiter, StartErr
     Ok(Limiter::new(options, [random()?, random()?]))
 }
 
-fn limiter_options(options: &rate_limit::Options) -> Result<limit::Options, StartError> {
+pub(super) fn limiter_options(options: &rate_limit::Options) -> Result<limit::Options, StartError> {
     let quota = |of: &rate_limit::Override| Quota::new(of.requests, of.period, of.burst);
     let overrides = options
         .overrides
@@ -87,9 +90,34 @@ pub(super) fn rest_limits(options: &server::Options) -> Limits {
     }
 }
 
-/// The projects of the settings.
-pub fn projects(projects: &[ProjectConfig]) -> Vec<Project> {
-    projects.iter().map(project).collect()
+/// The projects of the settings, with what their callers may send.
+///
+/// # Errors
+/// [`StartError::Quota`].
+pub fn members(config: &Config) -> Result<Vec<Member>, StartError> {
+    let shadow = config.rate_limit.shadow;
+    let member = |project| member(project, shadow);
+    config.projects.iter().map(member).collect()
+}
+
+/// A project with what its callers may send; in `shadow` mode nothing is refused.
+///
+/// # Errors
+/// [`StartError::Quota`].
+pub fn member(config: &ProjectConfig, shadow: bool) -> Result<Member, StartError> {
+    let quota = |quota: Option<QuotaConfig>| -> Result<Option<Quota>, StartError> {
+        let quota = quota.map(|of| Quota::new(of.requests, of.period, of.burst));
+        Ok(quota.transpose()?)
+    };
+    let keys = config.keys.iter().map(|key| quota(key.rate_limit));
+    Ok(Member {
+        project: project(config),
+        quotas: Quotas {
+            project: quota(config.rate_limit)?,
+            keys: keys.collect::<Result<_, _>>()?,
+            shadow,
+        },
+    })
 }
 
 fn project(config: &ProjectConfig) -> Project {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::value::Kind;
 pub use crate::model::project::Permission;
@@ -14,6 +15,8 @@ pub struct KeyConfig {
     pub access: KeyAccess,
     /// What it allows; only setting, if it is public.
     pub permissions: Vec<Permission>,
+    /// What all its callers together may send. Default: no limit but those of the project and of their addresses.
+    pub rate_limit: Option<QuotaConfig>,
 }
 
 /// How a caller shows that it has a key.
@@ -111,6 +114,7 @@ impl KeyConfig {
                 format!("missing, expected a list of {}", PERMISSION.expected),
             );
         }
+        let rate_limit = QuotaConfig::optional(fields);
         if fields.mistakes() > mistakes {
             return None;
         }
@@ -132,6 +136,7 @@ impl KeyConfig {
         let key = Self {
             access,
             permissions: permissions.unwrap_or_default(),
+            rate_limit,
         };
         key.check(fields);
         Some(key)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::key::KeyConfig;
 use super::mistake::quoted;
+use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::value::Kind;
 
@@ -18,6 +19,8 @@ pub struct ProjectConfig {
     pub soft_ids: Vec<String>,
     /// Those of either whose values are lower-cased. Default: none.
     pub lowercase_ids: Vec<String>,
+    /// What all its callers together may send. Default: no limit but those of their addresses.
+    pub rate_limit: Option<QuotaConfig>,
     /// Its keys, no two alike. Default: none.
     pub keys: Vec<KeyConfig>,
 }
@@ -54,6 +57,7 @@ impl ProjectConfig {
         let soft_ids = soft_ids.unwrap_or_else(|| vec!["cookie".to_owned()]);
         let lowercase_ids = fields.list("lowercase_ids", ID_TYPE).unwrap_or_default();
         check_ids(fields, &hard_ids, &soft_ids, &lowercase_ids);
+        let rate_limit = QuotaConfig::optional(fields);
         let mut names = BTreeSet::new();
         let keys = fields.tables("key", |fields| KeyConfig::read(fields, &mut names));
         let keys = keys.into_iter().flatten().collect();
@@ -62,6 +66,7 @@ impl ProjectConfig {
             hard_ids,
             soft_ids,
             lowercase_ids,
+            rate_limit,
             keys,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::units::{DURATION, NETWORK, count, nonzero, nonzero_u32};
 use super::value::{Kind, SWITCH};
@@ -81,13 +82,21 @@ impl Default for Options {
 impl Options {
     pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
         let default = Self::default();
+        let mistakes = fields.mistakes();
         let requests = fields.read("requests", count(), default.requests);
         let period = fields.read("period", DURATION, default.period);
+        let burst = fields.read("burst", count(), requests);
+        let quota = QuotaConfig {
+            requests,
+            period,
+            burst,
+        };
+        quota.check(fields, mistakes);
         let mut networks = BTreeSet::new();
         Self {
             requests,
             period,
-            burst: fields.read("burst", count(), requests),
+            burst,
             ipv6_56_times: fields.read("ipv6_56_times", TIMES, default.ipv6_56_times),
             ipv6_48_times: fields.read("ipv6_48_times", TIMES, default.ipv6_48_times),
             exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
@@ -111,9 +120,18 @@ impl Override {
         networks: &mut BTreeSet<IpNet>,
     ) -> Option<Self> {
         let cidr = fields.required("cidr", NETWORK);
+        let mistakes = fields.mistakes();
         let requests = fields.required("requests", count());
         let period = fields.read("period", DURATION, period);
         let burst = fields.optional("burst", count());
+        if let Some(requests) = requests {
+            let quota = QuotaConfig {
+                requests,
+                period,
+                burst: burst.unwrap_or(requests),
+            };
+            quota.check(fields, mistakes);
+        }
         if let Some(cidr) = cidr.filter(|cidr| !networks.insert(*cidr)) {
             fields.mistake(
                 "cidr",

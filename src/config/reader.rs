@@ -111,6 +111,31 @@ impl<'s> Fields<'_, 's> {
         tables.collect()
     }
 
+    /// The table `key` within this one, from the file only; none if there is no such table. `expected` is an example.
+    pub(super) fn table<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&mut Fields<'_, 's>) -> T,
+    ) -> Option<T> {
+        self.known.push(key);
+        let value = self.in_file(key)?;
+        let Some(table) = value.get_ref().as_table() else {
+            let shown = Value::of(value, self.text());
+            self.mistake(key, format!("{shown} is not a table, expected {expected}"));
+            return None;
+        };
+        let fields = Fields {
+            path: self.path_of(key),
+            table: Some(table),
+            line: Some(self.line_of(value)),
+            outside: false,
+            known: Vec::new(),
+            reading: self.reading,
+        };
+        Some(fields.read_with(read))
+    }
+
     /// A key that has a default.
     pub(super) fn read<T>(&mut self, key: &'static str, kind: Kind<T>, default: T) -> T {
         self.optional(key, kind).unwrap_or(default)

@@ -1,11 +1,12 @@
 //! Who calls.
 
-use tonic::Request;
+use tonic::{Extensions, Request};
 
+use crate::limit::Ticket;
 use crate::model::credentials::Credentials;
 use crate::tracker::{Access, Error, Tracker};
 
-/// Lets the caller of a request into a project. The REST shim has done so before it read the body, and says
+/// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and says
 /// whom it let in.
 pub(super) fn access<T>(
     tracker: &Tracker,
@@ -21,5 +22,19 @@ pub(super) fn access<T>(
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
     };
-    tracker.authenticate(token, &credentials)
+    enter(tracker, token, &credentials, request.extensions())
+}
+
+/// Lets a caller into a project, and charges the call, once. `extensions` are those that the request came with.
+pub(super) fn enter(
+    tracker: &Tracker,
+    token: &str,
+    credentials: &Credentials,
+    extensions: &Extensions,
+) -> Result<Access, Error> {
+    let access = tracker.authenticate(token, credentials)?;
+    // A call that came through no layer is charged too; nobody asks how it stands.
+    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
+    tracker.charge(&access, &ticket)?;
+    Ok(access)
 }

@@ -40,6 +40,11 @@ impl From<Error> for Status {
             | Error::CursorAhead => invalid(error.field(), message),
             Error::UnknownCustomer => Self::not_found(message),
             Error::TooManyEvents | Error::TooManyNames => Self::out_of_range(message),
+            // The layer in front says it in full: it knows all quotas that apply to the call.
+            Error::OverQuota { retry_after } => {
+                let details = ErrorDetails::with_retry_info(Some(*retry_after));
+                Self::with_error_details(Code::ResourceExhausted, message, details)
+            }
             // Transient: other streams end. Not of the rate limit's making either.
             Error::TooManyStreams(_) => unavailable(message, FAILURE_DELAY),
             Error::Log(error) => of_log(error, message),

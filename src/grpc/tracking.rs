@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Extensions, Request, Response, Status};
 
-use super::caller::access;
+use super::caller::{access, enter};
 use super::convert::{time, timestamp};
 use super::pb;
 use crate::model::credentials::Credentials;
@@ -33,12 +33,17 @@ impl Tracking {
         Self { tracker }
     }
 
-    /// Lets a caller into a project.
+    /// Lets a caller into a project and charges the call, whose `extensions` are those that its request came with.
     ///
     /// # Errors
     /// The status that says why not.
-    pub fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Status> {
-        Ok(self.tracker.authenticate(token, credentials)?)
+    pub fn authenticate(
+        &self,
+        token: &str,
+        credentials: &Credentials,
+        extensions: &Extensions,
+    ) -> Result<Access, Status> {
+        Ok(enter(&self.tracker, token, credentials, extensions)?)
     }
 
     /// The service's time.

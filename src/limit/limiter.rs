@@ -3,10 +3,12 @@
 use super::ladder::{Ladder, Outcome};
 use super::{Quota, Refusal, Standing, Table, Times, Verdict};
 use crate::model::address::{AddressKey, ClientAddress};
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -75,10 +77,16 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Limiter {
     table: Table,
+    policy: ArcSwap<Policy>,
+    counters: [Counters; STRIPES],
+}
+
+/// What can change while the limiter is in use.
+#[derive(Debug)]
+struct Policy {
     ladder: Ladder,
     rules: Rules,
     shadow: bool,
-    counters: [Counters; STRIPES],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,26 +133,33 @@ impl Limiter {
     pub fn new(options: Options, hash_key: [u64; 2]) -> Self {
         Self {
             table: Table::new(options.slots, hash_key),
-            ladder: Ladder::new(options.quota, options.times),
-            rules: Rules::new(&options),
-            shadow: options.shadow,
+            policy: ArcSwap::from_pointee(Policy::new(&options)),
             counters: Default::default(),
         }
     }
 
+    /// From now on, addresses are limited by `options`, all of them but [`Options::slots`]: the table stays.
+    ///
+    /// Nobody's debt is forgotten. A debt is the time until all that was admitted is paid for, and this time stays
+    /// as it is: who has spent a slow quota waits for it to end under a faster one too.
+    pub fn change(&self, options: &Options) {
+        self.policy.store(Arc::new(Policy::new(options)));
+    }
+
     /// Charges one request of `address`. `now` is the time since one origin, the same in all calls.
     pub fn check(&self, address: ClientAddress, now: Duration) -> Decision {
-        let ladder = match self.rules.of(address) {
+        let policy = self.policy.load();
+        let ladder = match policy.rules.of(address) {
             Some(Rule::Exempt) => return Decision::Exempt,
             Some(Rule::Limit(ladder)) => ladder,
-            None => &self.ladder,
+            None => &policy.ladder,
         };
         let key = address.key();
         let outcome = ladder.charge(&self.table, key, now);
         let by = outcome.by;
         let decision = match outcome.verdict {
             Verdict::Admitted(standing) => Decision::Admitted(by, standing),
-            Verdict::Refused(refusal) if self.shadow => Decision::Shadowed(by, refusal),
+            Verdict::Refused(refusal) if policy.shadow => Decision::Shadowed(by, refusal),
             Verdict::Refused(refusal) => Decision::Refused(by, refusal),
         };
         self.count(key, outcome, decision);
@@ -198,6 +213,16 @@ impl Limiter {
         }
         if outcome.overflowed {
             stripe.overflowed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Policy {
+    fn new(options: &Options) -> Self {
+        Self {
+            ladder: Ladder::new(options.quota, options.times),
+            rules: Rules::new(options),
+            shadow: options.shadow,
         }
     }
 }

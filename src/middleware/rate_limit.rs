@@ -1,4 +1,7 @@
-//! The rate limit: stands before the services and refuses without reading the body.
+//! The rate limit: stands before the services and refuses an address without reading the body.
+//!
+//! Whose call it is beyond that, a service finds out. It charges the project and the key itself, and notes on the
+//! call's [`Ticket`] what came of it, so that this layer tells of all quotas in one place.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -12,8 +15,8 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::finish::{Finish, Finished};
 use super::{Body, refusal};
 use crate::clock::Clock;
-use crate::limit::{Decision, Limiter, Standing};
-use crate::model::address::{AddressKey, ClientAddress};
+use crate::limit::{Charge, Decision, Limiter, Refused, Subject, Ticket, Verdict};
+use crate::model::address::ClientAddress;
 
 /// The quotas of calls and of probes.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Limiters {
     pub calls: Limiter,
     /// What orchestrators may probe, which traffic must not take from them.
     pub probes: Limiter,
+    /// Which addresses' calls are refused, or would be without shadow mode.
+    pub refused: Refused,
 }
 
 /// Refuses an address's calls with `RESOURCE_EXHAUSTED` once its quota is spent.
@@ -46,12 +51,15 @@ impl<S> RateLimit<S> {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Decision {
-        let address = address(request);
-        let limiter = match is_probe(request) {
-            true => &self.limiters.probes,
-            false => &self.limiters.calls,
-        };
-        limiter.check(address, self.clock.elapsed())
+        let (address, now) = (address(request), self.clock.elapsed());
+        if is_probe(request) {
+            return self.limiters.probes.check(address, now);
+        }
+        let decision = self.limiters.calls.check(address, now);
+        if let Decision::Refused(by, _) | Decision::Shadowed(by, _) = decision {
+            self.limiters.refused.count(by, now);
+        }
+        decision
     }
 }
 
@@ -69,15 +77,22 @@ fn is_probe<B>(request: &Request<B>) -> bool {
         || request.method() == Method::OPTIONS
 }
 
-/// What a limited answer says about the caller's standing.
+/// What a call was charged to, so that its answer tells how the caller stands.
 #[derive(Debug)]
-pub struct Stand(Option<(AddressKey, Standing)>);
+pub struct Stand {
+    address: Option<Charge>,
+    ticket: Ticket,
+}
 
-impl<B> Finish<B> for Stand {
-    fn finish(self, mut response: Response<B>) -> Response<B> {
-        if let Some((key, standing)) = &self.0 {
-            refusal::standing_headers(*key, standing, response.headers_mut());
+impl Finish<Body> for Stand {
+    fn finish(self, mut response: Response<Body>) -> Response<Body> {
+        let charges = self.ticket.charges().iter().cloned();
+        let charges: Vec<_> = self.address.into_iter().chain(charges).collect();
+        // The service has refused the call already; this is the refusal in full.
+        if let Some(refusal) = refusal::response(&charges) {
+            return refusal;
         }
+        refusal::standing_headers(&charges, response.headers_mut());
         response
     }
 }
@@ -94,19 +109,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let standing = match self.check(&request) {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let verdict = match self.check(&request) {
             Decision::Exempt | Decision::Shadowed(..) => None,
-            Decision::Admitted(key, standing) => Some((key, standing)),
-            Decision::Refused(key, refused) => {
-                let status = refusal::status(key, &refused);
-                let mut response = status.into_http();
-                refusal::refusal_headers(key, &refused, response.headers_mut());
-                return Either::Right(ready(Ok(response)));
-            }
+            Decision::Admitted(by, standing) => Some((by, Verdict::Admitted(standing))),
+            Decision::Refused(by, refusal) => Some((by, Verdict::Refused(refusal))),
         };
-        // Probes are limited, but nobody counts on how far.
-        let standing = standing.filter(|_| !is_probe(&request));
-        Either::Left(Finished::new(self.inner.call(request), Stand(standing)))
+        let address = verdict.map(|(by, verdict)| Charge {
+            subject: Subject::Address(by),
+            verdict,
+        });
+        if let Some(refusal) = refusal::response(address.as_slice()) {
+            return Either::Right(ready(Ok(refusal)));
+        }
+        let ticket = Ticket::default();
+        request.extensions_mut().insert(ticket.clone());
+        let stand = Stand {
+            // Probes are limited, but nobody counts on how far.
+            address: address.filter(|_| !is_probe(&request)),
+            ticket,
+        };
+        Either::Left(Finished::new(self.inner.call(request), stand))
     }
 }

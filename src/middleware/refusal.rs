@@ -1,99 +1,118 @@
-//! What the limiter says, as callers read it: one value for every protocol.
+//! What the limiters say, as callers read it: one value for every protocol.
+//!
+//! A call is charged to up to three quotas: its address's before anything of it is read, its project's and its key's
+//! once it is let in. Its answer tells of all that were asked, in that order: `RateLimit` and `RateLimit-Policy` are
+//! lists with one item for each. A refusal names those that refuse, and the longest of their waits.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, QuotaViolation, StatusExt as _};
 
-use crate::limit::{Quota, Refusal, Standing};
+use super::Body;
+use crate::limit::{Charge, Quota, Refusal, Subject, Verdict};
 use crate::model::address::{AddressKey, Width};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The status of a call that the quota of `key` refused.
-pub(super) fn status(key: AddressKey, refusal: &Refusal) -> Status {
-    let Refusal {
-        quota, retry_after, ..
-    } = refusal;
-    let subject = format!("address:{key}");
-    let rule = format!(
-        "{} requests per {} s",
-        quota.requests(),
-        quota.period().as_secs_f64()
-    );
+/// The answer to a call that one of `charges` refuses; none if all of them admit it.
+pub(super) fn response(charges: &[Charge]) -> Option<Response<Body>> {
+    let refusals: Vec<_> = charges.iter().filter_map(refused).collect();
+    let mut response = status(&refusals)?.into_http();
+    standing_headers(charges, response.headers_mut());
+    Some(response)
+}
+
+fn refused(charge: &Charge) -> Option<(&Subject, &Refusal)> {
+    match &charge.verdict {
+        Verdict::Refused(refusal) => Some((&charge.subject, refusal)),
+        Verdict::Admitted(_) => None,
+    }
+}
+
+/// The status of a refused call. Its text is about the quota that is the last to admit it again.
+fn status(refusals: &[(&Subject, &Refusal)]) -> Option<Status> {
+    let wait = |(_, refusal): &&(&Subject, &Refusal)| refusal.retry_after;
+    let (
+        subject,
+        Refusal {
+            quota, retry_after, ..
+        },
+    ) = refusals.iter().max_by_key(wait)?;
+    let violations = refusals.iter().map(|(subject, refusal)| {
+        let description = format!("{} and {}", rule(refusal.quota), kind(subject));
+        QuotaViolation::new(subject.to_string(), description)
+    });
+    let metadata = [
+        ("quota_limit".to_owned(), quota.requests().to_string()),
+        ("quota_policy".to_owned(), subject.policy().to_owned()),
+    ];
     let mut details = ErrorDetails::new();
     details
         .set_retry_info(Some(*retry_after))
-        .add_quota_failure_violation(subject, format!("{rule} and {}", whose(key)))
-        .set_error_info(
-            "RATE_LIMIT_EXCEEDED",
-            "footfall",
-            [("quota_limit".to_owned(), quota.requests().to_string())],
-        );
-    let message = format!("Rate limit exceeded: {rule} from {key}");
+        .set_quota_failure(violations.collect::<Vec<_>>())
+        .set_error_info("RATE_LIMIT_EXCEEDED", "footfall", metadata);
+    let message = format!("Rate limit exceeded: {} {}", rule(*quota), of(subject));
     let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
     let pushback = retry_after.as_nanos().div_ceil(1_000_000).to_string();
     if let Ok(pushback) = pushback.parse() {
         status.metadata_mut().insert(PUSHBACK, pushback);
     }
-    status
+    Some(status)
+}
+
+fn rule(quota: Quota) -> String {
+    let (requests, period) = (quota.requests(), quota.period().as_secs_f64());
+    format!("{requests} requests per {period} s")
+}
+
+fn kind(subject: &Subject) -> &'static str {
+    match subject {
+        Subject::Address(AddressKey::V6Wide(_, Width::Prefix56)) => "IPv6 /56",
+        Subject::Address(AddressKey::V6Wide(_, Width::Prefix48)) => "IPv6 /48",
+        Subject::Address(_) => "client address",
+        Subject::Project { .. } => "project",
+        Subject::Key { .. } => "key",
+    }
+}
+
+fn of(subject: &Subject) -> String {
+    match subject {
+        Subject::Address(key) => format!("from {key}"),
+        Subject::Project { .. } | Subject::Key { .. } => format!("for {subject}"),
+    }
 }
 
 /// Says how the caller stands, on an answer that was limited.
-pub(super) fn standing_headers(key: AddressKey, standing: &Standing, headers: &mut HeaderMap) {
-    limit_headers(
-        key,
-        standing.quota,
-        standing.remaining,
-        standing.reset,
-        headers,
-    );
-}
-
-/// Says how the caller stands, on a refusal.
-pub(super) fn refusal_headers(key: AddressKey, refusal: &Refusal, headers: &mut HeaderMap) {
-    limit_headers(key, refusal.quota, 0, refusal.reset, headers);
-}
-
-/// What each bucket of this kind is for.
-fn whose(key: AddressKey) -> &'static str {
-    match key {
-        AddressKey::V6Wide(_, Width::Prefix56) => "IPv6 /56",
-        AddressKey::V6Wide(_, Width::Prefix48) => "IPv6 /48",
-        AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => "client address",
+pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
+    let (mut policies, mut limits) = (String::new(), String::new());
+    for Charge { subject, verdict } in charges {
+        let (quota, remaining, reset) = match verdict {
+            Verdict::Admitted(standing) => (standing.quota, standing.remaining, standing.reset),
+            Verdict::Refused(refusal) => (refusal.quota, 0, refusal.reset),
+        };
+        let separator = if policies.is_empty() { "" } else { ", " };
+        let (name, requests) = (subject.policy(), quota.requests());
+        let (window, reset) = (seconds(quota.period()), seconds(reset));
+        // Writing into memory has no way to fail.
+        let _ = write!(policies, "{separator}\"{name}\";q={requests};w={window}");
+        let _ = write!(limits, "{separator}\"{name}\";r={remaining};t={reset}");
     }
-}
-
-/// The name of the policy in headers.
-fn policy_name(key: AddressKey) -> &'static str {
-    match key {
-        AddressKey::V6Wide(_, Width::Prefix56) => "per56",
-        AddressKey::V6Wide(_, Width::Prefix48) => "per48",
-        AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => "perip",
+    if charges.is_empty() {
+        return;
     }
-}
-
-fn limit_headers(
-    key: AddressKey,
-    quota: Quota,
-    remaining: u32,
-    reset: Duration,
-    headers: &mut HeaderMap,
-) {
-    let name = policy_name(key);
-    let seconds = |duration: Duration| duration.as_nanos().div_ceil(1_000_000_000);
-    let policy = format!(
-        "\"{name}\";q={};w={}",
-        quota.requests(),
-        seconds(quota.period())
-    );
-    let limit = format!("\"{name}\";r={remaining};t={}", seconds(reset));
-    for (name, text) in [(POLICY, policy), (LIMIT, limit)] {
+    for (name, text) in [(POLICY, policies), (LIMIT, limits)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Rounded up: who waits so long has waited long enough.
+fn seconds(duration: Duration) -> u128 {
+    duration.as_nanos().div_ceil(1_000_000_000)
 }

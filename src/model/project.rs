@@ -82,7 +82,7 @@ impl fmt::Debug for SecretHash {
 }
 
 /// An access key of a project.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Who may use it.
     pub access: KeyAccess,
@@ -91,7 +91,7 @@ pub struct Key {
 }
 
 /// The two kinds of keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAccess {
     /// Known to everybody: browsers and phones carry it.
     Public(SecretHash),
@@ -158,6 +158,16 @@ impl Project {
 }
 
 impl Key {
+    /// Whether the other is this key at another time: the same public text, or the same ID whatever its secrets.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (&self.access, &other.access) {
+            (KeyAccess::Public(text), KeyAccess::Public(other)) => text == other,
+            (KeyAccess::Private { id, .. }, KeyAccess::Private { id: other, .. }) => id == other,
+            (KeyAccess::Public(_), KeyAccess::Private { .. })
+            | (KeyAccess::Private { .. }, KeyAccess::Public(_)) => false,
+        }
+    }
+
     /// Checks that the key may do this.
     ///
     /// # Errors

@@ -130,7 +130,10 @@ impl Rest {
             Some(value) => Credentials::from_authorization(value.as_bytes()),
             None => access_token(head.uri.query().unwrap_or_default()),
         };
-        Ok(self.tracking.authenticate(token, &credentials)?)
+        let extensions = &head.extensions;
+        Ok(self
+            .tracking
+            .authenticate(token, &credentials, extensions)?)
     }
 
     async fn call(

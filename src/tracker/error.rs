@@ -63,6 +63,12 @@ pub enum Error {
     /// A cursor of what the log does not have.
     #[error("Field 'cursor' is ahead of the log, which has lost its end or is another one.")]
     CursorAhead,
+    /// The project or the key has sent too much.
+    #[error("Rate limit exceeded")]
+    OverQuota {
+        /// The wait after which one request passes, if no other comes before it.
+        retry_after: std::time::Duration,
+    },
     /// The key has too many watches and exports under way.
     #[error("the key has {0} watches and exports under way, which is the most")]
     TooManyStreams(usize),
@@ -94,6 +100,7 @@ impl Error {
             Self::TooManyAttributes(_) => Some("attributes"),
             Self::Cursor | Self::CursorAhead => Some("cursor"),
             Self::Access(_)
+            | Self::OverQuota { .. }
             | Self::CommandTooLarge(_)
             | Self::UnknownCustomer
             | Self::TooManyEvents

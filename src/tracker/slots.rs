@@ -1,38 +1,30 @@
 //! How many streams a key may have under way: they last, so that the rate limit alone would not bound them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Access, Error};
-use crate::model::project::{KeyAccess, Project};
+use crate::model::project::KeyAccess;
 
 /// What every key has left.
 #[derive(Debug)]
 pub(super) struct Slots {
     max: usize,
-    /// By the project's token and the key's ID. Public keys read nothing.
-    keys: HashMap<(String, String), Arc<Semaphore>>,
+    /// By the project's token and the key's ID, of keys that had a stream: there are never more than the settings
+    /// have named. Public keys read nothing.
+    keys: Mutex<HashMap<(String, String), Arc<Semaphore>>>,
 }
 
 /// The place of one stream; free again once it is dropped.
 pub(super) type Slot = OwnedSemaphorePermit;
 
 impl Slots {
-    pub(super) fn new(projects: &[Project], max: usize) -> Self {
-        let max = max.min(Semaphore::MAX_PERMITS);
-        let of_project = |project: &Project| {
-            let ids = project.keys.iter().filter_map(|key| id(&key.access));
-            let slots = |id: &str| {
-                let name = (project.token.clone(), id.to_owned());
-                (name, Arc::new(Semaphore::new(max)))
-            };
-            ids.map(slots).collect::<Vec<_>>()
-        };
+    pub(super) fn new(max: usize) -> Self {
         Self {
-            max,
-            keys: projects.iter().flat_map(of_project).collect(),
+            max: max.min(Semaphore::MAX_PERMITS),
+            keys: Mutex::default(),
         }
     }
 
@@ -41,18 +33,20 @@ impl Slots {
     /// # Errors
     /// [`Error::TooManyStreams`].
     pub(super) fn take(&self, access: &Access) -> Result<Slot, Error> {
-        let id = id(&access.key.access).unwrap_or_default();
-        let name = (access.project.token.clone(), id.to_owned());
-        let slots = self.keys.get(&name).cloned();
+        let KeyAccess::Private { id, .. } = &access.key.access else {
+            return Err(Error::TooManyStreams(0));
+        };
+        let name = (access.project.token.clone(), id.clone());
+        let slots = {
+            // A panic elsewhere leaves the map as good as before: its values are only ever added.
+            let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            let slots = keys.entry(name);
+            slots
+                .or_insert_with(|| Arc::new(Semaphore::new(self.max)))
+                .clone()
+        };
         slots
-            .and_then(|slots| slots.try_acquire_owned().ok())
-            .ok_or(Error::TooManyStreams(self.max))
-    }
-}
-
-fn id(access: &KeyAccess) -> Option<&str> {
-    match access {
-        KeyAccess::Public(_) => None,
-        KeyAccess::Private { id, .. } => Some(id),
+            .try_acquire_owned()
+            .map_err(|_| Error::TooManyStreams(self.max))
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::members::Members;
 use super::read::{blocking, event_types, id_values, kinds, private_ids};
 use super::slots::Slot;
 use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
@@ -17,7 +18,7 @@ use crate::log::record::{Command, Record};
 use crate::log::{Log, Position};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
-use crate::model::project::Permission;
+use crate::model::project::{Key, Permission};
 use crate::view::read::{Found, Snapshot};
 use crate::view::{self, StoredEvent, View};
 
@@ -81,6 +82,8 @@ pub struct Watch {
     heartbeat: Duration,
     heartbeat_at: Instant,
     ended: watch::Receiver<bool>,
+    members: watch::Receiver<Arc<Members>>,
+    key: Arc<Key>,
     _slot: Slot,
 }
 
@@ -131,6 +134,8 @@ impl Tracker {
             heartbeat: self.options.watch_heartbeat,
             heartbeat_at: Instant::now(),
             ended: self.streams_ended.subscribe(),
+            members: self.members.subscribe(),
+            key: access.key.clone(),
             _slot: self.slots.take(access)?,
         })
     }
@@ -142,13 +147,13 @@ impl Tracker {
 }
 
 impl Watch {
-    /// Waits for the next thing to tell; none once watches have ended. After an error there is no more.
+    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone or another. After an error there is no more.
     ///
     /// # Errors
     /// [`Error::View`], [`Error::Log`].
     pub async fn next(&mut self) -> Option<Result<Watched, Error>> {
         loop {
-            if *self.ended.borrow() {
+            if *self.ended.borrow() || !self.is_let_in() {
                 return None;
             }
             let batched = self.batch.pop_front();
@@ -160,6 +165,12 @@ impl Watch {
                 return Some(Err(error));
             }
         }
+    }
+
+    /// Whether the caller may still go on.
+    fn is_let_in(&mut self) -> bool {
+        let members = self.members.borrow_and_update();
+        members.has(&self.wanted.token, &self.key)
     }
 
     fn cursor(&self) -> Watched {
@@ -189,6 +200,7 @@ impl Watch {
             changed = progress.changed() => changed
                 .map_err(|_| view::Error::Stopped("it was closed".into()).into()),
             _ = self.ended.changed() => Ok(()),
+            _ = self.members.changed() => Ok(()),
             () = tokio::time::sleep_until(self.heartbeat_at) => Ok(()),
         }
     }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use serde_json::{Value, json};
+
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, log};
+use crate::harness::{Setup, TOKEN};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -117,4 +120,72 @@ fn a_python_client_reads_the_same_refusal_over_both_protocols() {
     let printed = script("tests/clients/refusal.py", &address, &project);
     assert_eq!(printed, "both protocols refuse in the same words\n");
     process.terminate();
+}
+
+/// What a Python client and raw HTTP read in a refusal, once both agree. `quotas` stand in the settings, in this order:
+/// of an address, a project and a key.
+async fn refusal(address: &str, project: &str, key: &str) -> Value {
+    let projects = format!(
+        r#"
+[[project]]
+token = "{TOKEN}"
+{project}
+[[project.key]]
+id = "key-id"
+secrets = ["key-secret"]
+permissions = []
+{key}
+"#
+    );
+    let limits = format!("[rate_limit]\nexempt = [\"127.0.0.0/8\"]\n{address}");
+    let server = Setup::default().with(&limits).projects(&projects);
+    let server = server.start().await;
+    let project = Project {
+        token: TOKEN.to_owned(),
+        public: String::new(),
+        id: "key-id".to_owned(),
+        secret: "key-secret".to_owned(),
+    };
+    let address = server.address.to_string();
+    let printed = script("tests/clients/limits.py", &address, &project);
+    server.stop().await;
+    serde_json::from_str(&printed).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_number_of_a_refusal_agrees_with_all_others_whichever_quota_refuses() {
+    let by_address = refusal("requests = 2\nperiod = \"7s\"", "", "").await;
+    let expected = json!({
+        "message": "Rate limit exceeded: 2 requests per 7 s from 203.0.113.7",
+        "wait_ms": 3_500.0, "pushback_ms": 3_500, "retry_after": 4,
+        "subjects": ["address:203.0.113.7"],
+        "policy": r#""perip";q=2;w=7"#,
+        "limit": r#""perip";r=0;t=7"#,
+    });
+    assert_eq!(by_address, expected);
+
+    // A third of a second is no whole number of nanoseconds, and a wait is never too short.
+    let three = "rate_limit = { requests = 3, period = \"1s\" }";
+    let by_project = refusal("", three, "").await;
+    let project = format!("project:{TOKEN}");
+    let expected = json!({
+        "message": format!("Rate limit exceeded: 3 requests per 1 s for {project}"),
+        "wait_ms": 333.333_334, "pushback_ms": 334, "retry_after": 1,
+        "subjects": [project],
+        "policy": r#""perip";q=6000;w=60, "perproject";q=3;w=1"#,
+        "limit": r#""perip";r=5995;t=1, "perproject";r=0;t=1"#,
+    });
+    assert_eq!(by_project, expected);
+
+    let hour = "rate_limit = { requests = 3, period = \"1h\" }";
+    let by_both = refusal("", three, hour).await;
+    let key = format!("project:{TOKEN}/key:key-id");
+    let expected = json!({
+        "message": format!("Rate limit exceeded: 3 requests per 3600 s for {key}"),
+        "wait_ms": 1_200_000.0, "pushback_ms": 1_200_000, "retry_after": 1_200,
+        "subjects": [project, key],
+        "policy": r#""perip";q=6000;w=60, "perproject";q=3;w=1, "perkey";q=3;w=3600"#,
+        "limit": r#""perip";r=5995;t=1, "perproject";r=0;t=1, "perkey";r=0;t=3600"#,
+    });
+    assert_eq!(by_both, expected);
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use footfall::app::{App, settings};
+use footfall::app::{App, Reload, Reloaded, settings};
 use footfall::clock::ManualClock;
 use footfall::config::{Config, Flags};
 use footfall::log::Store;
@@ -78,6 +78,7 @@ permissions = ["customers:set", "events:set", "customers:get", "events:get"]
 #[derive(Default)]
 pub struct Setup {
     toml: String,
+    projects: Option<String>,
     store: Option<Arc<dyn Store>>,
 }
 
@@ -105,12 +106,13 @@ impl Setup {
     pub async fn start_in(self, dir: TempDir) -> Server {
         let config = self.config(&dir);
         let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(START)));
-        let projects = settings::projects(&config.projects);
+        let projects = settings::members(&config).unwrap();
         let app = match self.store {
             None => App::bind(&config, projects, clock.clone()).await,
             Some(store) => App::bind_over(&config, projects, clock.clone(), store).await,
         };
         let app = app.unwrap();
+        let reload = app.reload();
         let address = app.address().unwrap();
         let admin = app.admin_address().unwrap();
         let (shutdown, signals) = mpsc::channel(2);
@@ -119,6 +121,7 @@ impl Setup {
             address,
             admin,
             clock,
+            reload,
             dir,
             shutdown,
             task,
@@ -127,9 +130,16 @@ impl Setup {
         server
     }
 
+    /// Takes other projects than the harness's.
+    pub fn projects(mut self, toml: &str) -> Self {
+        self.projects = Some(toml.to_owned());
+        self
+    }
+
     fn config(&self, dir: &TempDir) -> Config {
         let file = dir.path().join("footfall.toml");
-        std::fs::write(&file, format!("{}\n{PROJECTS}", self.toml)).unwrap();
+        let projects = self.projects.as_deref().unwrap_or(PROJECTS);
+        std::fs::write(&file, format!("{}\n{projects}", self.toml)).unwrap();
         let flags = Flags {
             config: Some(file),
             listen: Some("127.0.0.1:0".into()),
@@ -146,6 +156,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub clock: Arc<ManualClock>,
+    reload: Reload,
     dir: TempDir,
     shutdown: mpsc::Sender<()>,
     task: JoinHandle<()>,
@@ -185,6 +196,11 @@ impl Server {
     pub async fn channel(&self) -> Channel {
         let endpoint = Channel::from_shared(format!("http://{}", self.address));
         endpoint.unwrap().connect().await.unwrap()
+    }
+
+    /// Puts other settings into force, as SIGHUP does.
+    pub fn reloads(&self, setup: &Setup) -> Reloaded {
+        self.reload.apply(&setup.config(&self.dir)).unwrap()
     }
 
     /// Waits until readiness is on: the service says so itself.

@@ -10,6 +10,7 @@
     reason = "a test binary has no callers, and fails by panicking"
 )]
 
+mod addresses;
 mod anonymize;
 mod backup;
 mod clashes;
@@ -23,6 +24,7 @@ mod export;
 mod floods;
 mod floors;
 mod folder;
+mod foreign_headers;
 mod grpc_access;
 mod grpc_batch;
 mod grpc_limits;
@@ -34,10 +36,14 @@ mod health;
 mod identity;
 mod keep;
 mod lifecycle;
+mod limit_headers;
+mod limit_summary;
 mod limits;
 mod outage;
+mod quotas;
 mod real_clients;
 mod reflection;
+mod reload;
 mod rest_access;
 mod rest_batch;
 mod rest_compression;

@@ -241,3 +241,67 @@ fn refusals_by_a_wider_network_are_counted_apart() {
         assert_eq!(counts.wider, 4);
     }
 }
+
+fn options(burst: u32) -> Options {
+    Scenario::with_burst(burst).options
+}
+
+#[test]
+fn a_change_takes_effect_and_forgets_no_debt() {
+    let limiter = Scenario::with_burst(10).start();
+    let (spent, half, fresh) = (ip("192.0.2.1"), ip("192.0.2.2"), ip("192.0.2.3"));
+    assert_eq!(passing(&limiter, spent), 10);
+    assert!((0..5).all(|_| matches!(limiter.check(half, NOW), Decision::Admitted(..))));
+    // Twice as many in the same time: half of the time is still owed by one, all of it by the other.
+    limiter.change(&options(20));
+    assert_eq!(passing(&limiter, spent), 0);
+    assert_eq!(passing(&limiter, half), 10);
+    assert_eq!(passing(&limiter, fresh), 20);
+}
+
+#[test]
+fn a_change_brings_and_takes_exemptions_overrides_and_shadow_mode() {
+    let limiter = Scenario::with_burst(1).start();
+    assert_eq!(passing(&limiter, ip("192.0.2.1")), 1);
+    let ruled = Scenario::with_burst(1)
+        .overriding("10.0.0.0/8", 3)
+        .exempting("192.0.2.0/24")
+        .in_shadow();
+    limiter.change(&ruled.options);
+    assert_eq!(limiter.check(ip("192.0.2.1"), NOW), Decision::Exempt);
+    assert_eq!(passing(&limiter, ip("10.0.0.1")), 3);
+    assert!(matches!(
+        limiter.check(ip("10.0.0.1"), NOW),
+        Decision::Shadowed(..)
+    ));
+    limiter.change(&options(1));
+    let refused = |host| matches!(limiter.check(ip(host), NOW), Decision::Refused(..));
+    assert!(refused("192.0.2.1"), "owed as before its exemption");
+    assert!(refused("10.0.0.1"));
+}
+
+#[test]
+fn a_slow_quotas_debt_ends_when_it_was_going_to_under_a_faster_one_too() {
+    let hour = Duration::from_secs(3_600);
+    let one = NonZeroU32::MIN;
+    let slow = Options {
+        quota: Quota::new(one, hour, one).unwrap(),
+        ..options(1)
+    };
+    let limiter = Limiter::new(slow, [1, 2]);
+    let address = ip("192.0.2.1");
+    assert!(matches!(
+        limiter.check(address, NOW),
+        Decision::Admitted(..)
+    ));
+    limiter.change(&options(60));
+    let Decision::Refused(_, refusal) = limiter.check(address, NOW) else {
+        panic!("not refused")
+    };
+    // The refusal says when: one minute before the end, which a full bucket of a minute covers.
+    assert_eq!(refusal.retry_after, hour - Duration::from_secs(59));
+    assert!(matches!(
+        limiter.check(address, NOW + refusal.retry_after),
+        Decision::Admitted(..)
+    ));
+}

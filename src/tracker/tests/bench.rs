@@ -41,7 +41,7 @@ impl Bench {
         let dir = scratch();
         let view = View::start(&dir.path().join("view"), log.clone(), Handle::current()).unwrap();
         let tracker = Tracker::new(
-            vec![project("p"), project("q")],
+            vec![project("p").into(), project("q").into()],
             log.clone(),
             view.clone(),
             clock.clone(),

@@ -23,7 +23,18 @@ impl Process {
 
     /// As [`Process::start`], with settings from the environment.
     pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = spawn(dir, settings);
+        Self::greeted(dir, &mut serve(dir, settings))
+    }
+
+    /// As [`Process::start`], with settings from a file in the folder, which names no project.
+    pub fn start_configured(dir: &Path, file: &str) -> Self {
+        let mut command = command(dir);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config", file]);
+        Self::greeted(dir, &mut command)
+    }
+
+    fn greeted(dir: &Path, command: &mut Command) -> Self {
+        let mut child = spawn(dir, command);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         stdout.read_line(&mut greeting).unwrap();
@@ -41,7 +52,7 @@ impl Process {
 
     /// Starts the binary and kills it after `moment`, however far it has come.
     pub async fn start_and_kill(dir: &Path, settings: &[(&str, &str)], moment: Duration) {
-        let mut child = spawn(dir, settings);
+        let mut child = spawn(dir, &mut serve(dir, settings));
         tokio::time::sleep(moment).await;
         child.kill().unwrap();
         child.wait().unwrap();
@@ -103,10 +114,16 @@ impl Drop for Process {
     }
 }
 
-fn spawn(dir: &Path, settings: &[(&str, &str)]) -> Child {
-    command(dir)
+fn serve(dir: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = command(dir);
+    command
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .envs(settings.iter().copied())
+        .envs(settings.iter().copied());
+    command
+}
+
+fn spawn(dir: &Path, command: &mut Command) -> Child {
+    command
         .stdout(Stdio::piped())
         .stderr(Stdio::from(
             std::fs::File::create(dir.join("stderr")).unwrap(),

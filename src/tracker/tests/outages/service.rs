@@ -66,7 +66,7 @@ impl Service {
         let view = View::start(&self.dir.path().join("view"), log.clone(), handle).unwrap();
         let tracker = |log: &Log| {
             Arc::new(Tracker::new(
-                vec![project("p")],
+                vec![project("p").into()],
                 log.clone(),
                 view.clone(),
                 self.clock.clone(),

@@ -1,0 +1,40 @@
+//! `GET /limits`: the addresses refused most, for operators.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::limit::Refused;
+
+/// Most addresses that are told.
+const ADDRESSES_MAX: usize = 100;
+
+/// What is known, as JSON. Times are RFC 3339, in UTC.
+pub(super) fn json(refused: &Refused, clock: &dyn Clock) -> String {
+    let (now, elapsed) = (clock.now().micros(), clock.elapsed());
+    let wall = |time: Duration| -> Value {
+        let ago = i64::try_from(elapsed.saturating_sub(time).as_micros()).unwrap_or(i64::MAX);
+        let time = jiff::Timestamp::from_microsecond(now.saturating_sub(ago));
+        time.map_or(Value::Null, |time| time.to_string().into())
+    };
+    let summary = refused.summary(ADDRESSES_MAX, elapsed);
+    let address = |one: &crate::limit::Offender| {
+        json!({
+            "address": one.address.to_string(),
+            "refused": one.refused,
+            "refused_min": one.refused_min,
+            "first": wall(one.first),
+            "last": wall(one.last),
+        })
+    };
+    let addresses: Vec<_> = summary.addresses.iter().map(address).collect();
+    json!({
+        "since": wall(summary.since),
+        "until": wall(elapsed),
+        "refused": summary.refused,
+        "unlisted_max": summary.unlisted_max,
+        "addresses": addresses,
+    })
+    .to_string()
+}

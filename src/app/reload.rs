@@ -1,0 +1,219 @@
+//! New settings for a running service: the rate limit's, projects, and keys. Nobody's debt is forgotten.
+//!
+//! All else is bound to what was made from it at the start. It stays as it is, and the log names what differs.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::mpsc;
+
+use super::{StartError, settings};
+use crate::config::{Config, ProjectConfig, client_address, data, log, server};
+use crate::middleware::Limiters;
+use crate::tracker::Tracker;
+
+/// Puts new settings into force. Clones share one service.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    limiters: Arc<Limiters>,
+    /// Weak, for whoever holds the tracker holds the store open.
+    tracker: Weak<Tracker>,
+    in_force: Arc<Mutex<Config>>,
+}
+
+/// What came of new settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What is in force now, by the names of sections.
+    pub changed: Vec<&'static str>,
+    /// What differs and stays as it is until a restart, by the names of settings.
+    pub left: Vec<String>,
+}
+
+impl Reload {
+    pub(super) fn new(limiters: Arc<Limiters>, tracker: &Arc<Tracker>, config: &Config) -> Self {
+        Self {
+            limiters,
+            tracker: Arc::downgrade(tracker),
+            in_force: Arc::new(Mutex::new(config.clone())),
+        }
+    }
+
+    /// Puts into force what can change without a restart: `[rate_limit]` but for `slots`, and projects and keys but
+    /// for the ID types of a project that is there already.
+    ///
+    /// # Errors
+    /// What is wrong with the settings. Nothing has changed then.
+    pub fn apply(&self, config: &Config) -> Result<Reloaded, StartError> {
+        settings::check(config)?;
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = left(&in_force, config);
+        let next = next(&in_force, config);
+        let members = settings::members(&next)?;
+        let limits = settings::limiter_options(&next.rate_limit)?;
+        self.limiters.calls.change(&limits);
+        // A service that has ended lets nobody in.
+        if let Some(tracker) = self.tracker.upgrade() {
+            tracker.replace(members);
+        }
+        let sections = [
+            ("rate_limit", next.rate_limit != in_force.rate_limit),
+            ("project", next.projects != in_force.projects),
+        ];
+        let changed = sections.into_iter().filter(|(_, differs)| *differs);
+        let changed = changed.map(|(section, _)| section).collect();
+        *in_force = next;
+        Ok(Reloaded { changed, left })
+    }
+
+    /// Loads the settings anew at each message, and tells the log what came of it.
+    pub async fn at_each(
+        self,
+        mut asked: mpsc::Receiver<()>,
+        load: impl Fn() -> Result<Config, StartError>,
+    ) {
+        while asked.recv().await.is_some() {
+            match load().and_then(|config| self.apply(&config)) {
+                Ok(reloaded) => reloaded.tell(),
+                Err(StartError::Config(mistakes)) => {
+                    for mistake in mistakes.iter() {
+                        tracing::error!("nothing reloaded, the settings have a mistake: {mistake}");
+                    }
+                }
+                Err(error) => tracing::error!("nothing reloaded: {error}"),
+            }
+        }
+    }
+}
+
+impl Reloaded {
+    fn tell(&self) {
+        for setting in &self.left {
+            tracing::warn!(%setting, "differs, and needs a restart to change");
+        }
+        let changed = match self.changed.as_slice() {
+            [] => "nothing".to_owned(),
+            changed => changed.join(", "),
+        };
+        tracing::info!(%changed, "settings reloaded");
+    }
+}
+
+/// What will be in force: of the new settings all that can change, of the present ones the rest.
+fn next(now: &Config, new: &Config) -> Config {
+    let mut next = now.clone();
+    let slots = now.rate_limit.slots;
+    next.rate_limit = new.rate_limit.clone();
+    next.rate_limit.slots = slots;
+    // Without a project nobody is let in: more likely a mistake than meant.
+    if !new.projects.is_empty() {
+        next.projects = new.projects.clone();
+    }
+    for project in &mut next.projects {
+        if let Some(now) = same(&now.projects, project) {
+            project.hard_ids.clone_from(&now.hard_ids);
+            project.soft_ids.clone_from(&now.soft_ids);
+            project.lowercase_ids.clone_from(&now.lowercase_ids);
+        }
+    }
+    next
+}
+
+fn same<'a>(projects: &'a [ProjectConfig], project: &ProjectConfig) -> Option<&'a ProjectConfig> {
+    projects.iter().find(|known| known.token == project.token)
+}
+
+/// Names the fields in which two values of a struct differ. Takes every field, so that none is forgotten.
+macro_rules! differing {
+    ($now:expr, $new:expr, $type:path, $section:literal, [$($field:ident),* $(,)?]) => {{
+        let $type { $($field),* } = $now;
+        let fields = [$((concat!($section, ".", stringify!($field)), *$field != $new.$field)),*];
+        fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned())
+    }};
+}
+
+/// What differs and cannot change, by the names of settings.
+fn left(now: &Config, new: &Config) -> Vec<String> {
+    let server = differing!(
+        &now.server,
+        new.server,
+        server::Options,
+        "server",
+        [
+            listen,
+            admin_listen,
+            connections_max,
+            streams_max,
+            header_timeout,
+            body_timeout,
+            idle_timeout,
+            request_timeout,
+            watchers_max,
+            watch_heartbeat,
+            body_bytes_max,
+            batch_bytes_max,
+            drain_wait,
+            drain_timeout,
+            cors_origins,
+        ]
+    );
+    let data = differing!(
+        &now.data,
+        new.data,
+        data::Options,
+        "data",
+        [
+            dir,
+            queue_records_max,
+            queue_bytes_max,
+            free_bytes_min,
+            erase_within,
+            retention,
+        ]
+    );
+    let client_address::Options { trust, header } = &now.client_address;
+    let log = differing!(&now.log, new.log, log::Options, "log", [level, format]);
+    let others = [
+        (
+            "client_address.trusted_proxies or trusted_hops",
+            *trust != new.client_address.trust,
+        ),
+        (
+            "client_address.header",
+            *header != new.client_address.header,
+        ),
+        (
+            "rate_limit.slots",
+            now.rate_limit.slots != new.rate_limit.slots,
+        ),
+        (
+            "project (there is none any more)",
+            new.projects.is_empty() && !now.projects.is_empty(),
+        ),
+    ];
+    let others = others.into_iter().filter(|(_, differs)| *differs);
+    let others = others.map(|(name, _)| name.to_owned());
+    server
+        .chain(data)
+        .chain(log)
+        .chain(others)
+        .chain(ids_left(now, new))
+        .collect()
+}
+
+/// The ID types say what is a customer: what was stored under the old ones would not be what the new ones make of it.
+fn ids_left(now: &Config, new: &Config) -> Vec<String> {
+    let mut left = Vec::new();
+    for (index, project) in new.projects.iter().enumerate() {
+        let Some(now) = same(&now.projects, project) else {
+            continue;
+        };
+        let lists = [
+            ("hard_ids", &now.hard_ids, &project.hard_ids),
+            ("soft_ids", &now.soft_ids, &project.soft_ids),
+            ("lowercase_ids", &now.lowercase_ids, &project.lowercase_ids),
+        ];
+        let differing = lists.iter().filter(|(_, now, new)| now != new);
+        left.extend(differing.map(|(name, ..)| format!("project[{}].{name}", index + 1)));
+    }
+    left
+}

@@ -1,0 +1,83 @@
+//! What one call was charged to, for whoever answers it.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::Verdict;
+use crate::model::address::{AddressKey, Width};
+
+/// Who is held to a quota. Displayed without anything that is secret: `address:203.0.113.7`, `project:TOKEN`,
+/// `project:TOKEN/key:ID`, and a public key by its place among the project's keys, `project:TOKEN/key[1]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A client address, or a wider network.
+    Address(AddressKey),
+    /// All callers of a project.
+    Project {
+        /// Its token.
+        token: String,
+    },
+    /// The callers of a key.
+    Key {
+        /// The project's token.
+        token: String,
+        /// The key's place among the project's keys, from 0.
+        place: usize,
+        /// The key's ID; none for a public key.
+        id: Option<String>,
+    },
+}
+
+/// One quota's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Who is held to it.
+    pub subject: Subject,
+    /// The answer.
+    pub verdict: Verdict,
+}
+
+/// Goes with a call to where its caller gets known, and says in front what it was charged to there.
+#[derive(Clone, Debug, Default)]
+pub struct Ticket(Arc<OnceLock<Vec<Charge>>>);
+
+impl Ticket {
+    /// Notes what the call was charged to. Of several notes the first one stays: a call is charged once.
+    pub fn note(&self, charges: Vec<Charge>) {
+        // Had it been noted already, the first note would be the one that the call was decided by.
+        let _ = self.0.set(charges);
+    }
+
+    /// What was noted.
+    pub fn charges(&self) -> &[Charge] {
+        self.0.get().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl Subject {
+    /// The name of the quota in `RateLimit` and `RateLimit-Policy`.
+    pub fn policy(&self) -> &'static str {
+        match self {
+            Self::Address(AddressKey::V6Wide(_, Width::Prefix56)) => "per56",
+            Self::Address(AddressKey::V6Wide(_, Width::Prefix48)) => "per48",
+            Self::Address(_) => "perip",
+            Self::Project { .. } => "perproject",
+            Self::Key { .. } => "perkey",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(key) => write!(f, "address:{key}"),
+            Self::Project { token } => write!(f, "project:{token}"),
+            Self::Key {
+                token,
+                id: Some(id),
+                ..
+            } => write!(f, "project:{token}/key:{id}"),
+            Self::Key { token, place, .. } => write!(f, "project:{token}/key[{}]", place + 1),
+        }
+    }
+}
