@@ -11,9 +11,7 @@ use tempfile::TempDir;
 pub(super) const TOKEN: &str = "bench";
 pub(super) const AUTHORIZATION: &str = "Token bench";
 
-const SETTINGS: &str = r#"
-[rate_limit]
-requests = 60000000
+const PROJECT: &str = r#"
 [[project]]
 token = "bench"
 [[project.key]]
@@ -44,9 +42,15 @@ impl Server {
         }
     }
 
-    /// Footfall in a folder.
+    /// Footfall in a folder, with room for as many requests as can be sent.
     pub(super) fn footfall(dir: &Path) -> (Self, SocketAddr) {
-        std::fs::write(dir.join("footfall.toml"), SETTINGS).unwrap();
+        Self::footfall_with(dir, "requests = 60000000")
+    }
+
+    /// Footfall in a folder, with these settings of the rate limit.
+    pub(super) fn footfall_with(dir: &Path, rate_limit: &str) -> (Self, SocketAddr) {
+        let settings = format!("[rate_limit]\n{rate_limit}\n{PROJECT}");
+        std::fs::write(dir.join("footfall.toml"), settings).unwrap();
         let mut child = command(dir)
             .args(["serve", "--config", "footfall.toml"])
             .args(["--listen", "127.0.0.1:0"])
