@@ -1,6 +1,7 @@
 //! Customers that go with everything, and records that are too old: from what is read at once, from the disk in time.
 
 mod killed;
+pub mod leaver;
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +51,7 @@ async fn known(server: &Server) {
 }
 
 /// The files below a folder that have a text.
-fn files_with(dir: &Path, text: &str) -> Vec<String> {
+pub fn files_with(dir: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

@@ -1,7 +1,8 @@
 //! What a writer sends about one customer: command after command, each with a time of its own, so that sending one
 //! again changes nothing.
 
-use std::ops::Range;
+use std::iter::successors;
+use std::ops::{Range, RangeInclusive};
 
 use serde_json::{Value as Json, json};
 
@@ -29,6 +30,16 @@ pub fn request(first: u64) -> Range<u64> {
         _ => 1,
     };
     first..(first + count).min(PER_CUSTOMER)
+}
+
+/// The counts of commands, over all customers of a writer, at which a request ends.
+pub fn ends(within: RangeInclusive<u64>) -> impl Iterator<Item = u64> {
+    let (start, last) = within.into_inner();
+    let first = start / PER_CUSTOMER * PER_CUSTOMER;
+    let next = |end: &u64| Some(end - end % PER_CUSTOMER + request(end % PER_CUSTOMER).end);
+    let ends = successors(Some(first), next);
+    ends.skip_while(move |end| *end < start)
+        .take_while(move |end| *end <= last)
 }
 
 pub fn asks(n: u64) -> Asks {

@@ -1,7 +1,9 @@
 //! Killed again and again, while it serves and while it starts.
 
+use super::scene::SETTINGS;
 use super::*;
 use crate::harness::dice::number_from_environment;
+use crate::harness::process::Process;
 
 /// How long the soak writes, unless `SOAK_SECONDS` says otherwise.
 const SOAK_SECONDS: u64 = 180;
@@ -10,7 +12,7 @@ const SOAK_SECONDS: u64 = 180;
 async fn kills(writing: Duration, moments: std::ops::Range<u64>) {
     let dir = tempfile::tempdir().unwrap();
     let mut dice = Dice::new();
-    let mut scene = Scene::new(dir.path());
+    let mut scene = Scene::new(dir.path(), &[]);
     let (mut left, mut kills) = (writing, 0);
     while left > Duration::ZERO {
         let moment = dice.between(moments.clone()).min(left);
@@ -31,11 +33,14 @@ async fn kills(writing: Duration, moments: std::ops::Range<u64>) {
         }
         scene.process = Process::start_with(dir.path(), &SETTINGS);
         // What got no answer may be there or not: all of a request, or nothing.
-        let either = |writer: &Writer| vec![writer.acknowledged, writer.acknowledged + writer.open];
+        let either =
+            |writer: &Writer| vec![writer.acknowledged(), writer.acknowledged() + writer.open];
         scene.holds(either).await;
     }
     println!("{kills} kills");
-    scene.goes_on(Instant::now() + Duration::from_secs(2)).await;
+    scene
+        .goes_on(Instant::now() + Duration::from_secs(2), &[])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! One of the many who write.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -8,7 +10,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::commands::{Asks, PER_CUSTOMER, State, asks, request};
+use super::commands::{Asks, PER_CUSTOMER, State, asks, ends, request};
 use super::{rest, rpc};
 use crate::harness::first_run::Project;
 use crate::harness::keep_alive::{Connection, Cut};
@@ -26,10 +28,7 @@ const READ: u32 = 3;
 #[derive(Debug)]
 pub struct Writer {
     pub index: usize,
-    /// The customer that it writes about; those before have all their commands.
-    pub customer: u64,
-    /// All commands below are acknowledged.
-    pub acknowledged: u64,
+    written: Arc<AtomicU64>,
     /// How many commands behind them were sent and have no answer.
     pub open: u64,
     /// How the last request failed, if it did.
@@ -61,8 +60,7 @@ impl Writer {
     pub fn new(index: usize) -> Self {
         Self {
             index,
-            customer: 0,
-            acknowledged: 0,
+            written: Arc::default(),
             open: 0,
             silence: None,
             requests: 0,
@@ -72,7 +70,48 @@ impl Writer {
 
     /// How many commands were acknowledged in all.
     pub fn written(&self) -> u64 {
-        self.customer * PER_CUSTOMER + self.acknowledged
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Shows [`Writer::written`] while it writes.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        self.written.clone()
+    }
+
+    /// The customer that it writes about; those before have all their commands.
+    pub fn customer(&self) -> u64 {
+        self.written() / PER_CUSTOMER
+    }
+
+    /// All commands about the present customer below this one are acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.written() % PER_CUSTOMER
+    }
+
+    /// How many of its commands are there: the first ones, all of a request or nothing, at least `from` and at most
+    /// those that it sent.
+    pub async fn kept(&self, from: u64, target: &Target) -> u64 {
+        let sent = from.max(self.written() + self.open);
+        let mut stored = Vec::new();
+        for customer in from / PER_CUSTOMER..=sent / PER_CUSTOMER {
+            stored.push((customer, self.stored(customer, target).await));
+        }
+        let is_kept = |end: &u64| {
+            let of = |customer: u64| end.saturating_sub(customer * PER_CUSTOMER);
+            let after = |customer| State::after(of(customer).min(PER_CUSTOMER));
+            stored.iter().all(|(n, state)| *state == after(*n))
+        };
+        let kept = ends(from..=sent).find(is_kept);
+        kept.unwrap_or_else(|| panic!("{self:?} should have at least {from} and has {stored:?}"))
+    }
+
+    /// Goes on as one who does not know that the last request that was kept is there, unless it is among the first
+    /// `answered` commands.
+    pub fn go_back(&mut self, kept: u64, answered: u64) {
+        let known = ends(answered..=kept.saturating_sub(1)).last();
+        let known = known.unwrap_or(kept);
+        self.written.store(known, Ordering::Release);
+        self.open = kept - known;
     }
 
     /// The value of both IDs of a customer.
@@ -83,11 +122,11 @@ impl Writer {
     /// All customers that it has written about, as [`rpc::everybody`] tells them.
     pub fn customers(&self) -> Vec<String> {
         let mut customers = Vec::new();
-        for customer in 0..=self.customer {
+        for customer in 0..=self.customer() {
             let name = self.name(customer);
             let (registered, cookie) = (format!("registered={name}"), format!("cookie={name}"));
-            match self.acknowledged {
-                _ if customer < self.customer => customers.push(format!("{registered} {cookie}")),
+            match self.acknowledged() {
+                _ if customer < self.customer() => customers.push(format!("{registered} {cookie}")),
                 0 => {}
                 1 => customers.push(cookie),
                 2 => customers.extend([registered, cookie]),
@@ -131,26 +170,25 @@ impl Writer {
         mut connection: Option<&mut Connection>,
         target: &Target,
     ) -> Result<(), Silence> {
-        if self.acknowledged == PER_CUSTOMER {
-            (self.customer, self.acknowledged) = (self.customer + 1, 0);
-        }
-        let (name, first) = (self.name(self.customer), self.acknowledged);
+        let (name, first) = (self.name(self.customer()), self.acknowledged());
         self.open = request(first).end - first;
         match &mut connection {
             Some(connection) => rest::send(connection, &target.project, &name, first).await?,
             None => rpc::send(target, &name, first).await?,
         }
-        (self.acknowledged, self.open) = (first + self.open, 0);
+        let acknowledged = first + self.open;
+        self.written.fetch_add(self.open, Ordering::Release);
+        self.open = 0;
         self.requests += 1;
         // Before, its IDs lead to two customers.
-        if self.requests.is_multiple_of(READ_EVERY) && self.acknowledged > 2 {
+        if self.requests.is_multiple_of(READ_EVERY) && acknowledged > 2 {
             let newest = match connection {
                 Some(connection) => {
                     rest::newest(connection, &target.project, &name, READ as usize).await?
                 }
                 None => rpc::newest(target, &name, READ).await?,
             };
-            let written = (0..self.acknowledged).rev();
+            let written = (0..acknowledged).rev();
             let expected = written.filter(|n| matches!(asks(*n), Asks::Event));
             let expected: Vec<u64> = expected.take(READ as usize).collect();
             assert_eq!(newest, expected, "{self:?}");

@@ -16,7 +16,13 @@ impl Dice {
         Self(seed)
     }
 
-    fn draw(&mut self) -> u64 {
+    /// From a number that says which ones.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -27,6 +33,11 @@ impl Dice {
     pub fn between(&mut self, millis: Range<u64>) -> Duration {
         let length = millis.end - millis.start;
         Duration::from_millis(millis.start + self.draw() % length)
+    }
+
+    /// The next number below a bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
     }
 
     /// Whether one case out of so many has come.
