@@ -1,0 +1,51 @@
+//! Bodies of any bytes on every route over REST: an answer of a kind that callers know, and never an internal error.
+#![no_main]
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use footfall::rest::routes::ENTRIES;
+use footfall_fuzz::{AUTHORIZATION, Service, TOKEN};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use libfuzzer_sys::fuzz_target;
+
+static SERVICE: Mutex<Option<Service>> = Mutex::new(None);
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (route, body) = input;
+    // The watch has no end, and no body.
+    let posts = ENTRIES
+        .iter()
+        .filter(|entry| entry.methods.contains(&http::Method::POST));
+    let posts: Vec<_> = posts.collect();
+    let path = posts[usize::from(route) % posts.len()]
+        .path
+        .replace("{project_token}", TOKEN);
+    let request = Request::post(path)
+        .header("authorization", AUTHORIZATION)
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::copy_from_slice(body)))
+        .unwrap();
+    Service::run(&mut SERVICE.lock().unwrap(), async |service| {
+        let answer = service.rest.serve(request).await;
+        let code = answer
+            .headers()
+            .get("grpc-status")
+            .map(|code| code.to_str().unwrap().to_owned());
+        let body = answer.into_body().collect().await;
+        // UNKNOWN and INTERNAL are nobody's fault but the service's.
+        assert!(!matches!(code.as_deref(), Some("2" | "13")), "{code:?}");
+        match (code, body) {
+            (None, Ok(body)) => {
+                let body = body.to_bytes();
+                assert!(
+                    serde_json::from_slice::<serde_json::Value>(&body).is_ok(),
+                    "{body:?}"
+                );
+            }
+            (Some(_), _) => {}
+            (None, Err(error)) => panic!("{error}"),
+        }
+    });
+});

@@ -1,0 +1,121 @@
+//! What the fuzz targets share: a service without sockets, its log in memory, that callers cannot break.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use footfall::app::settings;
+use footfall::clock::ManualClock;
+use footfall::config;
+use footfall::grpc::health::Health;
+use footfall::grpc::{Customers, Tracking};
+use footfall::log::memory::MemoryStore;
+use footfall::log::{self, Log};
+use footfall::rest::{Limits, Rest};
+use footfall::tracker::{self, Tracker};
+use footfall::view::View;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The project that [`AUTHORIZATION`] may do everything in.
+pub const TOKEN: &str = "fuzz";
+/// `Basic fuzz:fuzz`.
+pub const AUTHORIZATION: &str = "Basic ZnV6ejpmdXp6";
+
+const PROJECT: &str = r#"
+[[project]]
+token = "fuzz"
+[[project.key]]
+id = "fuzz"
+secrets = ["fuzz"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+"#;
+
+/// Calls that one service takes; then a new one begins, so that memory stays within bounds.
+const CALLS_MAX: u32 = 20_000;
+
+/// A service and its threads.
+pub struct Service {
+    pub tracking: Tracking,
+    pub customers: Customers,
+    pub rest: Rest,
+    calls: u32,
+    _log: Log,
+    _view: View,
+    _dir: TempDir,
+    runtime: Runtime,
+}
+
+impl Service {
+    /// A service that nobody has called yet.
+    pub fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(1_700_000_000)));
+        let store = Arc::new(MemoryStore::default());
+        let log = Log::start(store, &log::Options::default(), clock.clone()).unwrap();
+        let dir = TempDir::new_in("/dev/shm")
+            .or_else(|_| TempDir::new())
+            .unwrap();
+        let handle = runtime.handle().clone();
+        let view = View::start(&dir.path().join("view"), log.clone(), handle).unwrap();
+        let projects = config::projects_from_toml(PROJECT).unwrap();
+        let members = projects
+            .iter()
+            .map(|project| settings::member(project, false).unwrap());
+        let tracker = Arc::new(Tracker::new(
+            members.collect(),
+            log.clone(),
+            view.clone(),
+            clock,
+            tracker::Options {
+                read_timeout: Duration::from_secs(60),
+                ..tracker::Options::default()
+            },
+        ));
+        let tracking = Tracking::new(tracker.clone());
+        let customers = Customers::new(tracker);
+        let limits = Limits {
+            body_bytes_max: 1 << 20,
+            batch_bytes_max: 16 << 20,
+            body_timeout: Duration::from_secs(30),
+        };
+        let rest = Rest::new(
+            tracking.clone(),
+            customers.clone(),
+            Health::default(),
+            limits,
+        );
+        Self {
+            tracking,
+            customers,
+            rest,
+            calls: 0,
+            _log: log,
+            _view: view,
+            _dir: dir,
+            runtime,
+        }
+    }
+
+    /// Runs a call to its end, on the present service or on a new one.
+    pub fn run<T>(service: &mut Option<Self>, call: impl AsyncFnOnce(&Self) -> T) -> T {
+        if service
+            .as_ref()
+            .is_some_and(|service| service.calls == CALLS_MAX)
+        {
+            *service = None;
+        }
+        let service = service.get_or_insert_with(Self::new);
+        service.calls += 1;
+        service.runtime.block_on(call(service))
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::new()
+    }
+}
