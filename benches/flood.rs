@@ -103,18 +103,18 @@ fn phase(name: &str, flood: Flood, server: &Server) {
     });
     assert_eq!(honest.other + spent.other, 0, "{honest:?} {spent:?}");
     latencies.sort();
-    let quantile = |share: f64| {
-        let place = (share * (latencies.len() - 1) as f64).round();
-        format!("{:.1} ms", latencies[place as usize].as_secs_f64() * 1e3)
+    let quantile = |permille: usize| {
+        let place = permille * (latencies.len() - 1) / 1_000;
+        format!("{:.1} ms", latencies[place].as_secs_f64() * 1e3)
     };
     let rate = |count: usize| format!("{:.0}", count as f64 / PHASE.as_secs_f64());
     println!(
         "{name:<18}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}{:>6} MiB",
         rate(flooded.all()),
         rate(flooded.refused),
-        quantile(0.5),
-        quantile(0.99),
-        quantile(1.0),
+        quantile(500),
+        quantile(990),
+        quantile(1_000),
         honest.refused,
         rate(spent.ok),
         memory_mib(server),

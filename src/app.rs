@@ -266,7 +266,7 @@ impl App {
             // Balancers need a moment to hear that no more calls are wanted here.
             tokio::time::sleep(self.drain_wait).await;
             self.health.end();
-            tracker.end_watches();
+            tracker.end_streams();
             let drained = tokio::time::timeout(self.drain_timeout, calls.drain()).await;
             if drained.is_err() {
                 tracing::warn!(after = ?self.drain_timeout, "calls were cut off");

@@ -9,6 +9,7 @@ pub mod health;
 pub mod pb;
 pub mod status;
 mod streams;
+mod track_stream;
 mod tracking;
 
 pub use customers::Customers;

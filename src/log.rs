@@ -123,20 +123,27 @@ impl Log {
         })
     }
 
-    /// Appends encoded records, in their order and without others between them; returns their positions once
-    /// they would survive a power cut. All of them are kept or none.
+    /// Appends encoded records, in their order and without others between them; gives their positions once
+    /// they would survive a power cut. All of them are kept or none. They are behind those of every call that returned
+    /// before, whichever future is waited for first.
     ///
     /// # Errors
     /// [`Error::Overloaded`], [`Error::Full`], [`Error::Closed`]: nothing was written.
     /// [`Error::Failed`], [`Error::Stalled`]: unknown whether they were written; sending the same again is safe.
-    pub async fn append(&self, records: Vec<Bytes>) -> Result<RangeInclusive<Position>, Error> {
+    pub fn append(
+        &self,
+        records: Vec<Bytes>,
+    ) -> impl Future<Output = Result<RangeInclusive<Position>, Error>> + Send + use<> {
         let count = records.len();
-        let done = self.writer.enqueue(records)?;
-        let committed = tokio::time::timeout(self.append_timeout, done).await;
-        let first = committed
-            .map_err(|_| Error::Stalled(self.append_timeout))?
-            .map_err(|_| Error::Failed("the log's writer is gone".into()))??;
-        Ok(first..=first.plus(count.saturating_sub(1)))
+        let queued = self.writer.enqueue(records);
+        let append_timeout = self.append_timeout;
+        async move {
+            let committed = tokio::time::timeout(append_timeout, queued?).await;
+            let first = committed
+                .map_err(|_| Error::Stalled(append_timeout))?
+                .map_err(|_| Error::Failed("the log's writer is gone".into()))??;
+            Ok(first..=first.plus(count.saturating_sub(1)))
+        }
     }
 
     /// The position of the last record that would survive a power cut.

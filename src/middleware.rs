@@ -9,12 +9,12 @@ mod finish;
 pub mod observe;
 pub mod peer;
 pub mod rate_limit;
-mod refusal;
+pub mod refusal;
 
 pub use finish::{Finish, Finished};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;
-pub use rate_limit::{Limiters, RateLimit};
+pub use rate_limit::{Limiters, RateLimit, Toll};
 
 /// The body of every answer.
 pub type Body = tonic::body::Body;

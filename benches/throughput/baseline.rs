@@ -81,6 +81,15 @@ impl TrackingService for Bare {
         Ok(Response::new(pb::ExecuteBatchResponse::default()))
     }
 
+    type TrackStreamStream = footfall::grpc::Messages<pb::TrackStreamResponse>;
+
+    async fn track_stream(
+        &self,
+        _: Request<tonic::Streaming<pb::TrackStreamRequest>>,
+    ) -> Result<Response<Self::TrackStreamStream>, Status> {
+        Err(Status::unimplemented("not measured here"))
+    }
+
     async fn get_system_time(
         &self,
         _: Request<pb::GetSystemTimeRequest>,

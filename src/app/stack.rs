@@ -64,11 +64,12 @@ impl Stack {
 }
 
 /// The rpcs by name, for the metrics; callers must not be able to make up names.
-const RPCS: [&str; 14] = [
+const RPCS: [&str; 15] = [
     "/footfall.tracking.v2.TrackingService/UpdateCustomer",
     "/footfall.tracking.v2.TrackingService/AddEvent",
     "/footfall.tracking.v2.TrackingService/TrackCampaignClick",
     "/footfall.tracking.v2.TrackingService/ExecuteBatch",
+    "/footfall.tracking.v2.TrackingService/TrackStream",
     "/footfall.tracking.v2.TrackingService/GetSystemTime",
     "/footfall.tracking.v2.CustomerService/GetCustomer",
     "/footfall.tracking.v2.CustomerService/GetAttributes",

@@ -18,11 +18,15 @@ pub(super) fn access<T>(
     {
         return Ok(access.clone());
     }
-    let credentials = match request.metadata().get("authorization") {
+    enter(tracker, token, &caller(request), request.extensions())
+}
+
+/// What the caller of a request shows.
+pub(super) fn caller<T>(request: &Request<T>) -> Credentials {
+    match request.metadata().get("authorization") {
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
-    };
-    enter(tracker, token, &credentials, request.extensions())
+    }
 }
 
 /// Lets a caller into a project, and charges the call, once. `extensions` are those that the request came with.

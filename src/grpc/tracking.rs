@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use tonic::{Code, Extensions, Request, Response, Status};
+use tokio::sync::watch;
+use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
 use super::caller::{access, enter};
 use super::convert::{time, timestamp};
-use super::pb;
+use super::streams::Messages;
+use super::{pb, track_stream};
+use crate::limit::Ticket;
 use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
@@ -22,7 +25,7 @@ pub struct Tracking {
 }
 
 /// What a command of a batch asks for, once it is known to be valid.
-enum Prepared {
+pub(super) enum Prepared {
     Write(Accepted),
     Time,
 }
@@ -91,7 +94,11 @@ impl Tracking {
         self.tracker.click(access, click)
     }
 
-    fn prepare(&self, access: &Access, command: pb::Command) -> Result<Prepared, Status> {
+    pub(super) fn prepare(
+        &self,
+        access: &Access,
+        command: pb::Command,
+    ) -> Result<Prepared, Status> {
         use pb::command::Command;
         let Some(command) = command.command else {
             return Err(super::status::invalid(
@@ -122,6 +129,33 @@ fn in_batch(error: Error) -> Status {
         | Permission::AnonymizeCustomers
         | Permission::EraseCustomers => "not authorized to update specified customer properties",
     })
+}
+
+/// What a stream of commands asks of the tracker.
+impl Tracking {
+    pub(super) fn let_in(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
+        self.tracker.authenticate(token, credentials)
+    }
+
+    pub(super) fn renew(&self, access: &Access) -> Result<Access, Error> {
+        self.tracker.renew(access)
+    }
+
+    pub(super) fn charge(&self, access: &Access, ticket: &Ticket) -> Result<(), Error> {
+        self.tracker.charge(access, ticket)
+    }
+
+    pub(super) fn streams_ended(&self) -> watch::Receiver<bool> {
+        self.tracker.streams_ended()
+    }
+
+    pub(super) fn commit(
+        &self,
+        commands: Vec<Accepted>,
+    ) -> impl Future<Output = Result<(), Status>> + Send + use<> {
+        let committed = self.tracker.commit(commands);
+        async move { Ok(committed.await?) }
+    }
 }
 
 #[tonic::async_trait]
@@ -188,6 +222,18 @@ impl pb::tracking_service_server::TrackingService for Tracking {
             start_time: Some(timestamp(start_time)),
             end_time: Some(timestamp(self.tracker.now())),
         }))
+    }
+
+    type TrackStreamStream = Messages<pb::TrackStreamResponse>;
+
+    async fn track_stream(
+        &self,
+        request: Request<Streaming<pb::TrackStreamRequest>>,
+    ) -> Result<Response<Self::TrackStreamStream>, Status> {
+        Ok(Response::new(track_stream::acknowledged(
+            self.clone(),
+            request,
+        )))
     }
 
     async fn get_system_time(

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::Either;
 use http::{Method, Request, Response};
@@ -18,6 +19,9 @@ use crate::clock::Clock;
 use crate::limit::{Charge, Decision, Limiter, Refused, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
 
+/// The end of the path of calls that send many messages, each of which is charged.
+const SENDS_MANY: &str = ".TrackingService/TrackStream";
+
 /// The quotas of calls and of probes.
 #[derive(Debug)]
 pub struct Limiters {
@@ -27,6 +31,45 @@ pub struct Limiters {
     pub probes: Limiter,
     /// Which addresses' calls are refused, or would be without shadow mode.
     pub refused: Refused,
+}
+
+/// What each further message of a call costs, for calls that send many.
+#[derive(Clone, Debug)]
+pub struct Toll {
+    limiters: Arc<Limiters>,
+    clock: Arc<dyn Clock>,
+    address: ClientAddress,
+}
+
+impl Limiters {
+    /// Charges a request that is not a probe.
+    fn call(&self, address: ClientAddress, now: Duration) -> Decision {
+        let decision = self.calls.check(address, now);
+        if let Decision::Refused(by, _) | Decision::Shadowed(by, _) = decision {
+            self.refused.count(by, now);
+        }
+        decision
+    }
+}
+
+impl Toll {
+    /// Charges the call's address with one more request; none: it is not limited.
+    pub fn charge(&self) -> Option<Charge> {
+        charge(self.limiters.call(self.address, self.clock.elapsed()))
+    }
+}
+
+/// What a decision charged its address with.
+fn charge(decision: Decision) -> Option<Charge> {
+    let (by, verdict) = match decision {
+        Decision::Exempt | Decision::Shadowed(..) => return None,
+        Decision::Admitted(by, standing) => (by, Verdict::Admitted(standing)),
+        Decision::Refused(by, refusal) => (by, Verdict::Refused(refusal)),
+    };
+    Some(Charge {
+        subject: Subject::Address(by),
+        verdict,
+    })
 }
 
 /// Refuses an address's calls with `RESOURCE_EXHAUSTED` once its quota is spent.
@@ -55,11 +98,7 @@ impl<S> RateLimit<S> {
         if is_probe(request) {
             return self.limiters.probes.check(address, now);
         }
-        let decision = self.limiters.calls.check(address, now);
-        if let Decision::Refused(by, _) | Decision::Shadowed(by, _) = decision {
-            self.limiters.refused.count(by, now);
-        }
-        decision
+        self.limiters.call(address, now)
     }
 }
 
@@ -110,23 +149,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let verdict = match self.check(&request) {
-            Decision::Exempt | Decision::Shadowed(..) => None,
-            Decision::Admitted(by, standing) => Some((by, Verdict::Admitted(standing))),
-            Decision::Refused(by, refusal) => Some((by, Verdict::Refused(refusal))),
-        };
-        let address = verdict.map(|(by, verdict)| Charge {
-            subject: Subject::Address(by),
-            verdict,
-        });
-        if let Some(refusal) = refusal::response(address.as_slice()) {
+        let address_charge = charge(self.check(&request));
+        if let Some(refusal) = refusal::response(address_charge.as_slice()) {
             return Either::Right(ready(Ok(refusal)));
         }
         let ticket = Ticket::default();
         request.extensions_mut().insert(ticket.clone());
+        if request.uri().path().ends_with(SENDS_MANY) {
+            let toll = Toll {
+                limiters: self.limiters.clone(),
+                clock: self.clock.clone(),
+                address: address(&request),
+            };
+            request.extensions_mut().insert(toll);
+        }
         let stand = Stand {
             // Probes are limited, but nobody counts on how far.
-            address: address.filter(|_| !is_probe(&request)),
+            address: address_charge.filter(|_| !is_probe(&request)),
             ticket,
         };
         Either::Left(Finished::new(self.inner.call(request), stand))

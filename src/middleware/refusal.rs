@@ -21,8 +21,7 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The answer to a call that one of `charges` refuses; none if all of them admit it.
 pub(super) fn response(charges: &[Charge]) -> Option<Response<Body>> {
-    let refusals: Vec<_> = charges.iter().filter_map(refused).collect();
-    let mut response = status(&refusals)?.into_http();
+    let mut response = status(charges)?.into_http();
     standing_headers(charges, response.headers_mut());
     Some(response)
 }
@@ -34,8 +33,10 @@ fn refused(charge: &Charge) -> Option<(&Subject, &Refusal)> {
     }
 }
 
-/// The status of a refused call. Its text is about the quota that is the last to admit it again.
-fn status(refusals: &[(&Subject, &Refusal)]) -> Option<Status> {
+/// The status of what one of `charges` refuses; none if all of them admit it. Its text is about the quota that is the last
+/// to admit it again.
+pub fn status(charges: &[Charge]) -> Option<Status> {
+    let refusals: Vec<_> = charges.iter().filter_map(refused).collect();
     let wait = |(_, refusal): &&(&Subject, &Refusal)| refusal.retry_after;
     let (
         subject,

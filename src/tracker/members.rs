@@ -72,6 +72,18 @@ impl Members {
         })
     }
 
+    /// What a caller who was let in before may do now.
+    fn renew(&self, access: &Access) -> Option<Access> {
+        let entry = self.0.get(access.token())?;
+        let mut keys = entry.project.keys.iter();
+        let key = keys.find(|known| Arc::ptr_eq(known, &access.key) || **known == access.key)?;
+        Some(Access {
+            project: entry.project.clone(),
+            account: entry.account.clone(),
+            key: key.clone(),
+        })
+    }
+
     /// Whether a key is still there as it was.
     pub(super) fn has(&self, token: &str, key: &Arc<Key>) -> bool {
         let is_it = |known: &Arc<Key>| Arc::ptr_eq(known, key) || known == key;
@@ -87,6 +99,15 @@ impl Tracker {
     /// [`Error::Access`].
     pub fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
         self.members.borrow().authenticate(token, credentials)
+    }
+
+    /// Lets a caller who was let in before into the project as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Access`]: the key is gone, or another.
+    pub fn renew(&self, access: &Access) -> Result<Access, Error> {
+        let renewed = self.members.borrow().renew(access);
+        Ok(renewed.ok_or(AccessError::UnknownKey)?)
     }
 
     /// Charges a call to the quotas of its project and of its key, and notes on its ticket what came of it.

@@ -140,9 +140,15 @@ impl Tracker {
         })
     }
 
-    /// Ends all watches, also those that begin from now on: a service that drains would wait for them for ever.
-    pub fn end_watches(&self) {
+    /// Ends all watches and the streams of commands, also those that begin from now on: a service that drains would wait
+    /// for them for ever.
+    pub fn end_streams(&self) {
         self.streams_ended.send_replace(true);
+    }
+
+    /// Whether streams have to end.
+    pub fn streams_ended(&self) -> watch::Receiver<bool> {
+        self.streams_ended.subscribe()
     }
 }
 

@@ -121,17 +121,30 @@ impl Tracker {
         Ok(accept(access, received, ids, command))
     }
 
-    /// Makes commands durable, in their order and without others between them.
+    /// Makes commands durable, in their order and without others between them, and behind those of every call that
+    /// returned before.
     ///
     /// # Errors
     /// [`Error::Log`].
-    pub async fn commit(&self, commands: Vec<Accepted>) -> Result<(), Error> {
-        if commands.is_empty() {
-            return Ok(());
+    pub fn commit(
+        &self,
+        commands: Vec<Accepted>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let records: Vec<_> = commands.into_iter().map(|Accepted(bytes)| bytes).collect();
+        let appended = (!records.is_empty()).then(|| self.log.append(records));
+        async move {
+            if let Some(appended) = appended {
+                appended.await?;
+            }
+            Ok(())
         }
-        let records = commands.into_iter().map(|Accepted(bytes)| bytes).collect();
-        self.log.append(records).await?;
-        Ok(())
+    }
+}
+
+impl Accepted {
+    /// How many bytes the log takes for it.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -11,8 +11,11 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("limit", &["model", "clock"]),
     ("view", &["log", "model", "clock"]),
     ("tracker", &["view", "log", "limit", "model", "clock"]),
-    ("grpc", &["tracker", "view", "log", "limit", "model"]),
     ("middleware", &["limit", "model", "clock"]),
+    (
+        "grpc",
+        &["middleware", "tracker", "view", "log", "limit", "model"],
+    ),
     ("rest", &["grpc", "middleware", "tracker", "model"]),
     ("config", &["limit", "model"]),
     ("telemetry", &["config", "clock"]),

@@ -7,6 +7,7 @@ pub mod event_source;
 pub mod first_run;
 pub mod http;
 pub mod keep_alive;
+pub mod lane;
 pub mod process;
 pub mod refusal;
 pub mod watching;

@@ -58,5 +58,6 @@ mod rest_values;
 mod rest_watch;
 mod rest_writes;
 mod routes;
+mod track_stream;
 mod tracking;
 mod updates;

@@ -1,0 +1,242 @@
+//! `TrackStream`: commands as they come, each acknowledged once it is durable.
+//!
+//! Nothing runs on a stream's behalf: whoever asks for the next acknowledgements makes it read on. So a caller who does
+//! not read them is not read from, and holds [`GROUPS_MAX`] groups of commands at most.
+//!
+//! What has come already is committed together, without waiting for more. The next group is taken in while the one
+//! before is on its way to the disk.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::sync::watch;
+use tonic::{Extensions, Request, Status, Streaming};
+
+use super::caller::caller;
+use super::convert::timestamp;
+use super::pb;
+use super::status::{invalid, unavailable};
+use super::streams::Messages;
+use super::tracking::{Prepared, Tracking, rpc_status};
+use crate::limit::Ticket;
+use crate::middleware::{Toll, refusal};
+use crate::model::credentials::Credentials;
+use crate::tracker::{Accepted, Access};
+
+/// Most commands that are committed together.
+const GROUP_COMMANDS_MAX: usize = 256;
+/// Bytes of commands beyond which no more are added to a group.
+const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Most groups that wait for the disk at once.
+const GROUPS_MAX: usize = 4;
+/// Longest wait for the first message, which says whose stream it is.
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a caller should wait before it opens another stream.
+const DRAIN_DELAY: Duration = Duration::from_secs(1);
+
+/// The acknowledgements of a stream of commands.
+pub(super) fn acknowledged(
+    tracking: Tracking,
+    request: Request<Streaming<pb::TrackStreamRequest>>,
+) -> Messages<pb::TrackStreamResponse> {
+    let credentials = caller(&request);
+    let (_, extensions, messages) = request.into_parts();
+    let lane = Lane {
+        ended: tracking.streams_ended(),
+        tracking,
+        credentials,
+        extensions,
+        messages,
+        access: None,
+        taken: 0,
+    };
+    let groups = stream::unfold(Some(lane), async |lane| {
+        let mut lane = lane?;
+        let group = lane.next_group().await?;
+        let goes_on = group.end.is_none();
+        Some((group.commit(&lane.tracking), goes_on.then_some(lane)))
+    });
+    let answers = groups.buffered(GROUPS_MAX);
+    Box::pin(answers.flat_map(stream::iter))
+}
+
+/// A stream that is being read.
+struct Lane {
+    tracking: Tracking,
+    credentials: Credentials,
+    extensions: Extensions,
+    messages: Streaming<pb::TrackStreamRequest>,
+    ended: watch::Receiver<bool>,
+    /// Known once the first message has said whose stream it is.
+    access: Option<Access>,
+    /// How many messages were taken.
+    taken: u64,
+}
+
+/// Commands that are committed together.
+#[derive(Default)]
+struct Group {
+    writes: Vec<Accepted>,
+    bytes: usize,
+    results: Vec<(pb::Acknowledgement, Kind)>,
+    /// Why nothing comes behind them.
+    end: Option<Status>,
+}
+
+/// Whether a result depends on the commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Write,
+    Decided,
+}
+
+impl Lane {
+    /// Waits for a command, and takes what else has come. None: the caller has sent all.
+    async fn next_group(&mut self) -> Option<Group> {
+        let mut group = Group::default();
+        let mut next = self.next().await;
+        loop {
+            match next {
+                Some(Ok(message)) => self.take(message, &mut group),
+                Some(Err(status)) => group.end = Some(status),
+                None => break,
+            }
+            let is_full =
+                group.results.len() == GROUP_COMMANDS_MAX || group.bytes >= GROUP_BYTES_MAX;
+            if is_full || group.end.is_some() {
+                break;
+            }
+            next = match self.next().now_or_never() {
+                Some(next) => next,
+                None => break,
+            };
+        }
+        let is_empty = group.results.is_empty() && group.end.is_none();
+        (!is_empty).then_some(group)
+    }
+
+    /// The next message, or why there is none.
+    async fn next(&mut self) -> Option<Result<pb::TrackStreamRequest, Status>> {
+        if *self.ended.borrow() {
+            return Some(Err(draining()));
+        }
+        let first = async {
+            match self.access {
+                None => tokio::time::sleep(FIRST_MESSAGE_TIMEOUT).await,
+                Some(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = self.messages.message() => message.transpose(),
+            _ = self.ended.changed() => Some(Err(draining())),
+            () = first => Some(Err(Status::invalid_argument(
+                "the first message did not come, which says whose stream it is"
+            ))),
+        }
+    }
+
+    /// Takes a message into a group. It ends the group if it shows that the stream is not the caller's.
+    fn take(&mut self, message: pb::TrackStreamRequest, group: &mut Group) {
+        let access = match self.access(&message.project_token) {
+            Ok(access) => access,
+            Err(status) => {
+                group.end = Some(status);
+                return;
+            }
+        };
+        self.taken += 1;
+        let mut command = message.command.unwrap_or_default();
+        let mut result = pb::CommandResult {
+            command_id: std::mem::take(&mut command.command_id),
+            error: None,
+            time: None,
+        };
+        let mut kind = Kind::Decided;
+        match self.prepare(&access, &message.project_token, command) {
+            Ok(Prepared::Write(write)) => {
+                group.bytes += write.bytes();
+                group.writes.push(write);
+                kind = Kind::Write;
+            }
+            Ok(Prepared::Time) => result.time = Some(timestamp(self.tracking.now())),
+            Err(status) => result.error = Some(rpc_status(&status)),
+        }
+        let acknowledgement = pb::Acknowledgement {
+            number: self.taken,
+            result: Some(result),
+        };
+        group.results.push((acknowledgement, kind));
+    }
+
+    /// What the caller may do now: its key may have changed since the last message.
+    fn access(&mut self, token: &str) -> Result<Access, Status> {
+        let access = match &self.access {
+            Some(access) => self.tracking.renew(access)?,
+            None => self.tracking.let_in(token, &self.credentials)?,
+        };
+        self.access = Some(access.clone());
+        Ok(access)
+    }
+
+    fn prepare(
+        &self,
+        access: &Access,
+        token: &str,
+        command: pb::Command,
+    ) -> Result<Prepared, Status> {
+        self.charge(access)?;
+        if !token.is_empty() && token != access.token() {
+            return Err(invalid(
+                Some("project_token"),
+                "Field 'project_token' must be empty or that of the first message.".to_owned(),
+            ));
+        }
+        self.tracking.prepare(access, command)
+    }
+
+    /// Charges a message to all quotas.
+    fn charge(&self, access: &Access) -> Result<(), Status> {
+        // A call that came through no layer has no address.
+        let toll = self.extensions.get::<Toll>();
+        let address = toll.and_then(Toll::charge);
+        if let Some(status) = refusal::status(address.as_slice()) {
+            return Err(status);
+        }
+        let ticket = Ticket::default();
+        match self.tracking.charge(access, &ticket) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(refusal::status(ticket.charges()).unwrap_or_else(|| error.into())),
+        }
+    }
+}
+
+impl Group {
+    /// Queues the writes at once; gives the acknowledgements when they are durable, and the stream's end, if it is that.
+    fn commit(
+        self,
+        tracking: &Tracking,
+    ) -> impl Future<Output = Vec<Result<pb::TrackStreamResponse, Status>>> + Send + use<> {
+        let committed = tracking.commit(self.writes);
+        let (results, end) = (self.results, self.end);
+        async move {
+            let failure = committed.await.err().map(|status| rpc_status(&status));
+            let acknowledge = |(mut acknowledgement, kind): (pb::Acknowledgement, Kind)| {
+                if let (Some(result), Kind::Write) = (&mut acknowledgement.result, kind) {
+                    result.error.clone_from(&failure);
+                }
+                acknowledgement
+            };
+            let acknowledgements: Vec<_> = results.into_iter().map(acknowledge).collect();
+            let mut messages = Vec::with_capacity(2);
+            if !acknowledgements.is_empty() {
+                messages.push(Ok(pb::TrackStreamResponse { acknowledgements }));
+            }
+            messages.extend(end.map(Err));
+            messages
+        }
+    }
+}
+
+fn draining() -> Status {
+    unavailable("the service is draining".to_owned(), DRAIN_DELAY)
+}
