@@ -3,17 +3,20 @@
 mod accept;
 mod admin;
 pub mod backup;
+mod connection;
 mod door;
 pub mod dump;
 mod error;
 pub mod first_run;
 mod limits;
 mod linger;
+mod listeners;
 mod metrics;
 mod readiness;
 mod reload;
 pub mod settings;
 mod stack;
+pub mod tls;
 mod upkeep;
 pub mod verify;
 
@@ -23,12 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::config::{Config, server};
+use crate::config::Config;
 use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
@@ -37,37 +39,19 @@ use crate::middleware::{Limiters, observe};
 use crate::tracker::{self, Member, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
-use admin::Admin;
+use admin::{Admin, Commands};
 use backup::Backups;
 use door::Door;
 pub use error::StartError;
+pub use listeners::Listeners;
 use readiness::Watchdog;
 pub use reload::{Reload, Reloaded};
 use stack::Stack;
+use tls::Tls;
 use upkeep::Upkeep;
 
 /// Longest that a stopping service waits for a disk that does not answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The addresses, bound: whoever starts the service twice hears of it before anything is written.
-#[derive(Debug)]
-pub struct Listeners {
-    calls: TcpListener,
-    admin: TcpListener,
-}
-
-impl Listeners {
-    /// Binds the addresses.
-    ///
-    /// # Errors
-    /// [`StartError::Listen`].
-    pub async fn bind(options: &server::Options) -> Result<Self, StartError> {
-        Ok(Self {
-            calls: listen(options.listen).await?,
-            admin: listen(options.admin_listen).await?,
-        })
-    }
-}
 
 /// The service, bound to its addresses and ready to run.
 #[derive(Debug)]
@@ -79,6 +63,7 @@ pub struct App {
     door: Option<Door>,
     backups: Backups,
     guards: Guards,
+    tls: tls::Both<Tls>,
     health: Health,
     log: Log,
     view: View,
@@ -165,14 +150,17 @@ impl App {
             refused: Refused::new(RandomState::new()),
         });
         let key = door::Key::new()?;
-        let admin_address = listeners.admin.local_addr().map_err(StartError::System)?;
-        let door = Door::open(&config.data.dir, admin_address, &key)
+        let door = listeners.commands.as_ref().unwrap_or(&listeners.admin);
+        let door = door.local_addr().map_err(StartError::System)?;
+        let door = Door::open(&config.data.dir, door, &key)
             // A full disk must not keep what is stored from being read.
             .inspect_err(|error| tracing::warn!(%error, "no command can ask for a backup"))
             .ok();
         let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
+        let materials = tls::load(&config.server, &clock)?;
+        let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
         metrics::register(
             &mut registry,
             limiters.clone(),
@@ -181,15 +169,17 @@ impl App {
             log.clone(),
             view.clone(),
         );
-        let reload = Reload::new(limiters.clone(), &tracker, config);
+        let reload = Reload::new(limiters.clone(), &tracker, tls.clone(), &clock, config);
         let health = Health::default();
         let admin = Admin {
             registry: Arc::new(registry),
             health: health.clone(),
             limiters: limiters.clone(),
             clock: clock.clone(),
-            backups: backups.clone(),
-            key,
+            commands: Commands {
+                backups: backups.clone(),
+                key,
+            },
         };
         let stack = Stack {
             tracker,
@@ -209,6 +199,7 @@ impl App {
             door,
             backups,
             guards: Guards::new(&config.server),
+            tls,
             health,
             upkeep,
             reload,
@@ -247,11 +238,19 @@ impl App {
     pub async fn run(self, mut shutdown: mpsc::Receiver<()>) -> Result<(), StartError> {
         if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
             tracing::info!(%address, %admin, "serving");
+            listeners::warn_of_plain_text("server.tls", address, self.tls.calls.as_ref());
+            listeners::warn_of_plain_text("server.admin_tls", admin, self.tls.admin.as_ref());
         }
         let tracker = self.stack.tracker.clone();
         let service = self.stack.build()?;
-        let calls = Acceptor::start(self.listeners.calls, service, &self.guards);
-        let admin = Acceptor::start(self.listeners.admin, self.admin, &self.guards);
+        let (guards, tls) = (&self.guards, self.tls);
+        let calls = Acceptor::start(self.listeners.calls, service, guards, tls.calls);
+        let commands = self
+            .listeners
+            .commands
+            .map(|listener| Acceptor::start(listener, self.admin.commands.clone(), guards, None));
+        let admin = Acceptor::start(self.listeners.admin, self.admin, guards, tls.admin);
+        let operators = commands.into_iter().chain([admin]);
         let upkeep = self.upkeep.start()?;
         let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());
 
@@ -289,8 +288,15 @@ impl App {
         };
         match drained {
             // Whoever asked for the backup is told how it ended.
-            true => drop(tokio::time::timeout(CLOSE_TIMEOUT, admin.drain()).await),
-            false => admin.abort(),
+            true => {
+                let drained = async {
+                    for operator in operators {
+                        operator.drain().await;
+                    }
+                };
+                drop(tokio::time::timeout(CLOSE_TIMEOUT, drained).await);
+            }
+            false => operators.for_each(Acceptor::abort),
         }
         // As long as the folder is locked: the next service writes its own.
         drop(self.door);
@@ -333,9 +339,4 @@ fn disk_options(config: &Config) -> disk::Options {
         dir: config.data.dir.clone(),
         free_bytes_min: config.data.free_bytes_min,
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind(address).await;
-    bound.map_err(|error| StartError::Listen { address, error })
 }

@@ -29,6 +29,7 @@ mod reader;
 pub mod server;
 mod sources;
 mod spelling;
+pub mod tls;
 mod units;
 mod value;
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
-use footfall::app::{App, Listeners, StartError, backup, dump, rebuild_view, settings, verify};
-use footfall::clock::SystemClock;
+use footfall::app::{App, Listeners, StartError};
+use footfall::app::{backup, dump, rebuild_view, settings, tls, verify};
+use footfall::clock::{Clock, SystemClock};
 use footfall::config::{self, Config, Flags};
 use footfall::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -119,6 +120,8 @@ fn main() -> ExitCode {
 fn check_config(settings: Settings) -> Result<(), StartError> {
     let config = settings.load()?;
     settings::check(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    tls::check(&config, &clock)?;
     println!("the settings are good");
     Ok(())
 }
@@ -172,13 +175,16 @@ async fn run(settings: Settings, mut config: Config) -> Result<(), StartError> {
     // Before the start, so that no signal during it is lost.
     let shutdown = shutdown()?;
     let hangups = signals(&[SignalKind::hangup()], 1)?;
-    let clock = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    // Before a first run writes anything.
+    tls::check(&config, &clock)?;
     let listeners = Listeners::bind(&config.server).await?;
     let first_run = first_run(&mut config)?;
     let members = settings::members(&config)?;
     let app = App::open(listeners, &config, members, clock).await?;
     if let Some(first_run) = &first_run {
-        greet(first_run, &app);
+        let scheme = config.server.tls.as_ref().map_or("http", |_| "https");
+        greet(first_run, scheme, &app);
     }
     let (is_first_run, data_dir) = (first_run.is_some(), config.data.dir);
     let load_again = move || {
@@ -203,11 +209,11 @@ fn first_run(config: &mut Config) -> Result<Option<FirstRun>, StartError> {
 }
 
 /// Shows how to call the first run's project. Keys are shown when they are new, or to a person.
-fn greet(first_run: &FirstRun, app: &App) {
+fn greet(first_run: &FirstRun, scheme: &str, app: &App) {
     let path = first_run.path.display();
     let Ok(address) = app.address() else { return };
     let shown = first_run.is_new || std::io::stdout().is_terminal();
-    let text = match first_run.commands(address) {
+    let text = match first_run.commands(scheme, address) {
         Some(commands) if shown => format!(
             "Footfall listens on {address}. Its project and keys are in {path}.\n\n\
              Store an event, and read it back:\n\n{commands}"

@@ -3,6 +3,7 @@
 //! A value of one of these types keeps every rule that its type is about, so nothing above checks again.
 
 pub mod address;
+pub mod certificate;
 pub mod credentials;
 pub mod customer_id;
 pub mod event;

@@ -1,33 +1,28 @@
-//! Connections: accepted, served, and drained.
+//! Connections: accepted, and drained.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
-use super::linger::Linger;
+use super::connection::Connection;
+use super::tls::Tls;
 use crate::config::server;
 use crate::middleware::Body;
-use crate::model::address::Peer;
 
 /// Largest list of headers, in bytes.
 const HEADERS_BYTES_MAX: u32 = 32 * 1024;
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How long a connection that has sent nothing yet may go on to do so once draining has begun: what it sends may
-/// be on its way.
-const SILENCE_MAX: Duration = Duration::from_millis(500);
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
@@ -73,7 +68,13 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn start<S>(listener: TcpListener, service: S, guards: &Guards) -> Self
+    /// Without `tls`, in plain text.
+    pub(super) fn start<S>(
+        listener: TcpListener,
+        service: S,
+        guards: &Guards,
+        tls: Option<Tls>,
+    ) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + Sync + 'static,
@@ -81,10 +82,13 @@ impl Acceptor {
     {
         let (stop, stopped) = oneshot::channel();
         let connections = Connections {
-            service,
-            builder: guards.builder(),
+            connection: Connection {
+                service,
+                builder: guards.builder(),
+                header_timeout: guards.header_timeout,
+                tls,
+            },
             slots: guards.connections.clone(),
-            header_timeout: guards.header_timeout,
             draining: watch::Sender::new(false),
         };
         let task = tokio::spawn(async move {
@@ -114,10 +118,8 @@ impl Acceptor {
 }
 
 struct Connections<S> {
-    service: S,
-    builder: Builder<TokioExecutor>,
+    connection: Connection<S>,
     slots: Arc<Semaphore>,
-    header_timeout: Duration,
     /// Each connection has a receiver as long as it lives.
     draining: watch::Sender<bool>,
 }
@@ -159,41 +161,10 @@ where
     }
 
     fn serve(&self, stream: TcpStream, address: SocketAddr, slot: Option<OwnedSemaphorePermit>) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
-        }
-        let peer = Peer::Ip(address.ip());
-        let service = self
-            .service
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
-                request
-            });
-        let service = TowerToHyperService::new(service);
-        let builder = self.builder.clone();
-        let header_timeout = self.header_timeout;
-        let mut draining = self.draining.subscribe();
+        let connection = self.connection.clone();
+        let draining = self.draining.subscribe();
         tokio::spawn(async move {
-            if !speaks(&stream, header_timeout, &mut draining).await {
-                return;
-            }
-            let stream = TokioIo::new(Linger::new(stream));
-            let connection = builder.serve_connection(stream, service);
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                // First, so that what was sent is read before the connection is told to end.
-                biased;
-                ended = connection.as_mut() => ended,
-                () = begun(&mut draining) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            // A connection that breaks is its caller's matter.
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection");
-            }
+            connection.serve(stream, address, draining).await;
             drop(slot);
         });
     }
@@ -203,31 +174,4 @@ where
         self.draining.send_replace(true);
         self.draining.closed().await;
     }
-}
-
-/// Waits for a connection's first bytes; false if none come in time.
-///
-/// A connection that is told to end before its first byte was read is closed at once, whatever lies in the
-/// socket; and one that never sends a byte would be kept for ever.
-async fn speaks(
-    stream: &TcpStream,
-    header_timeout: Duration,
-    draining: &mut watch::Receiver<bool>,
-) -> bool {
-    let silent = async {
-        begun(draining).await;
-        tokio::time::sleep(SILENCE_MAX).await;
-    };
-    tokio::select! {
-        biased;
-        ready = stream.readable() => ready.is_ok(),
-        () = silent => false,
-        () = tokio::time::sleep(header_timeout) => false,
-    }
-}
-
-/// Waits until draining has begun.
-async fn begun(draining: &mut watch::Receiver<bool>) {
-    // Without a sender nobody accepts any more: draining is over.
-    let _ = draining.wait_for(|draining| *draining).await;
 }

@@ -23,6 +23,7 @@ use crate::middleware::{Body, Limiters};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
+const BACKUP: &str = "/backup";
 
 /// Answers operators.
 #[derive(Clone, Debug)]
@@ -31,6 +32,12 @@ pub(super) struct Admin {
     pub(super) health: Health,
     pub(super) limiters: Arc<Limiters>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) commands: Commands,
+}
+
+/// Answers commands of this machine, and nobody else.
+#[derive(Clone, Debug)]
+pub(super) struct Commands {
     pub(super) backups: Backups,
     pub(super) key: Key,
 }
@@ -97,23 +104,41 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
     response
 }
 
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 impl<B> Service<Request<B>> for Admin {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Answer {
         match request.uri().path() {
-            "/backup" => {
-                let (request, _) = request.into_parts();
-                let made = backup::backup(self.backups.clone(), self.key.clone(), request);
-                Box::pin(async { Ok(made.await) })
-            }
+            BACKUP => self.commands.call(request),
             path => Box::pin(ready(Ok(self.answer(path)))),
         }
+    }
+}
+
+impl<B> Service<Request<B>> for Commands {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Answer {
+        if request.uri().path() != BACKUP {
+            let known = "{\"error\": \"known: /backup\"}".into();
+            return Box::pin(ready(Ok(response(StatusCode::NOT_FOUND, JSON, known))));
+        }
+        let (request, _) = request.into_parts();
+        let made = backup::backup(self.backups.clone(), self.key.clone(), request);
+        Box::pin(async { Ok(made.await) })
     }
 }

@@ -75,7 +75,8 @@ impl FirstRun {
     }
 
     /// Two commands to paste: one stores an event, the other reads it back.
-    pub fn commands(&self, address: SocketAddr) -> Option<String> {
+    /// `scheme` is what the address speaks, `http` or `https`.
+    pub fn commands(&self, scheme: &str, address: SocketAddr) -> Option<String> {
         let keys = || self.project.keys.iter().map(|key| &key.access);
         let public = keys().find_map(|access| match access {
             KeyAccess::Public { key } => Some(key),
@@ -91,11 +92,11 @@ impl FirstRun {
         let token = &self.project.token;
         let host = reachable(address);
         Some(format!(
-            r#"  curl -sS http://{host}/track/v2/projects/{token}/customers/events \
+            r#"  curl -sS {scheme}://{host}/track/v2/projects/{token}/customers/events \
     -H 'Authorization: Token {public}' -H 'Content-Type: application/json' \
     -d '{{"customer_ids":{{"registered":"jane@example.com"}},"event_type":"page_visit","properties":{{"path":"/pricing"}}}}'
 
-  curl -sS http://{host}/data/v2/projects/{token}/customers/events \
+  curl -sS {scheme}://{host}/data/v2/projects/{token}/customers/events \
     -u '{id}:{secret}' -H 'Content-Type: application/json' \
     -d '{{"customer_ids":{{"registered":"jane@example.com"}},"event_types":["page_visit"]}}'
 "#

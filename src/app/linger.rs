@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 /// Longest time to read on.
@@ -21,8 +20,8 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 /// A connection that lingers when it is closed.
 #[derive(Debug)]
-pub(super) struct Linger {
-    stream: TcpStream,
+pub(super) struct Linger<S> {
+    stream: S,
     closing: Option<Closing>,
 }
 
@@ -32,8 +31,8 @@ struct Closing {
     bytes_left: usize,
 }
 
-impl Linger {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<S> Linger<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             closing: None,
@@ -41,7 +40,7 @@ impl Linger {
     }
 }
 
-impl AsyncRead for Linger {
+impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -51,7 +50,7 @@ impl AsyncRead for Linger {
     }
 }
 
-impl AsyncWrite for Linger {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
+use super::tls::{self, Both, Tls};
 use super::{StartError, settings};
+use crate::clock::Clock;
+use crate::config::tls::Options;
 use crate::config::{Config, ProjectConfig, client_address, data, log, server};
 use crate::middleware::Limiters;
 use crate::tracker::Tracker;
@@ -17,6 +20,8 @@ pub struct Reload {
     limiters: Arc<Limiters>,
     /// Weak, for whoever holds the tracker holds the store open.
     tracker: Weak<Tracker>,
+    tls: Both<Tls>,
+    clock: Arc<dyn Clock>,
     in_force: Arc<Mutex<Config>>,
 }
 
@@ -30,26 +35,42 @@ pub struct Reloaded {
 }
 
 impl Reload {
-    pub(super) fn new(limiters: Arc<Limiters>, tracker: &Arc<Tracker>, config: &Config) -> Self {
+    pub(super) fn new(
+        limiters: Arc<Limiters>,
+        tracker: &Arc<Tracker>,
+        tls: Both<Tls>,
+        clock: &Arc<dyn Clock>,
+        config: &Config,
+    ) -> Self {
         Self {
             limiters,
             tracker: Arc::downgrade(tracker),
+            tls,
+            clock: clock.clone(),
             in_force: Arc::new(Mutex::new(config.clone())),
         }
     }
 
-    /// Puts into force what can change without a restart: `[rate_limit]` but for `slots`, and projects and keys but
-    /// for the ID types of a project that is there already.
+    /// Puts into force what can change without a restart: `[rate_limit]` but for `slots`, projects and keys but
+    /// for the ID types of a project that is there already, and of a listener that speaks TLS the files, which are
+    /// read again, for connections that begin from now on.
     ///
     /// # Errors
     /// What is wrong with the settings. Nothing has changed then.
     pub fn apply(&self, config: &Config) -> Result<Reloaded, StartError> {
         settings::check(config)?;
+        let materials = tls::load(&config.server, &self.clock)?;
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = left(&in_force, config);
         let next = next(&in_force, config);
+        // Of TLS, only whether there is any.
+        let mut now = in_force.clone();
+        for (now, next) in listeners(&mut now, &next) {
+            now.clone_from(next);
+        }
+        let left = left(&now, config);
         let members = settings::members(&next)?;
         let limits = settings::limiter_options(&next.rate_limit)?;
+        let tls = self.tls.replace(materials);
         self.limiters.calls.change(&limits);
         // A service that has ended lets nobody in.
         if let Some(tracker) = self.tracker.upgrade() {
@@ -60,7 +81,7 @@ impl Reload {
             ("project", next.projects != in_force.projects),
         ];
         let changed = sections.into_iter().filter(|(_, differs)| *differs);
-        let changed = changed.map(|(section, _)| section).collect();
+        let changed = changed.map(|(section, _)| section).chain(tls).collect();
         *in_force = next;
         Ok(Reloaded { changed, left })
     }
@@ -104,6 +125,11 @@ fn next(now: &Config, new: &Config) -> Config {
     let slots = now.rate_limit.slots;
     next.rate_limit = new.rate_limit.clone();
     next.rate_limit.slots = slots;
+    for (now, new) in listeners(&mut next, new) {
+        if now.is_some() && new.is_some() {
+            now.clone_from(new);
+        }
+    }
     // Without a project nobody is let in: more likely a mistake than meant.
     if !new.projects.is_empty() {
         next.projects = new.projects.clone();
@@ -116,6 +142,15 @@ fn next(now: &Config, new: &Config) -> Config {
         }
     }
     next
+}
+
+/// With what each listener speaks TLS, in the one and in the other settings.
+fn listeners<'a>(
+    of: &'a mut Config,
+    and: &'a Config,
+) -> [(&'a mut Option<Options>, &'a Option<Options>); 2] {
+    let (of, and) = (&mut of.server, &and.server);
+    [(&mut of.tls, &and.tls), (&mut of.admin_tls, &and.admin_tls)]
 }
 
 fn same<'a>(projects: &'a [ProjectConfig], project: &ProjectConfig) -> Option<&'a ProjectConfig> {
@@ -141,6 +176,8 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
         [
             listen,
             admin_listen,
+            tls,
+            admin_tls,
             connections_max,
             streams_max,
             header_timeout,

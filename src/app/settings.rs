@@ -21,7 +21,7 @@ const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
 /// Slots for the addresses that probe.
 const PROBE_SLOTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(4_096).unwrap();
 
-/// Checks what only shows when the settings meet the floors.
+/// Checks what only shows when the settings meet the floors. What lies in files, [`tls::check`](super::tls::check) does.
 ///
 /// # Errors
 /// The first mistake.
@@ -124,6 +124,7 @@ fn project(config: &ProjectConfig) -> Project {
     let key = |key: &crate::config::KeyConfig| {
         std::sync::Arc::new(Key {
             access: access(&key.access),
+            client_cert: key.client_cert.clone(),
             permissions: key.permissions.clone(),
         })
     };

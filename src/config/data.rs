@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Fields;
-use super::units::{AGE, SIZE, SIZE_OR_ZERO, WAIT, count, nonzero};
-use super::value::Kind;
+use super::units::{AGE, PATH, SIZE, SIZE_OR_ZERO, WAIT, count, nonzero};
 
 /// The data folder, and the queue in front of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +23,6 @@ pub struct Options {
     /// How old records get before they leave. Default: they stay.
     pub retention: Option<Duration>,
 }
-
-const PATH: Kind<PathBuf> = Kind::new("a path", |value| {
-    let path = value.path().filter(|path| !path.as_os_str().is_empty())?;
-    (!path.as_os_str().as_encoded_bytes().contains(&0)).then(|| path.to_owned())
-});
 
 impl Default for Options {
     fn default() -> Self {

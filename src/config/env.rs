@@ -25,9 +25,10 @@ pub(super) fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// The variable of a key.
+/// The variable of a key. A section within another has its name behind the other's.
 pub(super) fn variable(section: &str, key: &str) -> String {
-    format!("{PREFIX}{section}_{key}").to_ascii_uppercase()
+    let name = format!("{PREFIX}{section}_{key}").to_ascii_uppercase();
+    name.replace('.', "_")
 }
 
 /// Whether Kubernetes made the variable for a service whose name begins with `footfall`.

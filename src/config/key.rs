@@ -6,6 +6,7 @@ use std::fmt;
 use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::value::Kind;
+use crate::model::certificate::CertificateName;
 pub use crate::model::project::Permission;
 
 /// A key of a project: `[[project.key]]`.
@@ -13,6 +14,8 @@ pub use crate::model::project::Permission;
 pub struct KeyConfig {
     /// How a caller shows that it has the key.
     pub access: KeyAccess,
+    /// The name of a caller's certificate that is this key too. Default: none.
+    pub client_cert: Option<CertificateName>,
     /// What it allows; only setting, if it is public.
     pub permissions: Vec<Permission>,
     /// What all its callers together may send. Default: no limit but those of the project and of their addresses.
@@ -29,9 +32,9 @@ pub enum KeyAccess {
     },
     /// By a name and a secret.
     Private {
-        /// The name.
+        /// The name; by default that of [`KeyConfig::client_cert`].
         id: String,
-        /// The one or two secrets that count at the moment.
+        /// The one or two secrets that count at the moment; none, if only a certificate is the key.
         secrets: Vec<SecretConfig>,
     },
 }
@@ -64,6 +67,11 @@ const KEY_ID: Kind<String> = Kind::secret(
     |value| visible(value.text()?, b":"),
 );
 
+const CLIENT_CERT: Kind<CertificateName> = Kind::new(
+    "a URI such as \"spiffe://example.org/shop\" or a DNS name such as \"shop.example.org\"",
+    |value| CertificateName::parse(value.text()?),
+);
+
 const SECRET: Kind<SecretConfig> =
     Kind::secret("1 to 256 characters without control characters", |value| {
         let text = value
@@ -93,7 +101,7 @@ const PERMISSION: Kind<Permission> = Kind::new(
 );
 
 impl KeyConfig {
-    /// `names` are the key IDs and public keys before it; none if a mistake was noted.
+    /// `names` are the key IDs, public keys and certificates' names before it; none if a mistake was noted.
     pub(super) fn read(
         fields: &mut Fields<'_, '_>,
         names: &mut BTreeSet<(&'static str, String)>,
@@ -101,6 +109,7 @@ impl KeyConfig {
         let mistakes = fields.mistakes();
         let public = fields.optional("public", PUBLIC_KEY);
         let id = fields.optional("id", KEY_ID);
+        let client_cert = fields.optional("client_cert", CLIENT_CERT);
         let plain = fields.list("secrets", SECRET).into_iter().flatten();
         let hashed = fields
             .list("secrets_sha256", SECRET_SHA256)
@@ -125,16 +134,28 @@ impl KeyConfig {
                 fields.mistake("id", "given beside public, expected only one of the two");
                 return None;
             }
-            (None, None) => {
-                fields.mistake("id", "missing, expected either public or id");
-                return None;
-            }
+            (None, None) => match &client_cert {
+                Some(name) => {
+                    let id = name.text().to_owned();
+                    ("id", id.clone(), KeyAccess::Private { id, secrets })
+                }
+                None => {
+                    fields.mistake("id", "missing, expected one of public, id and client_cert");
+                    return None;
+                }
+            },
         };
-        if !names.insert((kind, name)) {
-            fields.mistake(kind, "another key of the project has it already");
+        let of_cert = client_cert
+            .as_ref()
+            .map(|name| ("client_cert", name.text().to_owned()));
+        for (kind, name) in [(kind, name)].into_iter().chain(of_cert) {
+            if !names.insert((kind, name)) {
+                fields.mistake(kind, "another key of the project has it already");
+            }
         }
         let key = Self {
             access,
+            client_cert,
             permissions: permissions.unwrap_or_default(),
             rate_limit,
         };
@@ -168,7 +189,7 @@ impl KeyConfig {
                         format!("\"{}\" {problem}", permission.name()),
                     );
                 }
-                for key in ["secrets", "secrets_sha256"] {
+                for key in ["secrets", "secrets_sha256", "client_cert"] {
                     if fields.is_given(key) {
                         fields.mistake(key, "given beside public, expected none");
                     }
@@ -176,7 +197,8 @@ impl KeyConfig {
             }
             KeyAccess::Private { secrets, .. } => {
                 let count = secrets.len();
-                if !(1..=2).contains(&count) {
+                let needed = usize::from(self.client_cert.is_none());
+                if !(needed..=2).contains(&count) {
                     let problem = "in secrets and secrets_sha256 together, expected 1 or 2";
                     fields.mistake("secrets", format!("{count} {problem}"));
                 }

@@ -20,7 +20,8 @@ pub struct Mistake {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistake {
-    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+    /// A mistake at a place. The problem shows no secret.
+    pub fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             place: place.into(),
             problem: problem.into(),
@@ -36,7 +37,10 @@ impl Mistake {
 
 impl Mistakes {
     /// Succeeds if there are none.
-    pub(super) fn none(mistakes: Vec<Mistake>) -> Result<(), Self> {
+    ///
+    /// # Errors
+    /// The mistakes, if there are any.
+    pub fn none(mistakes: Vec<Mistake>) -> Result<(), Self> {
         if mistakes.is_empty() {
             Ok(())
         } else {

@@ -47,7 +47,7 @@ impl<'r, 's> Fields<'r, 's> {
 }
 
 impl<'s> Fields<'_, 's> {
-    /// The table `[name]`, whose keys may also be variables and flags.
+    /// The table `[name]`, or `[outer.name]`, whose keys may also be variables and flags.
     pub(super) fn section<T>(
         &mut self,
         name: &'static str,
@@ -57,12 +57,13 @@ impl<'s> Fields<'_, 's> {
         let value = self.in_file(name);
         let table = value.and_then(|value| value.get_ref().as_table());
         if value.is_some() && table.is_none() {
-            self.mistake(name, format!("not a section, expected [{name}]"));
+            let path = self.path_of(name);
+            self.mistake(name, format!("not a section, expected [{path}]"));
         }
         let line = value.map(|value| self.line_of(value));
         let fields = Fields {
+            path: self.path_of(name),
             reading: self.reading,
-            path: name.to_owned(),
             table,
             line,
             outside: true,
@@ -177,6 +178,11 @@ impl<'s> Fields<'_, 's> {
     /// Whether the key stands in any source, well-formed or not.
     pub(super) fn is_given(&mut self, key: &'static str) -> bool {
         !self.given(key).is_empty()
+    }
+
+    /// Whether the file has this table, even an empty one.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
     }
 
     /// How many mistakes there are so far, in all tables.

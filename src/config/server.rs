@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::reader::Fields;
+use super::tls;
 use super::units::{DURATION, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32};
 use super::value::{Kind, Value};
 
@@ -15,11 +16,16 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where metrics and health are served. Default 127.0.0.1:9090.
     pub admin_listen: SocketAddr,
+    /// With what [`Options::listen`] speaks TLS: `[server.tls]`. Default: plain text.
+    pub tls: Option<tls::Options>,
+    /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
+    pub admin_tls: Option<tls::Options>,
     /// Open connections beyond which no more are accepted. Default 10000.
     pub connections_max: NonZeroUsize,
     /// Concurrent HTTP/2 streams of one connection. Default 256.
     pub streams_max: NonZeroU32,
-    /// Longest an HTTP/1.1 connection waits for the head of its next request. Default 10 s.
+    /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
+    /// and for the end of a TLS handshake. Default 10 s.
     pub header_timeout: Duration,
     /// Longest a caller may take to send a request's body. Default 30 s.
     pub body_timeout: Duration,
@@ -59,6 +65,8 @@ impl Default for Options {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 8080).into(),
             admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
+            tls: None,
+            admin_tls: None,
             connections_max: nonzero(10_000),
             streams_max: nonzero_u32(256),
             header_timeout: Duration::from_secs(10),
@@ -82,6 +90,8 @@ impl Options {
         let options = Self {
             listen: fields.read("listen", SOCKET, default.listen),
             admin_listen: fields.read("admin_listen", SOCKET, default.admin_listen),
+            tls: fields.section("tls", tls::Options::read),
+            admin_tls: fields.section("admin_tls", tls::Options::read),
             connections_max: fields.read("connections_max", count(), default.connections_max),
             streams_max: fields.read("streams_max", count(), default.streams_max),
             header_timeout: fields.read("header_timeout", DURATION, default.header_timeout),

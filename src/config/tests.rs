@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use super::log::{Format, Level};
 use super::*;
 
+mod certificates;
+
 const EXAMPLE: &str = r#"
 [server]
 listen = "127.0.0.1:8080"            # gRPC and REST
@@ -446,7 +448,7 @@ fn each_mistake_of_a_key_is_named() {
     let place = "project[1].key[1]";
     has(
         key("permissions = []"),
-        &format!("{place}.id (line 3): missing, expected either"),
+        &format!("{place}.id (line 3): missing, expected one of"),
     );
     has(
         key("id = 'a'\npublic = 'b'\npermissions = []"),

@@ -1,7 +1,8 @@
-//! Numbers with and without a unit: counts, sizes, durations; addresses and networks.
+//! Numbers with and without a unit: counts, sizes, durations; addresses, networks and paths.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -69,6 +70,12 @@ pub(super) const NETWORK: Kind<IpNet> = Kind::new(EXPECTED_NETWORK, |value| {
         Err(_) => text.parse().ok()?,
     };
     (network == network.trunc()).then(|| unmapped(network))
+});
+
+/// A path, which need not lead anywhere yet.
+pub(super) const PATH: Kind<PathBuf> = Kind::new("a path", |value| {
+    let path = value.path().filter(|path| !path.as_os_str().is_empty())?;
+    (!path.as_os_str().as_encoded_bytes().contains(&0)).then(|| path.to_owned())
 });
 
 /// A count above zero.

@@ -3,6 +3,7 @@
 use tonic::{Extensions, Request};
 
 use crate::limit::Ticket;
+use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
 use crate::tracker::{Access, Error, Tracker};
 
@@ -36,9 +37,26 @@ pub(super) fn enter(
     credentials: &Credentials,
     extensions: &Extensions,
 ) -> Result<Access, Error> {
-    let access = tracker.authenticate(token, credentials)?;
+    let access = authenticate(tracker, token, credentials, extensions)?;
     // A call that came through no layer is charged too; nobody asks how it stands.
     let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
     tracker.charge(&access, &ticket)?;
     Ok(access)
+}
+
+/// Lets a caller into a project, by what it shows or by its certificate.
+pub(super) fn authenticate(
+    tracker: &Tracker,
+    token: &str,
+    credentials: &Credentials,
+    extensions: &Extensions,
+) -> Result<Access, Error> {
+    let names = extensions.get::<CertificateNames>();
+    let by_certificate = match (credentials, names) {
+        (Credentials::Missing, Some(names)) => Some(Credentials::Certificate(names.clone())),
+        // Whoever shows a key wants to be that one, even if it is a wrong one.
+        _ => None,
+    };
+    let credentials = by_certificate.as_ref().unwrap_or(credentials);
+    tracker.authenticate(token, credentials)
 }

@@ -172,7 +172,10 @@ impl Lane {
     fn access(&mut self, token: &str) -> Result<Access, Status> {
         let access = match &self.access {
             Some(access) => self.tracking.renew(access)?,
-            None => self.tracking.let_in(token, &self.credentials)?,
+            None => {
+                let tracking = &self.tracking;
+                tracking.let_in(token, &self.credentials, &self.extensions)?
+            }
         };
         self.access = Some(access.clone());
         Ok(access)

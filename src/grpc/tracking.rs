@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
-use super::caller::{access, enter};
+use super::caller::{access, authenticate, enter};
 use super::convert::{time, timestamp};
 use super::streams::Messages;
 use super::{pb, track_stream};
@@ -133,8 +133,13 @@ fn in_batch(error: Error) -> Status {
 
 /// What a stream of commands asks of the tracker.
 impl Tracking {
-    pub(super) fn let_in(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
-        self.tracker.authenticate(token, credentials)
+    pub(super) fn let_in(
+        &self,
+        token: &str,
+        credentials: &Credentials,
+        extensions: &Extensions,
+    ) -> Result<Access, Error> {
+        authenticate(&self.tracker, token, credentials, extensions)
     }
 
     pub(super) fn renew(&self, access: &Access) -> Result<Access, Error> {

@@ -5,11 +5,15 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::certificate::CertificateNames;
+
 /// The credentials of one call.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// None were sent.
     Missing,
+    /// None were sent, over a connection whose certificate has these names: private access.
+    Certificate(CertificateNames),
     /// An `Authorization` header of a form that is not known.
     Unreadable,
     /// `Token <public key>`: public access.
@@ -56,6 +60,7 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "Missing",
+            Self::Certificate(_) => "Certificate(..)",
             Self::Unreadable => "Unreadable",
             Self::Public(_) => "Public(..)",
             Self::Private { .. } => "Private(..)",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::certificate::CertificateName;
 use super::credentials::Credentials;
 use super::customer_id::Schema;
 
@@ -86,6 +87,8 @@ impl fmt::Debug for SecretHash {
 pub struct Key {
     /// Who may use it.
     pub access: KeyAccess,
+    /// Whose certificate is this key as well; only of a private key.
+    pub client_cert: Option<CertificateName>,
     /// What for.
     pub permissions: Vec<Permission>,
 }
@@ -99,7 +102,7 @@ pub enum KeyAccess {
     Private {
         /// The key's ID.
         id: String,
-        /// The live secrets.
+        /// The live secrets; none, if only a certificate is the key.
         secrets: Vec<SecretHash>,
     },
 }
@@ -123,15 +126,21 @@ impl Project {
     pub fn authenticate(&self, credentials: &Credentials) -> Result<Arc<Key>, Error> {
         match credentials {
             Credentials::Missing | Credentials::Unreadable => Err(Error::NoKey),
+            // Whoever shows nothing else may have a certificate for other reasons.
+            Credentials::Certificate(names) => {
+                let is_named =
+                    |key: &Key| key.client_cert.as_ref().is_some_and(|name| names.has(name));
+                self.key(is_named).map_err(|_| Error::NoKey)
+            }
             Credentials::Public(text) => {
                 let shown = SecretHash::of(text);
-                self.key(|access| match access {
+                self.key(|key| match &key.access {
                     KeyAccess::Public(key) => key.matches(&shown),
                     KeyAccess::Private { .. } => false,
                 })
             }
             Credentials::Private { id, secret } => {
-                let key = self.key(|access| match access {
+                let key = self.key(|key| match &key.access {
                     KeyAccess::Public(_) => false,
                     KeyAccess::Private { id: known, .. } => known == id,
                 })?;
@@ -148,10 +157,10 @@ impl Project {
         }
     }
 
-    fn key(&self, mut is_meant: impl FnMut(&KeyAccess) -> bool) -> Result<Arc<Key>, Error> {
+    fn key(&self, mut is_meant: impl FnMut(&Key) -> bool) -> Result<Arc<Key>, Error> {
         self.keys
             .iter()
-            .find(|key| is_meant(&key.access))
+            .find(|key| is_meant(key))
             .cloned()
             .ok_or(Error::UnknownKey)
     }

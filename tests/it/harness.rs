@@ -10,6 +10,7 @@ pub mod keep_alive;
 pub mod lane;
 pub mod process;
 pub mod refusal;
+pub mod tls;
 pub mod watching;
 
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use footfall::app::{App, Reload, Reloaded, settings};
+use footfall::app::{App, Reload, Reloaded, StartError, settings};
 use footfall::clock::ManualClock;
 use footfall::config::{Config, Flags};
 use footfall::log::Store;
@@ -124,6 +125,7 @@ impl Setup {
             clock,
             reload,
             dir,
+            has_tls: config.server.tls.is_some(),
             shutdown,
             task,
         };
@@ -159,6 +161,7 @@ pub struct Server {
     pub clock: Arc<ManualClock>,
     reload: Reload,
     dir: TempDir,
+    has_tls: bool,
     shutdown: mpsc::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -201,12 +204,30 @@ impl Server {
 
     /// Puts other settings into force, as SIGHUP does.
     pub fn reloads(&self, setup: &Setup) -> Reloaded {
-        self.reload.apply(&setup.config(&self.dir)).unwrap()
+        self.try_reload(setup).unwrap()
+    }
+
+    /// As [`Server::reloads`], with settings that may be no good.
+    pub fn try_reload(&self, setup: &Setup) -> Result<Reloaded, StartError> {
+        self.reload.apply(&setup.config(&self.dir))
+    }
+
+    /// What a counter says in `/metrics`; 0 if it is not there.
+    pub async fn counted(&self, line: &str) -> u64 {
+        let metrics = Request::new(self.admin, "GET", "/metrics").send().await;
+        let mut lines = metrics.body.lines();
+        let value = lines.find_map(|known| known.strip_prefix(line)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Waits until readiness is on: the service says so itself.
     async fn is_ready(&self) {
-        while self.get("/readyz").send().await.status != 200 {
+        let listener = match self.has_tls {
+            true => self.admin,
+            false => self.address,
+        };
+        let ask = || Request::new(listener, "GET", "/readyz").send();
+        while ask().await.status != 200 {
             tokio::task::yield_now().await;
         }
     }

@@ -58,6 +58,7 @@ mod rest_values;
 mod rest_watch;
 mod rest_writes;
 mod routes;
+mod tls;
 mod track_stream;
 mod tracking;
 mod updates;

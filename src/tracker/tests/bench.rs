@@ -112,6 +112,7 @@ pub(super) fn project(token: &str) -> Project {
     let named = |name: &str| name.to_owned();
     let public = |name: &str, permissions: &[Permission]| Key {
         access: KeyAccess::Public(SecretHash::of(&format!("{token}-{name}"))),
+        client_cert: None,
         permissions: permissions.to_vec(),
     };
     let private = |name: &str, secrets: &[&str], permissions: &[Permission]| Key {
@@ -119,6 +120,7 @@ pub(super) fn project(token: &str) -> Project {
             id: named(name),
             secrets: secrets.iter().map(|s| SecretHash::of(s)).collect(),
         },
+        client_cert: None,
         permissions: permissions.to_vec(),
     };
     let keys = [

@@ -28,8 +28,13 @@ impl Process {
 
     /// As [`Process::start`], with settings from a file in the folder, which names no project.
     pub fn start_configured(dir: &Path, file: &str) -> Self {
+        Self::start_listening(dir, "127.0.0.1:0", file)
+    }
+
+    /// As [`Process::start_configured`], where it is told to listen.
+    pub fn start_listening(dir: &Path, listen: &str, file: &str) -> Self {
         let mut command = command(dir);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config", file]);
+        command.args(["serve", "--listen", listen, "--config", file]);
         Self::greeted(dir, &mut command)
     }
 

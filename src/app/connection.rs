@@ -1,0 +1,185 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::header::ORIGIN;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tower::{Service, ServiceExt as _};
+
+use super::linger::Linger;
+use super::tls::{self, Reason, Tls};
+use crate::middleware::Body;
+use crate::model::address::Peer;
+use crate::model::certificate::CertificateNames;
+
+/// How long a connection that has sent nothing yet may go on to do so once draining has begun: what it sends may
+/// be on its way.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// What a connection is served with.
+#[derive(Clone, Debug)]
+pub(super) struct Connection<S> {
+    pub(super) service: S,
+    pub(super) builder: Builder<TokioExecutor>,
+    pub(super) header_timeout: Duration,
+    /// None: plain text.
+    pub(super) tls: Option<Tls>,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Debug)]
+struct Caller {
+    peer: Peer,
+    names: Option<CertificateNames>,
+}
+
+impl<S> Connection<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    /// Serves a stream until it ends, or until draining has begun and what is under way is done.
+    pub(super) async fn serve(
+        mut self,
+        stream: TcpStream,
+        address: SocketAddr,
+        draining: watch::Receiver<bool>,
+    ) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot turn off Nagle's algorithm");
+        }
+        let caller = Caller {
+            peer: Peer::Ip(address.ip()),
+            names: None,
+        };
+        match self.tls.take() {
+            None => self.serve_plain(stream, caller, draining).await,
+            // In a box, so that a connection without does not need the room.
+            Some(tls) => Box::pin(self.serve_tls(&tls, stream, caller, draining)).await,
+        }
+    }
+
+    async fn serve_plain(
+        self,
+        stream: TcpStream,
+        caller: Caller,
+        mut draining: watch::Receiver<bool>,
+    ) {
+        let first = stream.readable();
+        if let Began::Done(Ok(())) = in_time(self.deadline(), &mut draining, first).await {
+            self.carry(stream, caller, draining).await;
+        }
+    }
+
+    async fn serve_tls(
+        self,
+        tls: &Tls,
+        stream: TcpStream,
+        mut caller: Caller,
+        mut draining: watch::Receiver<bool>,
+    ) {
+        let deadline = self.deadline();
+        let mut stream = match in_time(deadline, &mut draining, tls.begin(stream)).await {
+            Began::Done(Some(stream)) => stream,
+            Began::Done(None) | Began::Drained => return,
+            Began::Late => return tls.fail(Reason::Timeout),
+        };
+        caller.names = tls::names(stream.get_ref().1);
+        let first = stream.fill_buf();
+        if let Began::Done(Ok(_)) = in_time(deadline, &mut draining, first).await {
+            self.carry(stream, caller, draining).await;
+        }
+    }
+
+    /// Serves what comes over a stream that has begun.
+    async fn carry<T>(self, stream: T, caller: Caller, mut draining: watch::Receiver<bool>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let service = self
+            .service
+            .map_request(move |request| caller.sign(request));
+        let service = TowerToHyperService::new(service);
+        let stream = TokioIo::new(Linger::new(stream));
+        let connection = self.builder.serve_connection(stream, service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            // First, so that what was sent is read before the connection is told to end.
+            biased;
+            ended = connection.as_mut() => ended,
+            () = begun(&mut draining) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        // A connection that breaks is its caller's matter.
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection");
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.header_timeout
+    }
+}
+
+impl Caller {
+    /// Says whose request it is.
+    fn sign(&self, mut request: Request<Incoming>) -> Request<Incoming> {
+        request.extensions_mut().insert(self.peer);
+        // A browser shows its user's certificate to whatever page asks it to call; only a script of ours should have
+        // its say with it, and pages always tell their origin.
+        if let Some(names) = &self.names
+            && !request.headers().contains_key(ORIGIN)
+        {
+            request.extensions_mut().insert(names.clone());
+        }
+        request
+    }
+}
+
+/// How a connection began.
+enum Began<T> {
+    Done(T),
+    Late,
+    Drained,
+}
+
+/// Waits for the first step of a connection: its first bytes, or the handshake.
+///
+/// A connection that is told to end before its first byte was read is closed at once, whatever lies in the
+/// socket; and one that never sends a byte would be kept for ever.
+async fn in_time<T>(
+    deadline: Instant,
+    draining: &mut watch::Receiver<bool>,
+    step: impl Future<Output = T>,
+) -> Began<T> {
+    let silent = async {
+        begun(draining).await;
+        tokio::time::sleep(SILENCE_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        done = step => Began::Done(done),
+        () = silent => Began::Drained,
+        () = tokio::time::sleep_until(deadline) => Began::Late,
+    }
+}
+
+/// Waits until draining has begun.
+async fn begun(draining: &mut watch::Receiver<bool>) {
+    // Without a sender nobody accepts any more: draining is over.
+    let _ = draining.wait_for(|draining| *draining).await;
+}
