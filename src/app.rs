@@ -35,7 +35,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
-use crate::middleware::{Limiters, observe};
+use crate::middleware::{Limiters, Panics, observe};
 use crate::tracker::{self, Member, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
@@ -159,6 +159,7 @@ impl App {
         let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
+        let panics = Panics::new(&mut registry);
         let materials = tls::load(&config.server, &clock)?;
         let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
         metrics::register(
@@ -187,6 +188,7 @@ impl App {
             limiters,
             resolver: Arc::new(settings::resolver(&config.client_address)?),
             metrics: requests,
+            panics,
             clock,
             cors: crate::rest::Cors::new(&config.server.cors_origins),
             limits: settings::rest_limits(&config.server),

@@ -2,15 +2,18 @@
 //!
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
+//! - [`contain`] keeps a panic to its call
 //! - [`peer`] finds out whose call it is
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
 
+pub mod contain;
 mod finish;
 pub mod observe;
 pub mod peer;
 pub mod rate_limit;
 pub mod refusal;
 
+pub use contain::{Contain, Panics};
 pub use finish::{Finish, Finished};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;

@@ -20,7 +20,7 @@ use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::middleware::observe::Metrics;
-use crate::middleware::{Body, Limiters, Observe, Peering, RateLimit, is_grpc};
+use crate::middleware::{Body, Contain, Limiters, Observe, Panics, Peering, RateLimit, is_grpc};
 use crate::model::address::Resolver;
 use crate::rest::{Cors, Limits, Render, Rest, routes};
 use crate::tracker::Tracker;
@@ -33,6 +33,7 @@ pub(super) struct Stack {
     pub(super) limiters: Arc<Limiters>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) metrics: Metrics,
+    pub(super) panics: Panics,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cors: Cors,
     pub(super) limits: Limits,
@@ -40,7 +41,7 @@ pub(super) struct Stack {
 }
 
 /// The whole of it, from the outermost layer in.
-pub(super) type Layers = Observe<Render<Peering<RateLimit<Router>>>>;
+pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<Router>>>>>;
 
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
@@ -57,7 +58,8 @@ impl Stack {
         };
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(router);
         let peering = Peering::layer(self.resolver).layer(limited);
-        let rendered = Render::layer(self.cors).layer(peering);
+        let contained = Contain::layer(self.panics).layer(peering);
+        let rendered = Render::layer(self.cors).layer(contained);
         let observe = Observe::layer(self.metrics, route_name, self.id_prefix, self.clock);
         Ok(observe.layer(rendered))
     }

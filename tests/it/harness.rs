@@ -11,6 +11,7 @@ pub mod lane;
 pub mod process;
 pub mod refusal;
 pub mod tls;
+pub mod trap;
 pub mod watching;
 
 use std::net::SocketAddr;
@@ -19,13 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use footfall::app::{App, Reload, Reloaded, StartError, settings};
-use footfall::clock::ManualClock;
+use footfall::clock::{Clock, ManualClock};
 use footfall::config::{Config, Flags};
 use footfall::log::Store;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
+
+use trap::{Trap, TrappedClock};
 
 pub use customer::WRITTEN;
 pub use http::{Answer, Request};
@@ -82,6 +85,7 @@ pub struct Setup {
     toml: String,
     projects: Option<String>,
     store: Option<Arc<dyn Store>>,
+    trap: Option<Trap>,
 }
 
 impl Setup {
@@ -98,6 +102,12 @@ impl Setup {
         self
     }
 
+    /// Makes whoever asks for the time next panic, each time the trap is set.
+    pub fn trapped(mut self, trap: &Trap) -> Self {
+        self.trap = Some(trap.clone());
+        self
+    }
+
     /// Starts the service in an empty folder.
     pub async fn start(self) -> Server {
         let dir = tempfile::tempdir().unwrap();
@@ -109,9 +119,13 @@ impl Setup {
         let config = self.config(&dir);
         let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(START)));
         let projects = settings::members(&config).unwrap();
+        let told: Arc<dyn Clock> = match self.trap {
+            None => clock.clone(),
+            Some(trap) => Arc::new(TrappedClock(clock.clone(), trap)),
+        };
         let app = match self.store {
-            None => App::bind(&config, projects, clock.clone()).await,
-            Some(store) => App::bind_over(&config, projects, clock.clone(), store).await,
+            None => App::bind(&config, projects, told).await,
+            Some(store) => App::bind_over(&config, projects, told, store).await,
         };
         let app = app.unwrap();
         let reload = app.reload();

@@ -40,6 +40,7 @@ mod limit_headers;
 mod limit_summary;
 mod limits;
 mod outage;
+mod panics;
 mod power;
 mod quotas;
 mod real_clients;

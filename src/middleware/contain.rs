@@ -1,0 +1,194 @@
+//! Keeps a panic to the call that met it.
+//!
+//! All calls of a connection share a task: without this, a panic in one would end the others too.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+use tonic::Status;
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Body, RequestId, is_grpc};
+
+/// Answers `INTERNAL` to a call whose handling panics.
+#[derive(Clone, Debug)]
+pub struct Contain<S> {
+    inner: S,
+    panics: Panics,
+}
+
+/// How many calls panicked.
+#[derive(Clone, Debug)]
+pub struct Panics(Counter);
+
+impl Panics {
+    /// A count that `registry` shows.
+    pub fn new(registry: &mut Registry) -> Self {
+        let count = Counter::default();
+        registry.register(
+            "footfall_panics",
+            "Calls whose handling panicked, which is a defect of the service",
+            count.clone(),
+        );
+        Self(count)
+    }
+
+    /// Counts and tells a panic; the answer that its caller gets.
+    fn meet(&self, panic: &(dyn Any + Send), id: Option<&HeaderValue>) -> Status {
+        self.0.inc();
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("(no words)");
+        tracing::error!(panic = said, request_id = ?id, "a call panicked");
+        Status::internal(
+            "the service has met a defect in itself; the call may have been carried out",
+        )
+    }
+}
+
+impl<S> Contain<S> {
+    /// The layer that counts into `panics`.
+    pub fn layer(panics: Panics) -> impl Layer<S, Service = Self> + Clone {
+        layer_fn(move |inner| Self {
+            inner,
+            panics: panics.clone(),
+        })
+    }
+}
+
+impl<S, B> Service<Request<B>> for Contain<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Contained<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let id = request.extensions().get().map(|RequestId(id)| id.clone());
+        // What a panic leaves half changed belongs to its call, or stands behind a lock whose users say why it is good
+        // nevertheless.
+        let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        let met = called.as_ref().err();
+        let failure = met.map(|panic| self.panics.meet(panic.as_ref(), id.as_ref()));
+        Contained {
+            inner: called.ok(),
+            failure,
+            panics: self.panics.clone(),
+            id,
+        }
+    }
+}
+
+pin_project! {
+    /// A call that may panic.
+    #[derive(Debug)]
+    pub struct Contained<F> {
+        #[pin]
+        inner: Option<F>,
+        failure: Option<Status>,
+        panics: Panics,
+        id: Option<HeaderValue>,
+    }
+}
+
+impl<F> Future for Contained<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = match this.inner.as_pin_mut() {
+            Some(inner) => catch_unwind(AssertUnwindSafe(|| inner.poll(context))),
+            None => Ok(Poll::Pending),
+        };
+        let response = match (this.failure.take(), polled) {
+            (Some(failure), _) => return Poll::Ready(Ok(failure.into_http())),
+            (None, Err(panic)) => this
+                .panics
+                .meet(panic.as_ref(), this.id.as_ref())
+                .into_http(),
+            (None, Ok(polled)) => ready!(polled)?,
+        };
+        Poll::Ready(Ok(contain(response, this.panics, this.id.as_ref())))
+    }
+}
+
+/// Watches over a body too, if it is not there as a whole yet.
+fn contain(response: Response<Body>, panics: &Panics, id: Option<&HeaderValue>) -> Response<Body> {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    let has_trailers = is_grpc(response.headers());
+    response.map(|body| {
+        Body::new(ContainedBody {
+            inner: Some(body),
+            panics: panics.clone(),
+            id: id.cloned(),
+            has_trailers,
+        })
+    })
+}
+
+/// A body that may panic while it is made.
+#[derive(Debug)]
+struct ContainedBody {
+    /// None once it has panicked.
+    inner: Option<Body>,
+    panics: Panics,
+    id: Option<HeaderValue>,
+    /// A gRPC stream says in its trailers how it ended; any other is cut off.
+    has_trailers: bool,
+}
+
+impl http_body::Body for ContainedBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context)));
+        let panic = match polled {
+            Ok(polled) => return polled,
+            Err(panic) => panic,
+        };
+        self.inner = None;
+        let status = self.panics.meet(panic.as_ref(), self.id.as_ref());
+        Poll::Ready(Some(match self.has_trailers {
+            true => Ok(Frame::trailers(
+                status.into_http::<Body>().into_parts().0.headers,
+            )),
+            false => Err(status),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
