@@ -181,7 +181,7 @@ async fn cuts(count: u64) -> Option<usize> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_while_the_old_leave_takes_none_of_the_young() {
-    if let Some(gone) = cuts(2).await {
+    if let Some(gone) = cuts(1).await {
         println!("{gone} events had left");
     }
 }
