@@ -59,6 +59,7 @@ mod rest_values;
 mod rest_watch;
 mod rest_writes;
 mod routes;
+mod tenants;
 mod tls;
 mod track_stream;
 mod tracking;
