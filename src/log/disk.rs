@@ -4,45 +4,36 @@
 //! commit. fjall takes damage inside its journal for a torn tail and drops what follows without a word, so
 //! [`journal`] looks at it first. What damage to the last commit looks like is what a power cut leaves of a commit
 //! that nobody was told of: to tell these apart, [`note`] keeps the position of the last commit that was synced,
-//! and a log that ends before it is refused.
+//! and a log that ends before it is refused. [`files`] looks at what lies beside the journal.
 
+pub(crate) mod files;
 mod fresh;
 pub(crate) mod journal;
 mod note;
+mod open;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wipe;
 
 use std::fmt;
-use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use fjall::config::CompressionPolicy;
-use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode,
-};
+use fjall::{Database, Keyspace, PersistMode};
 
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
-use journal::Fault;
 use note::Note;
 use rewrite::Rewriting;
 
-/// Bound of the journal, which is what a start after a crash replays.
-const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// Cache for reading records back.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// The folder that is the engine's.
 const LOG_DIR: &str = "log";
+/// A command is smaller by far.
+const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
-
-/// The file by which the engine knows a folder of its own.
-const ENGINE_FILE: &str = "version";
 
 /// The embedded store's settings.
 #[derive(Clone, Debug)]
@@ -52,6 +43,18 @@ pub struct Options {
     /// Free space of the disk below which commits are refused, in bytes: what is still needed then is room for
     /// the engine to tidy up. Default 64 MiB.
     pub free_bytes_min: u64,
+}
+
+/// The first of the log's tables and blobs in a data folder that is not what was written. Reads all of them.
+///
+/// # Errors
+/// [`Error::Locked`], [`Error::Open`].
+pub fn broken(dir: &Path) -> Result<Option<PathBuf>, Error> {
+    let _lock = open::engine_lock(dir)?;
+    files::broken(&dir.join(LOG_DIR)).map_err(|error| Error::Open {
+        dir: dir.to_owned(),
+        why: error.to_string(),
+    })
 }
 
 /// Records on disk.
@@ -68,46 +71,6 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the store, or makes a new one, and locks it against other processes.
-    ///
-    /// # Errors
-    /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
-    pub fn open(options: Options) -> Result<Self, Error> {
-        let dir = options.dir.clone();
-        let opened = |error: io::Error| Error::Open {
-            dir: dir.clone(),
-            why: error.to_string(),
-        };
-        std::fs::create_dir_all(&dir).map_err(opened)?;
-        let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
-        let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
-        mend(&dir, noted)?;
-        let mut store = Self::open_database(options)?;
-        (store.note, store.noted) = (Some(note), noted);
-        store.check_end()?;
-        // A synced record helps nobody in a folder that a power cut takes away.
-        sync_folder(&dir).map_err(opened)?;
-        if let Some(parent) = dir.parent() {
-            // It may be one that cannot be read, and then it was not made here.
-            let _ = sync_folder(parent);
-        }
-        Ok(store)
-    }
-
-    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end.
-    ///
-    /// # Errors
-    /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::Damaged`].
-    pub fn open_to_read(options: Options) -> Result<Self, Error> {
-        let dir = options.dir.clone();
-        if !fresh::has_store(&dir) {
-            return Err(Error::NoStore(dir));
-        }
-        let mut store = Self::open_database(options)?;
-        store.noted = Note::peek(&dir.join(NOTE_FILE));
-        Ok(store)
-    }
-
     /// Checks that the log goes as far as was noted.
     ///
     /// # Errors
@@ -134,41 +97,8 @@ impl DiskStore {
         self.records.range(from..).map(|guard| {
             let entry = guard.into_inner();
             let (key, record) = entry.map_err(|error| Error::Read(error.to_string()))?;
-            Ok((position(&key)?, Bytes::copy_from_slice(&record)))
-        })
-    }
-
-    fn open_database(options: Options) -> Result<Self, Error> {
-        let dir = options.dir.clone();
-        let opened = |error: &dyn fmt::Display| Error::Open {
-            dir: dir.clone(),
-            why: error.to_string(),
-        };
-        let database = Database::builder(dir.join(LOG_DIR))
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(CACHE_BYTES)
-            .open()
-            .map_err(|error| {
-                if matches!(error, fjall::Error::Locked) {
-                    return Error::Locked(dir.clone());
-                }
-                match std::error::Error::source(&error) {
-                    Some(source) => opened(&source),
-                    None => opened(&error),
-                }
-            })?;
-        let records = database
-            .keyspace("records", keyspace_options)
-            .map_err(|error| opened(&error))?;
-        let last = last_position(&records)?;
-        Ok(Self {
-            options,
-            rewriting: Rewriting::open(&database, &records)?,
-            database,
-            records,
-            last: AtomicU64::new(last.get()),
-            note: None,
-            noted: Position::START,
+            let position = position(&key)?;
+            Ok((position, copy(position, &record)?))
         })
     }
 
@@ -185,67 +115,11 @@ impl DiskStore {
     }
 }
 
-fn keyspace_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default()
-        .manual_journal_persist(true)
-        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-        .with_kv_separation(Some(
-            KvSeparationOptions::default()
-                .compression(CompressionType::Lz4)
-                // Nothing goes stale but what has to leave the disk.
-                .staleness_threshold(f32::MIN_POSITIVE)
-                .age_cutoff(1.0),
-        ))
-}
-
-fn last_position(records: &Keyspace) -> Result<Position, Error> {
-    match records.last_key_value() {
-        None => Ok(Position::START),
-        Some(guard) => position(
-            &guard
-                .key()
-                .map_err(|error| Error::Read(error.to_string()))?,
-        ),
-    }
-}
-
 fn position(key: &[u8]) -> Result<Position, Error> {
     let number = key.try_into().map(u64::from_be_bytes);
     number.map(Position).map_err(|_| Error::Damaged {
         position: Position::START,
         why: format!("a key of {} bytes", key.len()),
-    })
-}
-
-fn sync_folder(dir: &Path) -> io::Result<()> {
-    let dir = match dir.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => dir,
-    };
-    File::open(dir)?.sync_all()
-}
-
-/// Makes what a power cut may have left of the last commit whole again, before the engine looks at it.
-fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
-    let opened = |why: &dyn fmt::Display| Error::Open {
-        dir: dir.to_owned(),
-        why: why.to_string(),
-    };
-    let log = dir.join(LOG_DIR);
-    let removed = journal::remove_unfinished(&log, acknowledged).map_err(|error| opened(&error))?;
-    let mended = match removed {
-        Ok(()) => journal::mend(&log, acknowledged).map_err(|error| opened(&error))?,
-        Err(fault) => Err(fault),
-    };
-    mended.map_err(|fault| match fault {
-        Fault::EndLost { end } => Error::EndLost {
-            dir: dir.to_owned(),
-            end,
-            acknowledged,
-        },
-        Fault::Damaged { file, at } => {
-            opened(&format_args!("{} is damaged at byte {at}", file.display()))
-        }
     })
 }
 
@@ -282,8 +156,8 @@ impl Store for DiskStore {
     fn read(&self, position: Position) -> Result<Bytes, Error> {
         let key = position.get().to_be_bytes();
         let record = self.records.get(key);
-        match record.map_err(|error| Error::Read(error.to_string()))? {
-            Some(record) => Ok(Bytes::copy_from_slice(&record)),
+        match record.map_err(|error| unreadable(position, &error))? {
+            Some(record) => copy(position, &record),
             None => Err(missing(position)),
         }
     }
@@ -292,14 +166,14 @@ impl Store for DiskStore {
         let from = after.plus(1).get().to_be_bytes();
         let mut found = Vec::new();
         for guard in self.records.range(from..).take(limit) {
-            let (key, record) = guard
-                .into_inner()
-                .map_err(|error| Error::Read(error.to_string()))?;
             let expected = after.plus(found.len() + 1);
+            let entry = guard.into_inner();
+            // All before were given, so it is this one, or one that lies in the same block.
+            let (key, record) = entry.map_err(|error| unreadable(expected, &error))?;
             if position(&key)? != expected {
                 return Err(missing(expected));
             }
-            found.push((expected, Bytes::copy_from_slice(&record)));
+            found.push((expected, copy(expected, &record)?));
         }
         Ok(found)
     }
@@ -335,6 +209,22 @@ impl Store for DiskStore {
             tracing::warn!(%error, "the durable position cannot be noted");
         }
     }
+}
+
+fn unreadable(position: Position, error: &fjall::Error) -> Error {
+    Error::Damaged {
+        position,
+        why: error.to_string(),
+    }
+}
+
+/// A record's bytes. The engine does not look whether the length that it has from a blob is right.
+fn copy(position: Position, record: &[u8]) -> Result<Bytes, Error> {
+    if record.len() > RECORD_BYTES_MAX {
+        let why = format!("a record of {} bytes", record.len());
+        return Err(Error::Damaged { position, why });
+    }
+    Ok(Bytes::copy_from_slice(record))
 }
 
 fn missing(position: Position) -> Error {

@@ -11,7 +11,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as 
 use super::Error;
 use super::keys::{self, Table};
 use crate::log::Position;
-use crate::log::disk::{journal, wipe};
+use crate::log::disk::{files, journal, wipe};
 
 /// The format that this code reads and writes. A view of another one is folded anew.
 const FORMAT: u64 = 4;
@@ -27,9 +27,6 @@ const READERS_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most entries of a page.
 const PAGE_ENTRIES: usize = 1_024;
-
-/// The file by which the engine knows a folder of its own.
-const ENGINE_FILE: &str = "version";
 
 /// What to write under a key; `None` removes it.
 pub(super) type Write = (Table, Vec<u8>, Option<Vec<u8>>);
@@ -69,10 +66,13 @@ impl Store {
 
     /// Opens the store in `dir`, if there is one, whatever its format.
     pub(super) fn open_existing(dir: &Path) -> Result<Option<Self>, Error> {
-        match dir.join(ENGINE_FILE).exists() {
-            true => Ok(Some(Self::open_any(dir)?)),
-            false => Ok(None),
+        if !dir.join(files::MARKER).exists() {
+            return Ok(None);
         }
+        if let Some(damage) = damage(dir)? {
+            return Err(Error::Store(damage));
+        }
+        Ok(Some(Self::open_any(dir)?))
     }
 
     /// Whether it has the format that this code reads and writes.
@@ -85,8 +85,8 @@ impl Store {
         if !dir.try_exists().map_err(Error::store)? {
             return Ok(None);
         }
-        if !journal::sealed_are_whole(dir).map_err(Error::store)? {
-            tracing::warn!("the view is damaged; folding it anew");
+        if let Some(damage) = damage(dir)? {
+            tracing::warn!(damage, "folding the view anew");
             return Ok(None);
         }
         let store = match Self::open_any(dir) {
@@ -297,6 +297,15 @@ impl Store {
     ) -> Result<fjall::Iter, Error> {
         Ok(snapshot.range(self.table(table)?, keys))
     }
+}
+
+/// Which of the engine's files in `dir` is damaged, if one is. Cuts off what is torn.
+fn damage(dir: &Path) -> Result<Option<String>, Error> {
+    if let Some(damage) = files::damage(dir).map_err(Error::store)? {
+        return Ok(Some(damage));
+    }
+    let damaged = journal::cut(dir).map_err(Error::store)?;
+    Ok(damaged.map(|file| format!("{} is damaged", file.display())))
 }
 
 /// Removes the view in `dir`.

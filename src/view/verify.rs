@@ -9,6 +9,7 @@ use super::follow::BATCH_RECORDS_MAX;
 use super::keys::Table;
 use super::overlay::Overlay;
 use super::store::Store;
+use crate::log::disk::files;
 use crate::log::record::Record;
 use crate::log::{self, Position};
 
@@ -39,6 +40,10 @@ pub fn compare(
     log: &dyn log::Store,
     found: &mut impl FnMut(String),
 ) -> Result<Compared, Error> {
+    // The engine may write its tables anew as soon as it has them open.
+    if let Some(file) = files::broken(dir).map_err(Error::store)? {
+        found(format!("{} is not what was written", file.display()));
+    }
     let mut fresh = Fold {
         store: Store::open(scratch)?,
         applied: Position::START,

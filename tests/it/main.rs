@@ -17,6 +17,7 @@ mod clashes;
 mod clients;
 mod crash;
 mod customer_ids;
+mod damage;
 mod drain;
 mod duplicates;
 mod erase;

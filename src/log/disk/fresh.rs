@@ -6,7 +6,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use super::note::Note;
-use super::{DiskStore, ENGINE_FILE, LOG_DIR, NOTE_FILE, Options, sync_folder};
+use super::open::sync_folder;
+use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, files};
 use crate::log::{Error, Position};
 
 impl DiskStore {
@@ -63,5 +64,7 @@ impl DiskStore {
 }
 
 pub(super) fn has_store(dir: &Path) -> bool {
-    dir.join(LOG_DIR).join(ENGINE_FILE).exists()
+    let log = dir.join(LOG_DIR);
+    // Whatever lacks more than its marker is refused with what it lacks.
+    log.join(files::MARKER).exists() || files::has_tables(&log).unwrap_or(true)
 }

@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use bytes::Buf as _;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::files;
 use crate::log::Position;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const TRAILER: &[u8] = b"FJL\x03";
-/// What the engine writes last when it makes a new store.
-const MARKER: &str = "version";
 
 /// Why the journals must not be opened.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,48 +78,71 @@ impl Extent {
     }
 }
 
+/// How far the journals of a store are whole.
+struct Look {
+    /// The last position in them.
+    end: Option<Position>,
+    /// The last one, and where it is torn, if it is.
+    torn: Option<(PathBuf, usize)>,
+}
+
+impl Look {
+    /// Looks at them all. The engine syncs one before it begins the next, so that only the last may be torn.
+    fn at(dir: &Path) -> io::Result<Result<Self, Fault>> {
+        let mut look = Self {
+            end: None,
+            torn: None,
+        };
+        for file in journals(dir)? {
+            if let Some((file, at)) = look.torn {
+                return Ok(Err(Fault::Damaged { file, at }));
+            }
+            let bytes = fs::read(&file)?;
+            let whole = Extent::of(&bytes);
+            look.end = look.end.max(whole.last);
+            if whole.is_all {
+                continue;
+            }
+            let at = whole.bytes;
+            if has_batch(bytes.get(at..).unwrap_or_default()) {
+                return Ok(Err(Fault::Damaged { file, at }));
+            }
+            look.torn = Some((file, at));
+        }
+        Ok(Ok(look))
+    }
+
+    fn cut(self) -> io::Result<()> {
+        let Some((file, at)) = self.torn else {
+            return Ok(());
+        };
+        tracing::warn!(file = %file.display(), at, "a commit that was cut short is dropped");
+        let file = File::options().write(true).open(file)?;
+        file.set_len(at as u64)?;
+        file.sync_all()
+    }
+}
+
 /// Cuts off what a power cut left of a commit that nobody was told of, and tells it from damage. Nobody may have
 /// the store open.
 pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), Fault>> {
-    let journals = journals(dir)?;
-    let mut end = None;
-    for (index, file) in journals.iter().enumerate() {
-        let bytes = fs::read(file)?;
-        let whole = Extent::of(&bytes);
-        end = end.max(whole.last);
-        if whole.is_all {
-            continue;
-        }
-        let is_last = index + 1 == journals.len();
-        let rest = bytes.get(whole.bytes..).unwrap_or_default();
-        if !is_last || has_batch(rest) {
-            let (file, at) = (file.clone(), whole.bytes);
-            return Ok(Err(Fault::Damaged { file, at }));
-        }
-        if let Some(end) = end
-            && end < acknowledged
-        {
-            return Ok(Err(Fault::EndLost { end }));
-        }
-        tracing::warn!(file = %file.display(), at = whole.bytes, "a commit that was cut short is dropped");
-        let file = File::options().write(true).open(file)?;
-        file.set_len(whole.bytes as u64)?;
-        file.sync_all()?;
+    match Look::at(dir)? {
+        Ok(Look {
+            end: Some(end),
+            torn: Some(_),
+        }) if end < acknowledged => Ok(Err(Fault::EndLost { end })),
+        Ok(look) => look.cut().map(Ok),
+        Err(fault) => Ok(Err(fault)),
     }
-    Ok(Ok(()))
 }
 
-/// Whether the journals that are not written to any more are whole. The engine syncs them before it begins the
-/// next, so that only damage can make holes in them.
-pub(crate) fn sealed_are_whole(dir: &Path) -> io::Result<bool> {
-    let mut journals = journals(dir)?;
-    journals.pop();
-    for file in journals {
-        if !Extent::of(&fs::read(file)?).is_all {
-            return Ok(false);
-        }
+/// As [`mend`], for a store that may lose its end; gives the damaged journal, if one is.
+pub(crate) fn cut(dir: &Path) -> io::Result<Option<PathBuf>> {
+    match Look::at(dir)? {
+        Ok(look) => look.cut().map(|()| None),
+        Err(Fault::Damaged { file, .. }) => Ok(Some(file)),
+        Err(Fault::EndLost { .. }) => Ok(None),
     }
-    Ok(true)
 }
 
 /// Removes what is left of a store whose making was cut short: nothing was acknowledged by it, and the engine can
@@ -132,9 +154,12 @@ pub(super) fn remove_unfinished(
     if !dir.try_exists()? {
         return Ok(Ok(()));
     }
-    let is_made = fs::metadata(dir.join(MARKER)).is_ok_and(|marker| marker.len() > 0);
-    let first = fs::read(dir.join("0.jnl")).unwrap_or_default();
-    if is_made || journals(dir)?.len() > 1 || first.iter().any(|byte| *byte != 0) {
+    let is_made = fs::metadata(dir.join(files::MARKER)).is_ok_and(|marker| marker.len() > 0);
+    let mut holds = files::has_tables(dir)?;
+    for journal in journals(dir)? {
+        holds |= fs::read(journal)?.iter().any(|byte| *byte != 0);
+    }
+    if is_made || holds {
         return Ok(Ok(()));
     }
     if acknowledged > Position::START {

@@ -230,3 +230,54 @@ fn a_second_opener_is_told_that_the_folder_is_in_use() {
     let second = open(dir.path());
     assert!(matches!(second, Err(Error::Locked(_))), "{second:?}");
 }
+
+#[test]
+fn who_only_looks_is_refused_too_and_cuts_nothing_off_damage() {
+    let (dir, ..) = two_commits(&[400]);
+    fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
+    let mut bytes = read_journal(dir.path());
+    bytes[100] ^= 1;
+    fs::write(journal(dir.path()), &bytes).unwrap();
+    let options = Options {
+        dir: dir.path().to_owned(),
+        free_bytes_min: 0,
+    };
+    let refused = DiskStore::open_to_read(options).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("log/0.jnl is damaged at byte 0"),
+        "{refused}"
+    );
+    assert!(fs::read(journal(dir.path())).unwrap() == bytes);
+    assert!(!dir.path().join(NOTE_FILE).exists(), "nothing is made");
+}
+
+#[test]
+fn nobody_looks_at_a_store_that_is_open_even_if_its_note_is_gone() {
+    let dir = scratch();
+    let _open = open(dir.path()).unwrap();
+    fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
+    let broken = broken(dir.path());
+    assert!(matches!(broken, Err(Error::Locked(_))), "{broken:?}");
+    let options = Options {
+        dir: dir.path().to_owned(),
+        free_bytes_min: 0,
+    };
+    let looked = DiskStore::open_to_read(options);
+    assert!(matches!(looked, Err(Error::Locked(_))), "{looked:?}");
+}
+
+#[test]
+fn a_store_that_lost_its_marker_is_not_made_anew_though_nothing_is_in_its_journal() {
+    let dir = scratch();
+    let store = open(dir.path()).unwrap();
+    commit(&store, &[10]);
+    store.records.rotate_memtable_and_wait().unwrap();
+    drop(store);
+    // The journal went once its records were in a table, and so did what would tell of them.
+    fs::write(journal(dir.path()), "").unwrap();
+    fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
+    fs::remove_file(dir.path().join("log/version")).unwrap();
+    let refused = open(dir.path()).unwrap_err().to_string();
+    assert!(refused.ends_with("log/version is damaged"), "{refused}");
+    assert!(files::has_tables(&dir.path().join("log")).unwrap());
+}

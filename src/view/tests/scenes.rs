@@ -266,3 +266,18 @@ fn a_view_whose_journal_has_a_hole_is_folded_anew() {
     });
     assert_eq!(folded, 4);
 }
+
+#[test]
+fn a_view_whose_journal_ends_between_two_lengths_goes_on_from_the_batch_before() {
+    let folded = mended(|view| {
+        let path = view.join("0.jnl");
+        let mut journal = std::fs::read(&path).unwrap();
+        // The lengths of a position, real and on disk: what a power cut leaves if a page begins with the second one.
+        let lengths = [8, 0, 0, 0, 8, 0, 0, 0];
+        let mut windows = journal.windows(lengths.len());
+        let last = windows.rposition(|bytes| bytes == lengths).unwrap();
+        journal[last + 4..].fill(0);
+        std::fs::write(path, journal).unwrap();
+    });
+    assert!((1..4).contains(&folded), "{folded}");
+}

@@ -38,21 +38,33 @@ impl Process {
         Self::greeted(dir, &mut command)
     }
 
+    /// As [`Process::start_with`], or what it said when it ended.
+    pub fn try_start(dir: &Path, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::try_greeted(dir, &mut serve(dir, settings))
+    }
+
     fn greeted(dir: &Path, command: &mut Command) -> Self {
+        Self::try_greeted(dir, command).unwrap_or_else(|said| panic!("no address: {said}"))
+    }
+
+    fn try_greeted(dir: &Path, command: &mut Command) -> Result<Self, String> {
         let mut child = spawn(dir, command);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         stdout.read_line(&mut greeting).unwrap();
         let address = greeting
             .split_whitespace()
-            .find_map(|word| word.trim_end_matches('.').parse().ok())
-            .unwrap_or_else(|| panic!("no address in {greeting:?}: {}", log(dir)));
-        Self {
+            .find_map(|word| word.trim_end_matches('.').parse().ok());
+        let Some(address) = address else {
+            let ended = child.wait().unwrap();
+            return Err(format!("{greeting}{}{ended}", log(dir)));
+        };
+        Ok(Self {
             child,
             stdout,
             address,
             greeting,
-        }
+        })
     }
 
     /// Starts the binary and kills it after `moment`, however far it has come.

@@ -1,0 +1,190 @@
+//! Opens a store, once it was looked at: the engine believes its files too early.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+
+use super::journal::{self, Fault};
+use super::note::Note;
+use super::rewrite::Rewriting;
+use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, files, fresh, position};
+use crate::log::{Error, Position};
+
+/// Bound of the journal, which is what a start after a crash replays.
+const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Cache for reading records back.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// The file by which the engine keeps others out.
+const ENGINE_LOCK: &str = "lock";
+
+impl DiskStore {
+    /// Opens the store, or makes a new one, and locks it against other processes.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let opened = |error: io::Error| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        };
+        std::fs::create_dir_all(&dir).map_err(opened)?;
+        let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
+        let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
+        remove_unfinished(&dir, noted)?;
+        mend(&dir, noted)?;
+        let mut store = Self::open_database(options)?;
+        (store.note, store.noted) = (Some(note), noted);
+        store.check_end()?;
+        // A synced record helps nobody in a folder that a power cut takes away.
+        sync_folder(&dir).map_err(opened)?;
+        if let Some(parent) = dir.parent() {
+            // It may be one that cannot be read, and then it was not made here.
+            let _ = sync_folder(parent);
+        }
+        Ok(store)
+    }
+
+    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
+    pub fn open_to_read(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        if !fresh::has_store(&dir) {
+            return Err(Error::NoStore(dir));
+        }
+        let noted = Note::peek(&dir.join(NOTE_FILE));
+        let lock = engine_lock(&dir)?;
+        mend(&dir, noted)?;
+        // The engine takes it itself.
+        drop(lock);
+        let mut store = Self::open_database(options)?;
+        store.noted = noted;
+        Ok(store)
+    }
+
+    pub(super) fn open_database(options: Options) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let log = dir.join(LOG_DIR);
+        let opened = |why: String| Error::Open {
+            dir: dir.clone(),
+            why,
+        };
+        let named = |error: &dyn std::error::Error| opened(files::named_in(&log, error));
+        let damage = files::damage(&log).map_err(|error| opened(error.to_string()))?;
+        if let Some(damage) = damage {
+            return Err(opened(damage));
+        }
+        let database = Database::builder(&log)
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .cache_size(CACHE_BYTES)
+            .open()
+            .map_err(|error| match matches!(error, fjall::Error::Locked) {
+                true => Error::Locked(dir.clone()),
+                false => named(&error),
+            })?;
+        let records = database.keyspace("records", keyspace_options);
+        let records = records.map_err(|error| named(&error))?;
+        let last = last_position(&records).map_err(|error| named(&error))?;
+        let rewriting = Rewriting::open(&database, &records).map_err(|error| named(&error))?;
+        Ok(Self {
+            options,
+            rewriting,
+            database,
+            records,
+            last: AtomicU64::new(last.get()),
+            note: None,
+            noted: Position::START,
+        })
+    }
+}
+
+/// Keeps every service away that has the store open, or wants to.
+pub(super) fn engine_lock(dir: &Path) -> Result<Option<File>, Error> {
+    let opened = |error: io::Error| Error::Open {
+        dir: dir.to_owned(),
+        why: error.to_string(),
+    };
+    let lock = match File::open(dir.join(LOG_DIR).join(ENGINE_LOCK)) {
+        // The engine says so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        lock => lock.map_err(opened)?,
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(opened(error)),
+    }
+}
+
+fn keyspace_options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .with_kv_separation(Some(
+            KvSeparationOptions::default()
+                .compression(CompressionType::Lz4)
+                // Nothing goes stale but what has to leave the disk.
+                .staleness_threshold(f32::MIN_POSITIVE)
+                .age_cutoff(1.0),
+        ))
+}
+
+fn last_position(records: &Keyspace) -> Result<Position, Error> {
+    let Some(guard) = records.last_key_value() else {
+        return Ok(Position::START);
+    };
+    let key = guard
+        .key()
+        .map_err(|error| Error::Read(error.to_string()))?;
+    position(&key)
+}
+
+pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
+    let dir = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
+    File::open(dir)?.sync_all()
+}
+
+/// Removes what is left of a store whose making was cut short.
+fn remove_unfinished(dir: &Path, acknowledged: Position) -> Result<(), Error> {
+    let removed = journal::remove_unfinished(&dir.join(LOG_DIR), acknowledged);
+    settled(dir, acknowledged, removed)
+}
+
+/// Makes what a power cut may have left of the last commit whole again, before the engine looks at it.
+fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
+    let mended = journal::mend(&dir.join(LOG_DIR), acknowledged);
+    settled(dir, acknowledged, mended)
+}
+
+fn settled(
+    dir: &Path,
+    acknowledged: Position,
+    result: io::Result<Result<(), Fault>>,
+) -> Result<(), Error> {
+    let dir = dir.to_owned();
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Fault::EndLost { end })) => Err(Error::EndLost {
+            dir,
+            end,
+            acknowledged,
+        }),
+        Ok(Err(Fault::Damaged { file, at })) => Err(Error::Open {
+            dir,
+            why: format!("{} is damaged at byte {at}", file.display()),
+        }),
+        Err(error) => Err(Error::Open {
+            dir,
+            why: error.to_string(),
+        }),
+    }
+}
