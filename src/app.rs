@@ -8,6 +8,7 @@ mod door;
 pub mod dump;
 mod error;
 pub mod first_run;
+pub mod keys;
 mod limits;
 mod linger;
 mod listeners;
@@ -132,8 +133,10 @@ impl App {
         let log = Log::start(store, &log_options, clock.clone())?;
         let view_dir = config.data.dir.join("view");
         let view = View::start(&view_dir, log.clone(), Handle::current())?;
+        let failures = Arc::new(settings::failures(&config.rate_limit)?);
         let tracker = Arc::new(Tracker::new(
             projects,
+            failures.clone(),
             log.clone(),
             view.clone(),
             clock.clone(),
@@ -147,6 +150,7 @@ impl App {
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
+            failures,
             refused: Refused::new(RandomState::new()),
         });
         let key = door::Key::new()?;

@@ -19,6 +19,7 @@ use self::value::Value;
 pub mod client_address;
 pub mod data;
 pub mod env;
+mod grant;
 pub mod key;
 pub mod log;
 mod mistake;

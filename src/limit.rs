@@ -7,6 +7,7 @@
 //! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
 //! - [`account`]: buckets of a project and of its keys, once a caller is known.
 //! - [`refused`]: which addresses are refused most, in memory of fixed size.
+//! - [`failures`]: how often callers may fail to be let in.
 //! - [`charge`]: what one call was charged to, so that one place tells its caller.
 //!
 //! Nothing here reads a clock, waits, allocates after the start or runs in the background.
@@ -87,6 +88,7 @@
 pub mod account;
 pub mod bucket;
 pub mod charge;
+pub mod failures;
 pub mod ladder;
 pub mod limiter;
 pub mod quota;
@@ -96,6 +98,7 @@ pub mod table;
 pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
 pub use bucket::{Refusal, Standing, Verdict};
 pub use charge::{Charge, Subject, Ticket};
+pub use failures::{Failed, FailureCounts, Failures};
 pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;

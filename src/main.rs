@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
+use footfall::app::keys::NewKey;
 use footfall::app::{App, Listeners, StartError};
 use footfall::app::{backup, dump, rebuild_view, settings, tls, verify};
 use footfall::clock::{Clock, SystemClock};
@@ -38,6 +39,9 @@ enum Command {
     /// Looks at the log of a stopped service, which is the truth
     #[command(subcommand)]
     Log(Log),
+    /// Makes keys
+    #[command(subcommand)]
+    Keys(Keys),
     /// Copies the store of a running or stopped service into another folder
     Backup {
         /// A new or empty folder
@@ -68,6 +72,12 @@ enum Log {
         #[command(flatten)]
         settings: Settings,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Prints the lines of a new key for the settings file, and its secret to standard error
+    New,
 }
 
 #[derive(Clone, Debug, Default, Args)]
@@ -106,6 +116,7 @@ fn main() -> ExitCode {
             limit,
             settings,
         })) => dump(settings, dump::Range { from, limit }),
+        Some(Command::Keys(Keys::New)) => new_key(),
         Some(Command::Backup { dir, settings }) => backup(settings, &dir),
     };
     match ended {
@@ -123,6 +134,20 @@ fn check_config(settings: Settings) -> Result<(), StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     tls::check(&config, &clock)?;
     println!("the settings are good");
+    Ok(())
+}
+
+/// The lines and the secret go apart, so that whoever appends the output to the settings has no secret in them.
+fn new_key() -> Result<(), StartError> {
+    let key = NewKey::new()?;
+    let lines = key.settings();
+    std::io::stdout()
+        .write_all(lines.as_bytes())
+        .map_err(StartError::Output)?;
+    eprintln!(
+        "The secret of key {}, which is kept nowhere: {}\nCallers show both: curl -u '{}:...'",
+        key.id, key.secret, key.id
+    );
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limit::{Account, AccountCounters, AccountCounts};
+use crate::limit::{Account, AccountCounters, AccountCounts, Failures};
 use crate::log::Log;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
@@ -68,6 +68,7 @@ impl Default for Options {
 pub struct Tracker {
     members: tokio::sync::watch::Sender<Arc<Members>>,
     account_counters: AccountCounters,
+    failures: Arc<Failures>,
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
@@ -101,6 +102,7 @@ impl Tracker {
     /// A tracker of these projects.
     pub fn new(
         projects: Vec<Member>,
+        failures: Arc<Failures>,
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,
@@ -111,6 +113,7 @@ impl Tracker {
         Self {
             members: tokio::sync::watch::Sender::new(Arc::new(members)),
             account_counters: AccountCounters::default(),
+            failures,
             log,
             view,
             clock,

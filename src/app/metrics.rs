@@ -84,6 +84,20 @@ impl Collector for Counted {
             ),
         ]
         .map(|(name, help, value)| (format!("footfall_rate_limit_{name}"), help, value));
+        let failures = self.limiters.failures.counts();
+        let auth = [
+            (
+                "failures",
+                "Wrong secrets, and unknown keys and projects",
+                failures.failed,
+            ),
+            (
+                "refused",
+                "Tries refused for the failures before them",
+                failures.refused,
+            ),
+        ]
+        .map(|(name, help, value)| (format!("footfall_auth_{name}"), help, value));
         let folded = [
             ("records", "Records applied since the start", view.records),
             (
@@ -140,7 +154,7 @@ impl Collector for Counted {
                 u64::from(upkeep::has_remains(&self.log, &self.view)),
             ),
         ];
-        for (name, help, value) in counters.into_iter().chain(folded) {
+        for (name, help, value) in counters.into_iter().chain(auth).chain(folded) {
             let counter = ConstCounter::new(value);
             let encoder = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
             counter.encode(encoder)?;

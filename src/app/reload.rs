@@ -70,8 +70,10 @@ impl Reload {
         let left = left(&now, config);
         let members = settings::members(&next)?;
         let limits = settings::limiter_options(&next.rate_limit)?;
+        let failures = settings::failure_quota(&next.rate_limit)?;
         let tls = self.tls.replace(materials);
         self.limiters.calls.change(&limits);
+        self.limiters.failures.change(failures);
         // A service that has ended lets nobody in.
         if let Some(tracker) = self.tracker.upgrade() {
             tracker.replace(members);

@@ -1,6 +1,6 @@
 //! Settings into the types of the floors below.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::StartError;
@@ -9,7 +9,7 @@ use crate::config::{
     TrustConfig,
 };
 use crate::config::{client_address, rate_limit, server};
-use crate::limit::{self, Limiter, Quota, Quotas};
+use crate::limit::{self, Failures, Limiter, Quota, Quotas};
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Project, SecretHash};
@@ -19,7 +19,11 @@ use crate::tracker::Member;
 /// How many probes an address may send in a minute.
 const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
 /// Slots for the addresses that probe.
-const PROBE_SLOTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(4_096).unwrap();
+const PROBE_SLOTS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+/// Slots for the addresses, each with a key, that fail to be let in: 1 MiB.
+const FAILURE_SLOTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// What failures are counted in.
+const FAILURE_PERIOD: Duration = Duration::from_secs(60);
 
 /// Checks what only shows when the settings meet the floors. What lies in files, [`tls::check`](super::tls::check) does.
 ///
@@ -27,6 +31,7 @@ const PROBE_SLOTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(4_096).u
 /// The first mistake.
 pub fn check(config: &Config) -> Result<(), StartError> {
     limiter_options(&config.rate_limit)?;
+    failure_quota(&config.rate_limit)?;
     resolver(&config.client_address)?;
     members(config)?;
     Ok(())
@@ -65,6 +70,16 @@ pub(super) fn probe_limiter() -> Result<Limiter, StartError> {
         ..limit::Options::default()
     };
     Ok(Limiter::new(options, [random()?, random()?]))
+}
+
+pub(super) fn failures(options: &rate_limit::Options) -> Result<Failures, StartError> {
+    let quota = failure_quota(options)?;
+    Ok(Failures::new(quota, FAILURE_SLOTS, [random()?, random()?]))
+}
+
+pub(super) fn failure_quota(options: &rate_limit::Options) -> Result<Option<Quota>, StartError> {
+    let quota = |times| Quota::new(times, FAILURE_PERIOD, times);
+    Ok(options.auth_failures.map(quota).transpose()?)
 }
 
 pub(super) fn resolver(options: &client_address::Options) -> Result<Resolver, StartError> {
@@ -125,7 +140,9 @@ fn project(config: &ProjectConfig) -> Project {
         std::sync::Arc::new(Key {
             access: access(&key.access),
             client_cert: key.client_cert.clone(),
+            expires: key.expires,
             permissions: key.permissions.clone(),
+            event_types: key.event_types.clone(),
         })
     };
     Project {

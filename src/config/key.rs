@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::grant::Granted;
 use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::value::Kind;
 use crate::model::certificate::CertificateName;
+use crate::model::event::EventType;
 pub use crate::model::project::Permission;
+use crate::model::time::Timestamp;
 
 /// A key of a project: `[[project.key]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +19,12 @@ pub struct KeyConfig {
     pub access: KeyAccess,
     /// The name of a caller's certificate that is this key too. Default: none.
     pub client_cert: Option<CertificateName>,
+    /// When it is a key no more. Default: never.
+    pub expires: Option<Timestamp>,
     /// What it allows; only setting, if it is public.
     pub permissions: Vec<Permission>,
+    /// The types of which it may add events, where it may not add all: `events:set:TYPE` among its permissions.
+    pub event_types: BTreeSet<EventType>,
     /// What all its callers together may send. Default: no limit but those of the project and of their addresses.
     pub rate_limit: Option<QuotaConfig>,
 }
@@ -95,9 +102,12 @@ const SECRET_SHA256: Kind<SecretConfig> = Kind::secret("64 hexadecimal digits", 
         .map(SecretConfig::Sha256)
 });
 
-const PERMISSION: Kind<Permission> = Kind::new(
-    "\"customers:set\", \"events:set\", \"customers:get\", \"events:get\", \"customers:anonymize\" or \"customers:erase\"",
-    |value| value.one_of(&Permission::ALL.map(|permission| (permission.name(), permission))),
+const EXPIRES: Kind<Timestamp> = Kind::new(
+    "a time such as \"2027-01-31T00:00:00Z\", with its zone",
+    |value| {
+        let time: jiff::Timestamp = value.written()?.parse().ok()?;
+        Timestamp::from_micros(time.as_microsecond()).ok()
+    },
 );
 
 impl KeyConfig {
@@ -116,13 +126,11 @@ impl KeyConfig {
             .into_iter()
             .flatten();
         let secrets: Vec<_> = plain.chain(hashed).collect();
-        let permissions = fields.list("permissions", PERMISSION);
-        if !fields.is_given("permissions") {
-            fields.mistake(
-                "permissions",
-                format!("missing, expected a list of {}", PERMISSION.expected),
-            );
-        }
+        let expires = fields.optional("expires", EXPIRES);
+        let Granted {
+            permissions,
+            event_types,
+        } = Granted::read(fields);
         let rate_limit = QuotaConfig::optional(fields);
         if fields.mistakes() > mistakes {
             return None;
@@ -156,7 +164,9 @@ impl KeyConfig {
         let key = Self {
             access,
             client_cert,
-            permissions: permissions.unwrap_or_default(),
+            expires,
+            permissions,
+            event_types,
             rate_limit,
         };
         key.check(fields);
@@ -164,17 +174,6 @@ impl KeyConfig {
     }
 
     fn check(&self, fields: &mut Fields<'_, '_>) {
-        let mut listed = BTreeSet::new();
-        for permission in self
-            .permissions
-            .iter()
-            .filter(|permission| !listed.insert(**permission))
-        {
-            fields.mistake(
-                "permissions",
-                format!("\"{}\" is listed already", permission.name()),
-            );
-        }
         match &self.access {
             KeyAccess::Public { .. } => {
                 for permission in self

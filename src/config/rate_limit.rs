@@ -26,7 +26,10 @@ pub struct Options {
     pub ipv6_48_times: Option<NonZeroU32>,
     /// Networks whose addresses are not limited. Default: none.
     pub exempt: Vec<IpNet>,
-    /// Whether refusals are counted but not carried out. Default: no.
+    /// Failures to be let in that an address may have in a minute, and with each key whose secret it gets wrong; at
+    /// most 1000000. None: no limit. Default 60.
+    pub auth_failures: Option<NonZeroU32>,
+    /// Whether refusals are counted but not carried out; but for those of [`Options::auth_failures`]. Default: no.
     pub shadow: bool,
     /// Addresses of which the limiter can keep account at once, at most 2^28; its memory follows.
     /// Default 1048576.
@@ -63,6 +66,13 @@ const TIMES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 6553
     (times <= TIMES_MAX).then(|| NonZeroU32::new(times))
 });
 
+const FAILURES_MAX: u32 = 1_000_000;
+
+const FAILURES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 1000000", |value| {
+    let failures = u32::try_from(value.integer()?).ok()?;
+    (failures <= FAILURES_MAX).then(|| NonZeroU32::new(failures))
+});
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -72,6 +82,7 @@ impl Default for Options {
             ipv6_56_times: Some(nonzero_u32(16)),
             ipv6_48_times: Some(nonzero_u32(64)),
             exempt: Vec::new(),
+            auth_failures: Some(nonzero_u32(60)),
             shadow: false,
             slots: nonzero(1 << 20),
             overrides: Vec::new(),
@@ -100,6 +111,7 @@ impl Options {
             ipv6_56_times: fields.read("ipv6_56_times", TIMES, default.ipv6_56_times),
             ipv6_48_times: fields.read("ipv6_48_times", TIMES, default.ipv6_48_times),
             exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
+            auth_failures: fields.read("auth_failures", FAILURES, default.auth_failures),
             shadow: fields.read("shadow", SWITCH, default.shadow),
             slots: fields.read("slots", SLOTS, default.slots),
             overrides: fields

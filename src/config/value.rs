@@ -78,6 +78,20 @@ impl<'s> Value<'s> {
         }
     }
 
+    /// A text, or what the file has in place of one, as a time without quotes.
+    pub(super) fn written(&self) -> Option<&'s str> {
+        match self {
+            Self::Other(text) => Some(text),
+            Self::Word(_)
+            | Self::Path(_)
+            | Self::Text(_)
+            | Self::Integer(_)
+            | Self::Bool(_)
+            | Self::List(_)
+            | Self::Table => self.text(),
+        }
+    }
+
     pub(super) fn integer(&self) -> Option<i64> {
         match self {
             Self::Word(word) => word.parse().ok(),

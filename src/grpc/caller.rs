@@ -3,6 +3,7 @@
 use tonic::{Extensions, Request};
 
 use crate::limit::Ticket;
+use crate::model::address::ClientAddress;
 use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
 use crate::tracker::{Access, Error, Tracker};
@@ -37,9 +38,9 @@ pub(super) fn enter(
     credentials: &Credentials,
     extensions: &Extensions,
 ) -> Result<Access, Error> {
-    let access = authenticate(tracker, token, credentials, extensions)?;
     // A call that came through no layer is charged too; nobody asks how it stands.
     let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
+    let access = authenticate(tracker, token, credentials, extensions, &ticket)?;
     tracker.charge(&access, &ticket)?;
     Ok(access)
 }
@@ -50,6 +51,7 @@ pub(super) fn authenticate(
     token: &str,
     credentials: &Credentials,
     extensions: &Extensions,
+    ticket: &Ticket,
 ) -> Result<Access, Error> {
     let names = extensions.get::<CertificateNames>();
     let by_certificate = match (credentials, names) {
@@ -58,5 +60,7 @@ pub(super) fn authenticate(
         _ => None,
     };
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
-    tracker.authenticate(token, credentials)
+    let address = extensions.get::<ClientAddress>().copied();
+    let address = address.unwrap_or(ClientAddress::Unix);
+    tracker.authenticate(token, credentials, address, ticket)
 }

@@ -21,7 +21,7 @@ use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::Ticket;
 use crate::middleware::{Toll, refusal};
 use crate::model::credentials::Credentials;
-use crate::tracker::{Accepted, Access};
+use crate::tracker::{Accepted, Access, Error};
 
 /// Most commands that are committed together.
 const GROUP_COMMANDS_MAX: usize = 256;
@@ -173,8 +173,10 @@ impl Lane {
         let access = match &self.access {
             Some(access) => self.tracking.renew(access)?,
             None => {
-                let tracking = &self.tracking;
-                tracking.let_in(token, &self.credentials, &self.extensions)?
+                let ticket = Ticket::default();
+                self.tracking
+                    .let_in(token, &self.credentials, &self.extensions, &ticket)
+                    .map_err(|error| refused(&ticket, error))?
             }
         };
         self.access = Some(access.clone());
@@ -208,7 +210,7 @@ impl Lane {
         let ticket = Ticket::default();
         match self.tracking.charge(access, &ticket) {
             Ok(()) => Ok(()),
-            Err(error) => Err(refusal::status(ticket.charges()).unwrap_or_else(|| error.into())),
+            Err(error) => Err(refused(&ticket, error)),
         }
     }
 }
@@ -238,6 +240,11 @@ impl Group {
             messages
         }
     }
+}
+
+/// A refusal by a quota in full; the answer's head, which would tell it, is sent already.
+fn refused(ticket: &Ticket, error: Error) -> Status {
+    refusal::status(ticket.charges()).unwrap_or_else(|| error.into())
 }
 
 fn draining() -> Status {

@@ -138,8 +138,9 @@ impl Tracking {
         token: &str,
         credentials: &Credentials,
         extensions: &Extensions,
+        ticket: &Ticket,
     ) -> Result<Access, Error> {
-        authenticate(&self.tracker, token, credentials, extensions)
+        authenticate(&self.tracker, token, credentials, extensions, ticket)
     }
 
     pub(super) fn renew(&self, access: &Access) -> Result<Access, Error> {

@@ -7,11 +7,14 @@ use super::Verdict;
 use crate::model::address::{AddressKey, Width};
 
 /// Who is held to a quota. Displayed without anything that is secret: `address:203.0.113.7`, `project:TOKEN`,
-/// `project:TOKEN/key:ID`, and a public key by its place among the project's keys, `project:TOKEN/key[1]`.
+/// `project:TOKEN/key:ID`, and a public key by its place among the project's keys, `project:TOKEN/key[1]`;
+/// `failures:203.0.113.7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A client address, or a wider network.
     Address(AddressKey),
+    /// Those at a client address, or in a wider network, who failed to be let in.
+    Failures(AddressKey),
     /// All callers of a project.
     Project {
         /// Its token.
@@ -61,6 +64,7 @@ impl Subject {
             Self::Address(AddressKey::V6Wide(_, Width::Prefix56)) => "per56",
             Self::Address(AddressKey::V6Wide(_, Width::Prefix48)) => "per48",
             Self::Address(_) => "perip",
+            Self::Failures(_) => "authfail",
             Self::Project { .. } => "perproject",
             Self::Key { .. } => "perkey",
         }
@@ -71,6 +75,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(key) => write!(f, "address:{key}"),
+            Self::Failures(key) => write!(f, "failures:{key}"),
             Self::Project { token } => write!(f, "project:{token}"),
             Self::Key {
                 token,

@@ -171,6 +171,13 @@ impl Table {
         Spot { key, quota, owner }
     }
 
+    /// As [`Table::spot`], of a bucket that the key has about one thing alone, and under one quota alone.
+    pub(super) fn spot_about<'a>(&self, key: AddressKey, about: u64, quota: &'a Quota) -> Spot<'a> {
+        let word = self.hash(word(key)) ^ about;
+        let owner = self.hash_with(word, quota).max(NOBODY + 1);
+        Spot { key, quota, owner }
+    }
+
     /// As [`Table::check`]; or only says what that would answer, or charges in any case.
     #[inline]
     pub(super) fn ask(&self, spot: &Spot<'_>, now: Duration, manner: Manner) -> Charge {

@@ -16,7 +16,7 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::finish::{Finish, Finished};
 use super::{Body, refusal};
 use crate::clock::Clock;
-use crate::limit::{Charge, Decision, Limiter, Refused, Subject, Ticket, Verdict};
+use crate::limit::{Charge, Decision, Failures, Limiter, Refused, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
 
 /// The end of the path of calls that send many messages, each of which is charged.
@@ -29,6 +29,8 @@ pub struct Limiters {
     pub calls: Limiter,
     /// What orchestrators may probe, which traffic must not take from them.
     pub probes: Limiter,
+    /// How often callers may fail to be let in, which is asked where they are.
+    pub failures: Arc<Failures>,
     /// Which addresses' calls are refused, or would be without shadow mode.
     pub refused: Refused,
 }

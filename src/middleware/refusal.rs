@@ -45,7 +45,7 @@ pub fn status(charges: &[Charge]) -> Option<Status> {
         },
     ) = refusals.iter().max_by_key(wait)?;
     let violations = refusals.iter().map(|(subject, refusal)| {
-        let description = format!("{} and {}", rule(refusal.quota), kind(subject));
+        let description = format!("{} and {}", rule(subject, refusal.quota), kind(subject));
         QuotaViolation::new(subject.to_string(), description)
     });
     let metadata = [
@@ -57,7 +57,11 @@ pub fn status(charges: &[Charge]) -> Option<Status> {
         .set_retry_info(Some(*retry_after))
         .set_quota_failure(violations.collect::<Vec<_>>())
         .set_error_info("RATE_LIMIT_EXCEEDED", "footfall", metadata);
-    let message = format!("Rate limit exceeded: {} {}", rule(*quota), of(subject));
+    let message = format!(
+        "Rate limit exceeded: {} {}",
+        rule(subject, *quota),
+        of(subject)
+    );
     let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
     let pushback = retry_after.as_nanos().div_ceil(1_000_000).to_string();
     if let Ok(pushback) = pushback.parse() {
@@ -66,16 +70,22 @@ pub fn status(charges: &[Charge]) -> Option<Status> {
     Some(status)
 }
 
-fn rule(quota: Quota) -> String {
-    let (requests, period) = (quota.requests(), quota.period().as_secs_f64());
-    format!("{requests} requests per {period} s")
+fn rule(subject: &Subject, quota: Quota) -> String {
+    let (count, period) = (quota.requests(), quota.period().as_secs_f64());
+    let counted = match subject {
+        Subject::Failures(_) => "failed authentications",
+        Subject::Address(_) | Subject::Project { .. } | Subject::Key { .. } => "requests",
+    };
+    format!("{count} {counted} per {period} s")
 }
 
 fn kind(subject: &Subject) -> &'static str {
     match subject {
-        Subject::Address(AddressKey::V6Wide(_, Width::Prefix56)) => "IPv6 /56",
-        Subject::Address(AddressKey::V6Wide(_, Width::Prefix48)) => "IPv6 /48",
-        Subject::Address(_) => "client address",
+        Subject::Address(key) | Subject::Failures(key) => match key {
+            AddressKey::V6Wide(_, Width::Prefix56) => "IPv6 /56",
+            AddressKey::V6Wide(_, Width::Prefix48) => "IPv6 /48",
+            AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => "client address",
+        },
         Subject::Project { .. } => "project",
         Subject::Key { .. } => "key",
     }
@@ -83,7 +93,7 @@ fn kind(subject: &Subject) -> &'static str {
 
 fn of(subject: &Subject) -> String {
     match subject {
-        Subject::Address(key) => format!("from {key}"),
+        Subject::Address(key) | Subject::Failures(key) => format!("from {key}"),
         Subject::Project { .. } | Subject::Key { .. } => format!("for {subject}"),
     }
 }

@@ -1,5 +1,6 @@
 //! Projects: who may call, and what for.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use subtle::ConstantTimeEq;
 use super::certificate::CertificateName;
 use super::credentials::Credentials;
 use super::customer_id::Schema;
+use super::event::EventType;
+use super::time::Timestamp;
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,8 +92,12 @@ pub struct Key {
     pub access: KeyAccess,
     /// Whose certificate is this key as well; only of a private key.
     pub client_cert: Option<CertificateName>,
+    /// When it is a key no more. None: it stays one.
+    pub expires: Option<Timestamp>,
     /// What for.
     pub permissions: Vec<Permission>,
+    /// The types of which it may add events, where [`Permission::SetEvents`] does not let it add all.
+    pub event_types: BTreeSet<EventType>,
 }
 
 /// The two kinds of keys.
@@ -119,28 +126,32 @@ pub struct Project {
 }
 
 impl Project {
-    /// Finds the key that the credentials belong to.
+    /// Finds the key that the credentials belong to. One that has expired is not found.
     ///
     /// # Errors
     /// Why the caller is not let in.
-    pub fn authenticate(&self, credentials: &Credentials) -> Result<Arc<Key>, Error> {
+    pub fn authenticate(
+        &self,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Arc<Key>, Error> {
         match credentials {
             Credentials::Missing | Credentials::Unreadable => Err(Error::NoKey),
             // Whoever shows nothing else may have a certificate for other reasons.
             Credentials::Certificate(names) => {
                 let is_named =
                     |key: &Key| key.client_cert.as_ref().is_some_and(|name| names.has(name));
-                self.key(is_named).map_err(|_| Error::NoKey)
+                self.key(now, is_named).map_err(|_| Error::NoKey)
             }
             Credentials::Public(text) => {
                 let shown = SecretHash::of(text);
-                self.key(|key| match &key.access {
+                self.key(now, |key| match &key.access {
                     KeyAccess::Public(key) => key.matches(&shown),
                     KeyAccess::Private { .. } => false,
                 })
             }
             Credentials::Private { id, secret } => {
-                let key = self.key(|key| match &key.access {
+                let key = self.key(now, |key| match &key.access {
                     KeyAccess::Public(_) => false,
                     KeyAccess::Private { id: known, .. } => known == id,
                 })?;
@@ -157,10 +168,10 @@ impl Project {
         }
     }
 
-    fn key(&self, mut is_meant: impl FnMut(&Key) -> bool) -> Result<Arc<Key>, Error> {
+    fn key(&self, now: Timestamp, is_meant: impl Fn(&Key) -> bool) -> Result<Arc<Key>, Error> {
         self.keys
             .iter()
-            .find(|key| is_meant(key))
+            .find(|key| is_meant(key) && !key.has_expired(now))
             .cloned()
             .ok_or(Error::UnknownKey)
     }
@@ -177,6 +188,11 @@ impl Key {
         }
     }
 
+    /// Whether the key's time is over.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Checks that the key may do this.
     ///
     /// # Errors
@@ -187,6 +203,28 @@ impl Key {
             return Ok(());
         }
         Err(Error::NoPermission(permission))
+    }
+
+    /// Checks that the key may add events of some type, whatever it is.
+    ///
+    /// # Errors
+    /// [`Error::NoPermission`].
+    pub fn allow_events(&self) -> Result<(), Error> {
+        match self.event_types.is_empty() {
+            true => self.allow(Permission::SetEvents),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks that the key may add events of this type.
+    ///
+    /// # Errors
+    /// [`Error::NoPermission`].
+    pub fn allow_event(&self, event_type: &EventType) -> Result<(), Error> {
+        match self.event_types.contains(event_type) {
+            true => Ok(()),
+            false => self.allow(Permission::SetEvents),
+        }
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Access, AccessError, Error, Tracker};
-use crate::limit::{Account, Charge, Quotas, Subject, Ticket};
+use crate::limit::{Account, Charge, Failed, Quotas, Subject, Ticket, Verdict};
+use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project};
+use crate::model::time::Timestamp;
 
 /// A project, and what its callers may send.
 #[derive(Clone, Debug)]
@@ -62,9 +64,14 @@ impl Members {
         Self(members.into_iter().map(entry).collect())
     }
 
-    fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
+    fn authenticate(
+        &self,
+        token: &str,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Access, Error> {
         let entry = self.0.get(token).ok_or(AccessError::UnknownProject)?;
-        let key = entry.project.authenticate(credentials)?;
+        let key = entry.project.authenticate(credentials, now)?;
         Ok(Access {
             project: entry.project.clone(),
             account: entry.account.clone(),
@@ -73,19 +80,22 @@ impl Members {
     }
 
     /// What a caller who was let in before may do now.
-    fn renew(&self, access: &Access) -> Option<Access> {
+    fn renew(&self, access: &Access, now: Timestamp) -> Option<Access> {
         let entry = self.0.get(access.token())?;
         let mut keys = entry.project.keys.iter();
         let key = keys.find(|known| Arc::ptr_eq(known, &access.key) || **known == access.key)?;
-        Some(Access {
+        (!key.has_expired(now)).then(|| Access {
             project: entry.project.clone(),
             account: entry.account.clone(),
             key: key.clone(),
         })
     }
 
-    /// Whether a key is still there as it was.
-    pub(super) fn has(&self, token: &str, key: &Arc<Key>) -> bool {
+    /// Whether a key is still there as it was, and has not expired.
+    pub(super) fn has(&self, token: &str, key: &Arc<Key>, now: Timestamp) -> bool {
+        if key.has_expired(now) {
+            return false;
+        }
         let is_it = |known: &Arc<Key>| Arc::ptr_eq(known, key) || known == key;
         let entry = self.0.get(token);
         entry.is_some_and(|entry| entry.project.keys.iter().any(is_it))
@@ -93,20 +103,65 @@ impl Members {
 }
 
 impl Tracker {
-    /// Lets a caller into a project.
+    /// Lets a caller into a project. Who failed too often is refused, which is noted on the ticket: with the ID of a
+    /// key before its secret is compared, and else if this is a failure too.
     ///
     /// # Errors
-    /// [`Error::Access`].
-    pub fn authenticate(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
-        self.members.borrow().authenticate(token, credentials)
+    /// [`Error::Access`], [`Error::OverQuota`].
+    pub fn authenticate(
+        &self,
+        token: &str,
+        credentials: &Credentials,
+        address: ClientAddress,
+        ticket: &Ticket,
+    ) -> Result<Access, Error> {
+        let now = self.clock.elapsed();
+        let failed = match credentials {
+            Credentials::Private { id, .. } => Failed::Secret { token, id },
+            Credentials::Missing
+            | Credentials::Unreadable
+            | Credentials::Certificate(_)
+            | Credentials::Public(_) => Failed::Unknown,
+        };
+        let refuse = |failed| match self.failures.refusal(address, failed, now) {
+            None => Ok(()),
+            Some((by, refusal)) => {
+                ticket.note(vec![Charge {
+                    subject: Subject::Failures(by),
+                    verdict: Verdict::Refused(refusal),
+                }]);
+                let retry_after = refusal.retry_after;
+                Err(Error::OverQuota { retry_after })
+            }
+        };
+        if failed != Failed::Unknown {
+            refuse(failed)?;
+        }
+        let today = self.clock.now();
+        let let_in = self
+            .members
+            .borrow()
+            .authenticate(token, credentials, today);
+        match let_in {
+            Err(Error::Access(AccessError::WrongSecret)) => {
+                self.failures.charge(address, failed, now);
+            }
+            Err(Error::Access(AccessError::UnknownProject | AccessError::UnknownKey)) => {
+                refuse(Failed::Unknown)?;
+                self.failures.charge(address, Failed::Unknown, now);
+            }
+            // Whoever shows nothing does not guess.
+            Ok(_) | Err(_) => {}
+        }
+        let_in
     }
 
     /// Lets a caller who was let in before into the project as it is now.
     ///
     /// # Errors
-    /// [`Error::Access`]: the key is gone, or another.
+    /// [`Error::Access`]: the key is gone, has expired, or is another.
     pub fn renew(&self, access: &Access) -> Result<Access, Error> {
-        let renewed = self.members.borrow().renew(access);
+        let renewed = self.members.borrow().renew(access, self.clock.now());
         Ok(renewed.ok_or(AccessError::UnknownKey)?)
     }
 

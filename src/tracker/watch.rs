@@ -14,6 +14,7 @@ use super::members::Members;
 use super::read::{blocking, event_types, id_values, kinds, private_ids};
 use super::slots::Slot;
 use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
+use crate::clock::Clock;
 use crate::log::record::{Command, Record};
 use crate::log::{Log, Position};
 use crate::model::customer_id::CustomerIds;
@@ -84,6 +85,7 @@ pub struct Watch {
     ended: watch::Receiver<bool>,
     members: watch::Receiver<Arc<Members>>,
     key: Arc<Key>,
+    clock: Arc<dyn Clock>,
     _slot: Slot,
 }
 
@@ -136,6 +138,7 @@ impl Tracker {
             ended: self.streams_ended.subscribe(),
             members: self.members.subscribe(),
             key: access.key.clone(),
+            clock: self.clock.clone(),
             _slot: self.slots.take(access)?,
         })
     }
@@ -153,7 +156,7 @@ impl Tracker {
 }
 
 impl Watch {
-    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone or another. After an error there is no more.
+    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone, another, or expired. After an error there is no more.
     ///
     /// # Errors
     /// [`Error::View`], [`Error::Log`].
@@ -176,7 +179,7 @@ impl Watch {
     /// Whether the caller may still go on.
     fn is_let_in(&mut self) -> bool {
         let members = self.members.borrow_and_update();
-        members.has(&self.wanted.token, &self.key)
+        members.has(&self.wanted.token, &self.key, self.clock.now())
     }
 
     fn cursor(&self) -> Watched {

@@ -91,11 +91,13 @@ impl Tracker {
     /// # Errors
     /// The first rule that it breaks.
     pub fn event(&self, access: &Access, event: AddEvent<'_>) -> Result<Accepted, Error> {
-        access.allow(Permission::SetEvents)?;
+        access.key.allow_events()?;
         let ids = ids(access, event.customer_ids)?.some()?;
+        let event_type = EventType::parse(event.event_type)?;
+        access.key.allow_event(&event_type)?;
         let received = self.receipt();
         let command = Command::Event(Event {
-            event_type: EventType::parse(event.event_type)?,
+            event_type,
             properties: checked(event.properties)?,
             time: event.time.unwrap_or(received),
         });
@@ -107,14 +109,15 @@ impl Tracker {
     /// # Errors
     /// The first rule that it breaks.
     pub fn click(&self, access: &Access, click: TrackClick<'_>) -> Result<Accepted, Error> {
-        access.allow(Permission::SetEvents)?;
+        let event_type = EventType::campaign_click();
+        access.key.allow_event(&event_type)?;
         let ids = ids(access, click.customer_ids)?;
         if click.url.trim().is_empty() {
             return Err(Error::NoUrl);
         }
         let received = self.receipt();
         let command = Command::Event(Event {
-            event_type: EventType::campaign_click(),
+            event_type,
             properties: checked(click.properties)?.with_text("url", click.url)?,
             time: click.time.unwrap_or(received),
         });

@@ -36,6 +36,7 @@ mod harness;
 mod health;
 mod identity;
 mod keep;
+mod keys;
 mod lifecycle;
 mod limit_headers;
 mod limit_summary;

@@ -36,7 +36,7 @@ async fn each_kind_of_credentials_has_its_answer() {
         ("p", private("nothing", "next"), Err(WrongSecret)),
     ];
     for (token, credentials, expected) in rows {
-        let access = bench.tracker.authenticate(token, &credentials);
+        let access = bench.enter(token, &credentials);
         let let_in = match &access {
             Ok(access) => Ok(access.token()),
             Err(Error::Access(error)) => Err(*error),
@@ -48,7 +48,7 @@ async fn each_kind_of_credentials_has_its_answer() {
 
 /// What one caller may do: set customers, set events, read customers, read events.
 async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
-    let access = bench.tracker.authenticate("p", credentials).unwrap();
+    let access = bench.enter("p", credentials).unwrap();
     let customer_ids = &ids(&[("cookie", "c")]);
     let update = UpdateCustomer {
         customer_ids,
@@ -127,7 +127,7 @@ async fn a_key_may_do_what_its_permissions_say() {
 #[tokio::test]
 async fn who_may_not_is_told_so_before_anything_else() {
     let bench = Bench::new();
-    let access = bench.tracker.authenticate("p", &private("nothing", "s"));
+    let access = bench.enter("p", &private("nothing", "s"));
     let nobody = AddEvent {
         customer_ids: &ids(&[("unheard of", "")]),
         event_type: "",

@@ -1,6 +1,7 @@
 //! A tracker and its callers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use tokio::runtime::Handle;
 
 use super::super::{Accepted, Access, AddEvent, CustomerState, Error, Tracker, UpdateCustomer};
 use crate::clock::ManualClock;
+use crate::limit::{Failures, Ticket};
 use crate::log::memory::MemoryStore;
 use crate::log::{Log, Options};
+use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Permission, Project, SecretHash};
@@ -32,6 +35,20 @@ pub(super) struct Bench {
     _dir: TempDir,
 }
 
+/// Lets a caller in without a socket.
+pub(super) fn enter(
+    tracker: &Tracker,
+    token: &str,
+    credentials: &Credentials,
+) -> Result<Access, Error> {
+    tracker.authenticate(token, credentials, ClientAddress::Unix, &Ticket::default())
+}
+
+/// As many failures as callers like.
+pub(super) fn any_failures() -> Arc<Failures> {
+    Arc::new(Failures::new(None, NonZeroUsize::MIN, [0, 0]))
+}
+
 impl Bench {
     /// Must be called inside of a runtime.
     pub(super) fn new() -> Self {
@@ -42,6 +59,7 @@ impl Bench {
         let view = View::start(&dir.path().join("view"), log.clone(), Handle::current()).unwrap();
         let tracker = Tracker::new(
             vec![project("p").into(), project("q").into()],
+            any_failures(),
             log.clone(),
             view.clone(),
             clock.clone(),
@@ -62,9 +80,11 @@ impl Bench {
 
     /// The caller who may do everything.
     pub(super) fn access(&self) -> Access {
-        self.tracker
-            .authenticate("p", &private("all", "s"))
-            .unwrap()
+        self.enter("p", &private("all", "s")).unwrap()
+    }
+
+    pub(super) fn enter(&self, token: &str, credentials: &Credentials) -> Result<Access, Error> {
+        enter(&self.tracker, token, credentials)
     }
 
     pub(super) fn update(&self, customer: &[(&str, &str)], json: &str) -> Result<Accepted, Error> {
@@ -113,7 +133,9 @@ pub(super) fn project(token: &str) -> Project {
     let public = |name: &str, permissions: &[Permission]| Key {
         access: KeyAccess::Public(SecretHash::of(&format!("{token}-{name}"))),
         client_cert: None,
+        expires: None,
         permissions: permissions.to_vec(),
+        event_types: BTreeSet::new(),
     };
     let private = |name: &str, secrets: &[&str], permissions: &[Permission]| Key {
         access: KeyAccess::Private {
@@ -121,7 +143,9 @@ pub(super) fn project(token: &str) -> Project {
             secrets: secrets.iter().map(|s| SecretHash::of(s)).collect(),
         },
         client_cert: None,
+        expires: None,
         permissions: permissions.to_vec(),
+        event_types: BTreeSet::new(),
     };
     let keys = [
         public("both", &[SetCustomers, SetEvents]),

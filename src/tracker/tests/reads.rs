@@ -51,10 +51,8 @@ async fn a_customer_that_nobody_knows_does_not_exist() {
     let unknown = bench.customer(C).await;
     assert!(matches!(unknown, Err(Error::UnknownCustomer)));
     // Nor does the one of another project.
-    let access = bench
-        .tracker
-        .authenticate("q", &super::bench::private("all", "s"))
-        .unwrap();
+    let access = bench.enter("q", &super::bench::private("all", "s"));
+    let access = access.unwrap();
     bench.commits(vec![bench.update(C, "{}").unwrap()]).await;
     let unknown = bench.tracker.customer(&access, &ids(C)).await;
     assert!(matches!(unknown, Err(Error::UnknownCustomer)));

@@ -2,14 +2,17 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
+
+use super::first_run::Project;
 
 /// A running `footfall serve`.
 pub struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    dir: PathBuf,
     pub address: SocketAddr,
     /// What it printed before it served.
     pub greeting: String,
@@ -43,6 +46,33 @@ impl Process {
         Self::try_greeted(dir, &mut serve(dir, settings))
     }
 
+    /// As [`Process::start_configured`], with a file that names projects: there is no greeting then.
+    pub fn start_with_projects(dir: &Path, file: &str) -> Self {
+        let mut command = command(dir);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config", file]);
+        let mut child = spawn(dir, &mut command);
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        while !log(dir).contains("serving address=") {
+            assert_eq!(child.try_wait().unwrap(), None, "{}", log(dir));
+            std::thread::yield_now();
+        }
+        Self {
+            child,
+            stdout,
+            dir: dir.to_owned(),
+            address: told(dir, "address="),
+            greeting: String::new(),
+        }
+    }
+
+    /// Where its second listener is.
+    pub fn admin(&self) -> SocketAddr {
+        while !log(&self.dir).contains("serving address=") {
+            std::thread::yield_now();
+        }
+        told(&self.dir, "admin=")
+    }
+
     fn greeted(dir: &Path, command: &mut Command) -> Self {
         Self::try_greeted(dir, command).unwrap_or_else(|said| panic!("no address: {said}"))
     }
@@ -62,6 +92,7 @@ impl Process {
         Ok(Self {
             child,
             stdout,
+            dir: dir.to_owned(),
             address,
             greeting,
         })
@@ -128,7 +159,29 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !std::thread::panicking() {
+            assert_no_secret(&self.dir);
+        }
     }
+}
+
+/// Whatever a scenario is about, its service's log has nothing of the first run's keys.
+fn assert_no_secret(dir: &Path) {
+    if !dir.join("footfall-data/project.toml").exists() {
+        return;
+    }
+    let (project, log) = (Project::read(dir), log(dir));
+    for secret in [&project.public, &project.secret, &project.private()] {
+        assert!(!log.contains(secret), "a secret is in the log:\n{log}");
+    }
+}
+
+/// What follows a word in a log's line about where the service listens.
+fn told(dir: &Path, word: &str) -> SocketAddr {
+    let log = log(dir);
+    let mut words = log.split_whitespace();
+    let found = words.find_map(|known| known.strip_prefix(word)?.parse().ok());
+    found.unwrap_or_else(|| panic!("{log}"))
 }
 
 fn serve(dir: &Path, settings: &[(&str, &str)]) -> Command {

@@ -1,20 +1,11 @@
 //! TLS as operators meet it: the binary, its log, and its commands.
 
 use std::fs;
-use std::path::Path;
 
 use crate::harness::Request;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, refuses, run};
 use crate::harness::tls::Papers;
-
-/// Where the second listener is.
-fn admin(dir: &Path) -> std::net::SocketAddr {
-    let log = log(dir);
-    let words = log.split_whitespace();
-    let mut found = words.filter_map(|word| word.strip_prefix("admin=")?.parse().ok());
-    found.next().unwrap_or_else(|| panic!("{log}"))
-}
 
 #[test]
 fn check_config_reads_the_files_and_names_every_mistake() {
@@ -102,10 +93,7 @@ async fn operators_are_answered_over_tls_and_a_backup_is_made_as_ever() {
     let process = Process::start_configured(dir, "footfall.toml");
     let project = Project::read(dir);
     project.visit(&process, "a").await;
-    while !log(dir).contains("admin=") {
-        std::thread::yield_now();
-    }
-    let admin = admin(dir);
+    let admin = process.admin();
     let metrics = || Request::new(admin, "GET", "/metrics");
     let refused = papers.caller().send(admin, metrics()).await;
     assert!(refused.is_err(), "{refused:?}");

@@ -11,7 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::super::super::write::accept;
 use super::super::super::{Accepted, AddEvent, Error, Options, Tracker, UpdateCustomer};
-use super::super::bench::{START, ids, json, micros, object, private, project};
+use super::super::bench::{
+    START, any_failures, enter, ids, json, micros, object, private, project,
+};
 use super::Answer;
 use super::truth::{Known, shown};
 use crate::clock::{Clock as _, ManualClock};
@@ -67,6 +69,7 @@ impl Service {
         let tracker = |log: &Log| {
             Arc::new(Tracker::new(
                 vec![project("p").into()],
+                any_failures(),
                 log.clone(),
                 view.clone(),
                 self.clock.clone(),
@@ -163,7 +166,7 @@ impl Service {
     /// A customer as it can be read.
     pub(super) fn customer(&self, kind: &str, value: &str) -> Option<Known> {
         let tracker = &self.running().tracker;
-        let access = tracker.authenticate("p", &private("all", "s")).unwrap();
+        let access = enter(tracker, "p", &private("all", "s")).unwrap();
         let customer_ids = ids(&[(kind, value)]);
         let customer = self
             .runtime
@@ -208,7 +211,7 @@ impl Drop for Service {
 }
 
 fn accepted(tracker: &Tracker, batch: &[Request]) -> Vec<Accepted> {
-    let access = tracker.authenticate("p", &private("all", "s")).unwrap();
+    let access = enter(tracker, "p", &private("all", "s")).unwrap();
     let accepted = batch.iter().map(|request| {
         let ids = request.ids.iter();
         let customer_ids = ids.map(|(kind, value)| ((*kind).to_owned(), value.clone()));
