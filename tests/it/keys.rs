@@ -1,6 +1,7 @@
 //! Keys: how long they live, what they may, and how often somebody may get them wrong.
 
 mod failures;
+mod secrets;
 
 use std::fs;
 use std::time::Duration;
