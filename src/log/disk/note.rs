@@ -68,7 +68,8 @@ impl Note {
     }
 }
 
-fn lock(file: &File) -> io::Result<bool> {
+/// Locks a file, unless another process has it.
+pub(super) fn lock(file: &File) -> io::Result<bool> {
     for attempt in 0..LOCK_TRIES {
         if attempt > 0 {
             std::thread::sleep(LOCK_PAUSE);

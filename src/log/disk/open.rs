@@ -1,6 +1,6 @@
 //! Opens a store, once it was looked at: the engine believes its files too early.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -9,7 +9,7 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
 use super::journal::{self, Fault};
-use super::note::Note;
+use super::note::{self, Note};
 use super::rewrite::Rewriting;
 use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, files, fresh, position};
 use crate::log::{Error, Position};
@@ -35,8 +35,10 @@ impl DiskStore {
         std::fs::create_dir_all(&dir).map_err(opened)?;
         let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
+        let lock = engine_lock(&dir)?;
         remove_unfinished(&dir, noted)?;
         mend(&dir, noted)?;
+        drop(lock);
         let mut store = Self::open_database(options)?;
         (store.note, store.noted) = (Some(note), noted);
         store.check_end()?;
@@ -61,7 +63,6 @@ impl DiskStore {
         let noted = Note::peek(&dir.join(NOTE_FILE));
         let lock = engine_lock(&dir)?;
         mend(&dir, noted)?;
-        // The engine takes it itself.
         drop(lock);
         let mut store = Self::open_database(options)?;
         store.noted = noted;
@@ -104,21 +105,20 @@ impl DiskStore {
     }
 }
 
-/// Keeps every service away that has the store open, or wants to.
+/// Keeps everybody away who has the store open, or wants to. The engine takes the lock itself, so it has to go first.
 pub(super) fn engine_lock(dir: &Path) -> Result<Option<File>, Error> {
     let opened = |error: io::Error| Error::Open {
         dir: dir.to_owned(),
         why: error.to_string(),
     };
-    let lock = match File::open(dir.join(LOG_DIR).join(ENGINE_LOCK)) {
-        // The engine says so.
+    let file = match File::open(dir.join(LOG_DIR).join(ENGINE_LOCK)) {
+        // The engine makes it, or says so.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        lock => lock.map_err(opened)?,
+        file => file.map_err(opened)?,
     };
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(opened(error)),
+    match note::lock(&file).map_err(opened)? {
+        true => Ok(Some(file)),
+        false => Err(Error::Locked(dir.to_owned())),
     }
 }
 

@@ -252,9 +252,14 @@ fn who_only_looks_is_refused_too_and_cuts_nothing_off_damage() {
 }
 
 #[test]
-fn nobody_looks_at_a_store_that_is_open_even_if_its_note_is_gone() {
+fn nobody_touches_a_store_that_is_open_even_if_its_note_is_gone() {
     let dir = scratch();
-    let _open = open(dir.path()).unwrap();
+    let first = open(dir.path()).unwrap();
+    commit(&first, &[10]);
+    let written = read_journal(dir.path());
+    // A commit under way looks torn.
+    let torn = [&written[..], &[1]].concat();
+    fs::write(journal(dir.path()), &torn).unwrap();
     fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
     let broken = broken(dir.path());
     assert!(matches!(broken, Err(Error::Locked(_))), "{broken:?}");
@@ -264,6 +269,9 @@ fn nobody_looks_at_a_store_that_is_open_even_if_its_note_is_gone() {
     };
     let looked = DiskStore::open_to_read(options);
     assert!(matches!(looked, Err(Error::Locked(_))), "{looked:?}");
+    let second = open(dir.path());
+    assert!(matches!(second, Err(Error::Locked(_))), "{second:?}");
+    assert!(fs::read(journal(dir.path())).unwrap() == torn);
 }
 
 #[test]
