@@ -57,9 +57,11 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        stderr.read_line(&mut line).unwrap();
+        // A start after a kill has more to say first.
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = stderr.lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("address="));
+        let line = line.expect("a server that starts");
         let mut addresses = line
             .split(['=', ' '])
             .filter_map(|word| word.trim().parse().ok());

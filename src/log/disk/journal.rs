@@ -116,7 +116,8 @@ impl Look {
         let Some((file, at)) = self.torn else {
             return Ok(());
         };
-        tracing::warn!(file = %file.display(), at, "a commit that was cut short is dropped");
+        // After a kill or a power cut this is as it should be.
+        tracing::info!(file = %file.display(), at, "what was cut short at a journal's end is dropped");
         let file = File::options().write(true).open(file)?;
         file.set_len(at as u64)?;
         file.sync_all()
