@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{comes_to_one, failed, secured, time};
+use super::{comes_to, failed, secured, time};
 use crate::harness::{PRIVATE, PUBLIC, Server};
 
 /// Waits until the service closes the connection.
@@ -36,7 +36,7 @@ async fn a_slow_handshake_is_cut_off_and_nobody_else_waits_for_it() {
         "the honest caller waited"
     );
     is_closed(&mut slow).await;
-    comes_to_one(&server, "Timeout").await;
+    comes_to(&server, "Timeout", 1).await;
     // Whoever shook hands and says nothing is no better.
     let mut silent = caller.connect(server.address).await.unwrap();
     let mut nothing = Vec::new();
