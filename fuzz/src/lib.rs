@@ -1,5 +1,6 @@
 //! What the fuzz targets share: a service without sockets, its log in memory, that callers cannot break.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use footfall::clock::ManualClock;
 use footfall::config;
 use footfall::grpc::health::Health;
 use footfall::grpc::{Customers, Tracking};
+use footfall::limit::Failures;
 use footfall::log::memory::MemoryStore;
 use footfall::log::{self, Log};
 use footfall::rest::{Limits, Rest};
@@ -67,6 +69,7 @@ impl Service {
             .map(|project| settings::member(project, false).unwrap());
         let tracker = Arc::new(Tracker::new(
             members.collect(),
+            Arc::new(Failures::new(None, NonZeroUsize::MIN, [0, 0])),
             log.clone(),
             view.clone(),
             clock,
