@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::StartError;
 use super::door::reachable;
 use crate::config::{self, KeyAccess, ProjectConfig, SecretConfig};
+use crate::log::disk::make_folder;
 
 /// The file, in the data folder.
 pub(super) const FILE: &str = "project.toml";
@@ -44,7 +45,7 @@ impl FirstRun {
             Ok(text) => (text, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = new_project()?;
-                fs::create_dir_all(data_dir).map_err(io)?;
+                make_folder(data_dir).map_err(io)?;
                 match write_new(&path, &text) {
                     Ok(()) => (text, true),
                     // Another process was faster; its project counts.

@@ -26,6 +26,7 @@ use fjall::{Database, Keyspace, PersistMode};
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
 use note::Note;
+pub use open::make_folder;
 use rewrite::Rewriting;
 
 /// The folder that is the engine's.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, refuses, run};
@@ -17,6 +19,28 @@ async fn exports(process: &Process, project: &Project) -> Vec<String> {
         exports.push(answer.body);
     }
     exports
+}
+
+fn mode(dir: &Path) -> u32 {
+    fs::metadata(dir).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_new_data_folder_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("footfall-data");
+    Process::start(dir.path()).kill();
+    assert_eq!(mode(&data), 0o700);
+    // Also where no first run writes a project into it.
+    fs::remove_dir_all(&data).unwrap();
+    let projects =
+        "[[project]]\ntoken = \"t\"\n[[project.key]]\npublic = \"p\"\npermissions = []\n";
+    fs::write(dir.path().join("footfall.toml"), projects).unwrap();
+    Process::start_with_projects(dir.path(), "footfall.toml").kill();
+    assert_eq!(mode(&data), 0o700);
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
+    Process::start_with_projects(dir.path(), "footfall.toml").kill();
+    assert_eq!(mode(&data), 0o750);
 }
 
 #[tokio::test]

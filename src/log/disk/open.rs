@@ -1,7 +1,8 @@
 //! Opens a store, once it was looked at: the engine believes its files too early.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -32,7 +33,7 @@ impl DiskStore {
             dir: dir.clone(),
             why: error.to_string(),
         };
-        std::fs::create_dir_all(&dir).map_err(opened)?;
+        make_folder(&dir).map_err(opened)?;
         let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
         let lock = engine_lock(&dir)?;
@@ -143,6 +144,23 @@ fn last_position(records: &Keyspace) -> Result<Position, Error> {
         .key()
         .map_err(|error| Error::Read(error.to_string()))?;
     position(&key)
+}
+
+/// Makes a data folder that its owner alone can enter, for it holds what customers do; one that is there stays as it
+/// is.
+///
+/// # Errors
+/// What the system says.
+pub fn make_folder(dir: &Path) -> io::Result<()> {
+    let make = || DirBuilder::new().mode(0o700).create(dir);
+    match (make(), dir.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(parent)?;
+            make()
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        (made, _) => made,
+    }
 }
 
 pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
