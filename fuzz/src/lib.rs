@@ -78,7 +78,7 @@ impl Service {
                 ..tracker::Options::default()
             },
         ));
-        let tracking = Tracking::new(tracker.clone());
+        let tracking = Tracking::new(tracker.clone(), Duration::from_secs(30));
         let customers = Customers::new(tracker);
         let limits = Limits {
             body_bytes_max: 1 << 20,

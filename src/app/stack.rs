@@ -45,7 +45,7 @@ pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<Router>>>>>;
 
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
-        let tracking = Tracking::new(self.tracker.clone());
+        let tracking = Tracking::new(self.tracker.clone(), self.limits.body_timeout);
         let customers = Customers::new(self.tracker);
         let router = Router {
             tracking: TrackingServiceServer::new(tracking.clone())

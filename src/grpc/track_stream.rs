@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Extensions, Request, Status, Streaming};
 
-use super::caller::caller;
+use super::caller::{authenticate, caller};
 use super::convert::timestamp;
 use super::pb;
 use super::status::{invalid, unavailable};
@@ -21,7 +22,7 @@ use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::Ticket;
 use crate::middleware::{Toll, refusal};
 use crate::model::credentials::Credentials;
-use crate::tracker::{Accepted, Access, Error};
+use crate::tracker::{Accepted, Access, Error, Tracker};
 
 /// Most commands that are committed together.
 const GROUP_COMMANDS_MAX: usize = 256;
@@ -29,8 +30,6 @@ const GROUP_COMMANDS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// Most groups that wait for the disk at once.
 const GROUPS_MAX: usize = 4;
-/// Longest wait for the first message, which says whose stream it is.
-const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a caller should wait before it opens another stream.
 const DRAIN_DELAY: Duration = Duration::from_secs(1);
 
@@ -42,7 +41,8 @@ pub(super) fn acknowledged(
     let credentials = caller(&request);
     let (_, extensions, messages) = request.into_parts();
     let lane = Lane {
-        ended: tracking.streams_ended(),
+        ended: tracking.tracker.streams_ended(),
+        deadline: Instant::now() + tracking.first_message_timeout,
         tracking,
         credentials,
         extensions,
@@ -54,7 +54,10 @@ pub(super) fn acknowledged(
         let mut lane = lane?;
         let group = lane.next_group().await?;
         let goes_on = group.end.is_none();
-        Some((group.commit(&lane.tracking), goes_on.then_some(lane)))
+        Some((
+            group.commit(&lane.tracking.tracker),
+            goes_on.then_some(lane),
+        ))
     });
     let answers = groups.buffered(GROUPS_MAX);
     Box::pin(answers.flat_map(stream::iter))
@@ -67,6 +70,8 @@ struct Lane {
     extensions: Extensions,
     messages: Streaming<pb::TrackStreamRequest>,
     ended: watch::Receiver<bool>,
+    /// Of the first message.
+    deadline: Instant,
     /// Known once the first message has said whose stream it is.
     access: Option<Access>,
     /// How many messages were taken.
@@ -122,7 +127,7 @@ impl Lane {
         }
         let first = async {
             match self.access {
-                None => tokio::time::sleep(FIRST_MESSAGE_TIMEOUT).await,
+                None => tokio::time::sleep_until(self.deadline).await,
                 Some(_) => std::future::pending().await,
             }
         };
@@ -171,11 +176,11 @@ impl Lane {
     /// What the caller may do now: its key may have changed since the last message.
     fn access(&mut self, token: &str) -> Result<Access, Status> {
         let access = match &self.access {
-            Some(access) => self.tracking.renew(access)?,
+            Some(access) => self.tracking.tracker.renew(access)?,
             None => {
                 let ticket = Ticket::default();
-                self.tracking
-                    .let_in(token, &self.credentials, &self.extensions, &ticket)
+                let (tracker, shown) = (&self.tracking.tracker, &self.credentials);
+                authenticate(tracker, token, shown, &self.extensions, &ticket)
                     .map_err(|error| refused(&ticket, error))?
             }
         };
@@ -208,7 +213,7 @@ impl Lane {
             return Err(status);
         }
         let ticket = Ticket::default();
-        match self.tracking.charge(access, &ticket) {
+        match self.tracking.tracker.charge(access, &ticket) {
             Ok(()) => Ok(()),
             Err(error) => Err(refused(&ticket, error)),
         }
@@ -219,12 +224,13 @@ impl Group {
     /// Queues the writes at once; gives the acknowledgements when they are durable, and the stream's end, if it is that.
     fn commit(
         self,
-        tracking: &Tracking,
+        tracker: &Tracker,
     ) -> impl Future<Output = Vec<Result<pb::TrackStreamResponse, Status>>> + Send + use<> {
-        let committed = tracking.commit(self.writes);
+        let committed = tracker.commit(self.writes);
         let (results, end) = (self.results, self.end);
         async move {
-            let failure = committed.await.err().map(|status| rpc_status(&status));
+            let failure = committed.await.err();
+            let failure = failure.map(|error| rpc_status(&error.into()));
             let acknowledge = |(mut acknowledgement, kind): (pb::Acknowledgement, Kind)| {
                 if let (Some(result), Kind::Write) = (&mut acknowledgement.result, kind) {
                     result.error.clone_from(&failure);

@@ -1,15 +1,14 @@
 //! `TrackingService`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
 use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
-use super::caller::{access, authenticate, enter};
+use super::caller::{access, enter};
 use super::convert::{time, timestamp};
 use super::streams::Messages;
 use super::{pb, track_stream};
-use crate::limit::Ticket;
 use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
@@ -21,7 +20,8 @@ use crate::tracker::{
 /// Takes customer updates and events.
 #[derive(Clone, Debug)]
 pub struct Tracking {
-    tracker: Arc<Tracker>,
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) first_message_timeout: Duration,
 }
 
 /// What a command of a batch asks for, once it is known to be valid.
@@ -31,9 +31,13 @@ pub(super) enum Prepared {
 }
 
 impl Tracking {
-    /// The service of a tracker.
-    pub fn new(tracker: Arc<Tracker>) -> Self {
-        Self { tracker }
+    /// The service of a tracker. `first_message_timeout` is the longest that a stream of commands takes to say whose it
+    /// is.
+    pub fn new(tracker: Arc<Tracker>, first_message_timeout: Duration) -> Self {
+        Self {
+            tracker,
+            first_message_timeout,
+        }
     }
 
     /// Lets a caller into a project and charges the call, whose `extensions` are those that its request came with.
@@ -129,39 +133,6 @@ fn in_batch(error: Error) -> Status {
         | Permission::AnonymizeCustomers
         | Permission::EraseCustomers => "not authorized to update specified customer properties",
     })
-}
-
-/// What a stream of commands asks of the tracker.
-impl Tracking {
-    pub(super) fn let_in(
-        &self,
-        token: &str,
-        credentials: &Credentials,
-        extensions: &Extensions,
-        ticket: &Ticket,
-    ) -> Result<Access, Error> {
-        authenticate(&self.tracker, token, credentials, extensions, ticket)
-    }
-
-    pub(super) fn renew(&self, access: &Access) -> Result<Access, Error> {
-        self.tracker.renew(access)
-    }
-
-    pub(super) fn charge(&self, access: &Access, ticket: &Ticket) -> Result<(), Error> {
-        self.tracker.charge(access, ticket)
-    }
-
-    pub(super) fn streams_ended(&self) -> watch::Receiver<bool> {
-        self.tracker.streams_ended()
-    }
-
-    pub(super) fn commit(
-        &self,
-        commands: Vec<Accepted>,
-    ) -> impl Future<Output = Result<(), Status>> + Send + use<> {
-        let committed = self.tracker.commit(commands);
-        async move { Ok(committed.await?) }
-    }
 }
 
 #[tonic::async_trait]

@@ -266,6 +266,23 @@ async fn who_has_no_key_is_told_so_with_the_first_message_and_nothing_is_kept() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_does_not_say_whose_it_is_ends_and_one_that_has_said_so_may_be_silent() {
+    let hurried = Setup::default().with("[server]\nbody_timeout = \"200ms\"");
+    let server = hurried.start().await;
+    let mut lane = server.opens(PUBLIC, ADDRESS).await.unwrap();
+    lane.send(TOKEN, adds(1)).await;
+    assert_eq!(code(&lane.result().await.1), Code::Ok);
+    let mut silent = server.opens(PUBLIC, ADDRESS).await.unwrap();
+    let ended = silent.told().await.unwrap_err();
+    assert_eq!(ended.code(), Code::InvalidArgument, "{ended:?}");
+    // As silent, and for longer.
+    lane.send("", adds(2)).await;
+    assert_eq!(code(&lane.result().await.1), Code::Ok);
+    lane.closed().await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_taken_away_ends_the_stream_behind_what_it_had_taken() {
     let server = Server::start().await;
     let mut lane = server.opens(PUBLIC, ADDRESS).await.unwrap();

@@ -1,5 +1,6 @@
 //! Callers with certificates of their own: who is let in, and whose name is a key.
 
+use footfall::grpc::pb;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use tonic::Code;
 
@@ -185,6 +186,23 @@ async fn a_certificate_s_name_is_a_key_over_grpc() {
     assert_eq!(call(Some(shop.clone()), None).await, Code::Ok);
     assert_eq!(call(Some(reader), None).await, Code::PermissionDenied);
     assert_eq!(call(None, None).await, Code::Unauthenticated);
+    let channel = papers
+        .caller()
+        .showing(shop.clone())
+        .channel(server.address)
+        .await;
+    let streamed = tokio_stream::once(pb::TrackStreamRequest {
+        project_token: TOKEN.to_owned(),
+        command: Some(pb::Command {
+            command_id: String::new(),
+            command: Some(pb::command::Command::AddEvent(event("visit"))),
+        }),
+    });
+    let mut client = TrackingServiceClient::new(channel.unwrap());
+    let answers = client.track_stream(streamed).await.unwrap();
+    let told = answers.into_inner().message().await.unwrap().unwrap();
+    let result = told.acknowledgements[0].result.clone().unwrap();
+    assert_eq!(result.error, None, "on a stream, too");
     let wrong = call(Some(shop), Some("Token wrong")).await;
     assert_eq!(wrong, Code::Unauthenticated);
     server.stop().await;
