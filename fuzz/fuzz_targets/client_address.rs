@@ -4,11 +4,13 @@
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../tests/it/addresses/reference.rs"]
 mod reference;
+#[path = "../../tests/it/addresses/service.rs"]
+mod service;
 
 use arbitrary::Arbitrary;
-use footfall::model::address::{Header, Hops, Peer, Resolver, Trust};
 use libfuzzer_sys::fuzz_target;
 use reference::{Believed, Setting};
+use service::resolved;
 
 const NETWORKS: [&str; 8] = [
     "10.0.0.0/8",
@@ -62,27 +64,3 @@ fuzz_target!(|scene: Scene| {
     let expected = reference::key(&setting, peer, &scene.lines);
     assert_eq!(resolved(&setting, peer, &scene.lines), expected);
 });
-
-fn resolved(setting: &Setting, peer: &str, lines: &[Vec<u8>]) -> String {
-    let trust = match &setting.believed {
-        Believed::Nobody => Trust::None,
-        Believed::Networks { networks, unix } => Trust::Proxies {
-            cidrs: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            unix: *unix,
-        },
-        Believed::Hops(hops) => Trust::Hops(Hops::try_from(*hops).unwrap()),
-    };
-    let header = match setting.forwarded {
-        true => Header::Forwarded,
-        false => Header::XForwardedFor,
-    };
-    let peer = match peer {
-        "unix" => Peer::Unix,
-        ip => Peer::Ip(ip.parse().unwrap()),
-    };
-    let lines = lines.iter().map(Vec::as_slice);
-    Resolver::new(trust, header)
-        .resolve(peer, lines)
-        .key()
-        .to_string()
-}

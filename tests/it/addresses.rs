@@ -3,40 +3,16 @@
 
 mod random;
 mod reference;
+mod service;
 
-use footfall::model::address::{Header, Hops, Peer, Resolver, Trust};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use random::scenes;
 use reference::{Believed, Setting};
+use service::resolved;
 
 const VECTORS: &str = include_str!("data/client_address.json");
-
-fn resolver(setting: &Setting) -> Resolver {
-    let trust = match &setting.believed {
-        Believed::Nobody => Trust::None,
-        Believed::Networks { networks, unix } => Trust::Proxies {
-            cidrs: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            unix: *unix,
-        },
-        Believed::Hops(hops) => Trust::Hops(Hops::try_from(*hops).unwrap()),
-    };
-    let header = match setting.forwarded {
-        true => Header::Forwarded,
-        false => Header::XForwardedFor,
-    };
-    Resolver::new(trust, header)
-}
-
-fn resolved(setting: &Setting, peer: &str, lines: &[Vec<u8>]) -> String {
-    let peer = match peer {
-        "unix" => Peer::Unix,
-        ip => Peer::Ip(ip.parse().unwrap()),
-    };
-    let client = resolver(setting).resolve(peer, lines.iter().map(Vec::as_slice));
-    client.key().to_string()
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]

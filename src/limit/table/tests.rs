@@ -1,3 +1,4 @@
+use super::set::LOST;
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
