@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench scale -- 10000000` loads that many events of about 300 bytes each in batches, and prints
 //! the rate, how far the view lags, memory and disk, the time to readiness after a SIGKILL, and the time to fold a
-//! deleted view anew. Without a number it loads 200,000.
+//! deleted view anew. Without a number it loads 200,000. A second number paces the load: so many events a second.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -36,23 +36,46 @@ const CUSTOMERS: u64 = 1_000_000;
 const BATCH: u64 = 50;
 const CALLERS: usize = 32;
 const CHANNELS: usize = 4;
+/// Time between two lines of the table of memory and lag.
+const SAMPLE: Duration = Duration::from_secs(10);
 
 fn main() {
-    let events = std::env::args().find_map(|argument| argument.parse().ok());
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
+    let events = numbers.next().unwrap_or(200_000);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run(events.unwrap_or(200_000)));
+    runtime.block_on(run(events, numbers.next()));
 }
 
-async fn run(events: u64) {
+async fn run(events: u64, pace: Option<u64>) {
     let dir = server::folder();
     let (server, admin) = Server::footfall(dir.path());
     let began = Instant::now();
-    load(server.address, events).await;
-    let rate = events as f64 / began.elapsed().as_secs_f64();
+    let loading = tokio::spawn(load(server.address, events, pace));
+    println!("{:>8}  {:>10}  {:>8}", "seconds", "behind", "MiB");
+    let sample = || {
+        let (behind, memory) = (
+            metric(admin, "footfall_view_lag_records"),
+            memory_mib(&server, "VmRSS"),
+        );
+        let seconds = began.elapsed().as_secs();
+        println!("{seconds:>8}  {behind:>10}  {memory:>8}");
+        behind
+    };
+    while !loading.is_finished() {
+        sample();
+        tokio::time::sleep(SAMPLE).await;
+    }
+    let took = loading.await.unwrap();
+    let rate = events as f64 / took.as_secs_f64();
+    let lag = sample();
     let began = Instant::now();
-    let lag = metric(admin, "footfall_view_lag_records");
+    let mut sampled = Instant::now();
     while metric(admin, "footfall_view_lag_records") > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
+        if sampled.elapsed() > SAMPLE {
+            sampled = Instant::now();
+            sample();
+        }
     }
     println!("events                          {events}");
     println!("acknowledged a second           {rate:.0}");
@@ -112,7 +135,9 @@ fn memory_mib(server: &Server, name: &str) -> u64 {
     kib / 1024
 }
 
-async fn load(address: SocketAddr, events: u64) {
+/// Loads all events, `pace` a second if it says so, and tells how long that took.
+async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
+    let began = Instant::now();
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
@@ -129,6 +154,10 @@ async fn load(address: SocketAddr, events: u64) {
                     if first >= events {
                         return;
                     }
+                    if let Some(pace) = pace {
+                        let due = began + Duration::from_secs_f64(first as f64 / pace as f64);
+                        tokio::time::sleep_until(due.into()).await;
+                    }
                     let answer = client.execute_batch(batch(first)).await.unwrap();
                     let results = answer.into_inner().results;
                     assert!(results.iter().all(|result| result.error.is_none()));
@@ -139,6 +168,7 @@ async fn load(address: SocketAddr, events: u64) {
     for caller in callers {
         caller.await.unwrap();
     }
+    began.elapsed()
 }
 
 fn batch(first: u64) -> Request<pb::ExecuteBatchRequest> {
