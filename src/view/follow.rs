@@ -14,8 +14,8 @@ use super::store::Store;
 use crate::log::record::Record;
 use crate::log::{self, Log, Position};
 
-/// Most records that one batch of writes applies.
-pub(super) const BATCH_RECORDS_MAX: usize = 1_024;
+/// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
+pub(super) const BATCH_RECORDS_MAX: usize = 4_096;
 
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
