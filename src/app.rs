@@ -13,6 +13,7 @@ mod limits;
 mod linger;
 mod listeners;
 mod metrics;
+mod patience;
 mod readiness;
 mod reload;
 pub mod settings;
@@ -36,7 +37,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
-use crate::middleware::{Limiters, Panics, observe};
+use crate::middleware::{Limiters, Panics, Rejections, Room, observe};
 use crate::tracker::{self, Member, Tracker};
 use crate::view::{Counts, View};
 use accept::{Acceptor, Guards};
@@ -164,6 +165,15 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let panics = Panics::new(&mut registry);
+        let rejections = Rejections::new(&mut registry);
+        let resolver = Arc::new(settings::resolver(&config.client_address)?);
+        let room = Room::new(
+            config.server.requests_max,
+            config.server.requests_per_address_max,
+            resolver.clone(),
+            rejections.clone(),
+        );
+        let guards = Guards::new(&config.server, resolver.clone(), rejections.clone());
         let materials = tls::load(&config.server, &clock)?;
         let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
         metrics::register(
@@ -190,7 +200,9 @@ impl App {
             tracker,
             health: health.clone(),
             limiters,
-            resolver: Arc::new(settings::resolver(&config.client_address)?),
+            resolver,
+            room,
+            rejections,
             metrics: requests,
             panics,
             clock,
@@ -204,7 +216,7 @@ impl App {
             admin,
             door,
             backups,
-            guards: Guards::new(&config.server),
+            guards,
             tls,
             health,
             upkeep,
@@ -249,13 +261,14 @@ impl App {
         }
         let tracker = self.stack.tracker.clone();
         let service = self.stack.build()?;
-        let (guards, tls) = (&self.guards, self.tls);
-        let calls = Acceptor::start(self.listeners.calls, service, guards, tls.calls);
+        let (guards, tls) = (self.guards, self.tls);
+        let calls = Acceptor::start(self.listeners.calls, service, &guards, tls.calls);
+        let guards = guards.of_operators();
         let commands = self
             .listeners
             .commands
-            .map(|listener| Acceptor::start(listener, self.admin.commands.clone(), guards, None));
-        let admin = Acceptor::start(self.listeners.admin, self.admin, guards, tls.admin);
+            .map(|listener| Acceptor::start(listener, self.admin.commands.clone(), &guards, None));
+        let admin = Acceptor::start(self.listeners.admin, self.admin, &guards, tls.admin);
         let operators = commands.into_iter().chain([admin]);
         let upkeep = self.upkeep.start()?;
         let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());

@@ -93,6 +93,7 @@ pub mod ladder;
 pub mod limiter;
 pub mod quota;
 pub mod refused;
+pub mod share;
 pub mod table;
 
 pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
@@ -103,4 +104,5 @@ pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;
 pub use refused::{Offender, Refused, Summary};
+pub use share::{Share, Shares};
 pub use table::Table;

@@ -5,19 +5,28 @@
 //! - [`contain`] keeps a panic to its call
 //! - [`peer`] finds out whose call it is
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
+//! - [`in_flight`] refuses what there is no room for
+//!
+//! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
 pub mod contain;
 mod finish;
+pub mod guard;
+pub mod in_flight;
 pub mod observe;
 pub mod peer;
 pub mod rate_limit;
 pub mod refusal;
+pub mod timed_body;
 
 pub use contain::{Contain, Panics};
 pub use finish::{Finish, Finished};
+pub use guard::{Guard, Rejections};
+pub use in_flight::{InFlight, Room};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;
-pub use rate_limit::{Limiters, RateLimit, Toll};
+pub use rate_limit::{Limiters, RateLimit, Toll, sends_many};
+pub use timed_body::TimedBody;
 
 /// The body of every answer.
 pub type Body = tonic::body::Body;

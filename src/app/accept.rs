@@ -17,47 +17,120 @@ use tower::Service;
 use super::connection::Connection;
 use super::tls::Tls;
 use crate::config::server;
-use crate::middleware::Body;
+use crate::limit::{Share, Shares};
+use crate::middleware::{Body, Guard, Rejections};
+use crate::model::address::{ClientAddress, Peer, Resolver};
 
-/// Largest list of headers, in bytes.
-const HEADERS_BYTES_MAX: u32 = 32 * 1024;
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest that an HTTP/2 caller who is asked whether it is still there may take to say so.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
 pub(super) struct Guards {
     connections: Arc<Semaphore>,
+    connections_max: usize,
+    /// None: an address may have as many as there are.
+    by_address: Option<Arc<Shares>>,
+    /// Knows the proxies, which connect for many.
+    resolver: Arc<Resolver>,
+    rejections: Rejections,
     streams_max: u32,
+    header_bytes_max: u32,
+    resets_max: usize,
+    error_resets_max: usize,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
 impl Guards {
-    pub(super) fn new(options: &server::Options) -> Self {
+    pub(super) fn new(
+        options: &server::Options,
+        resolver: Arc<Resolver>,
+        rejections: Rejections,
+    ) -> Self {
         let connections_max = options.connections_max.get().min(Semaphore::MAX_PERMITS);
         Self {
             connections: Arc::new(Semaphore::new(connections_max)),
+            connections_max,
+            by_address: Some(Shares::new(options.connections_per_address_max)),
+            resolver,
+            rejections,
             streams_max: options.streams_max.get(),
+            header_bytes_max: options.header_bytes_max.get(),
+            resets_max: options.resets_max.get(),
+            error_resets_max: options.error_resets_max.get(),
             header_timeout: options.header_timeout,
             idle_timeout: options.idle_timeout,
         }
     }
 
+    /// The same with connections of their own: callers that have taken all of theirs must not keep operators from seeing that.
+    pub(super) fn of_operators(self) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(self.connections_max)),
+            by_address: None,
+            ..self
+        }
+    }
+
     fn builder(&self) -> Builder<TokioExecutor> {
         let mut builder = Builder::new(TokioExecutor::new());
+        let header_bytes_max = usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX);
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout);
+            .header_read_timeout(self.header_timeout)
+            // A head has to fit into the buffer.
+            .max_buf_size(header_bytes_max);
         builder
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.streams_max)
-            .max_header_list_size(HEADERS_BYTES_MAX)
-            .keep_alive_interval(self.idle_timeout);
+            .max_header_list_size(self.header_bytes_max)
+            .max_pending_accept_reset_streams(self.resets_max)
+            .max_local_error_reset_streams(self.error_resets_max)
+            .keep_alive_interval(self.idle_timeout)
+            .keep_alive_timeout(self.idle_timeout.min(ANSWER_TIMEOUT));
         builder
     }
+
+    /// Waits for the room that a connection takes.
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let connections = self.connections.clone();
+        if let Ok(slot) = connections.clone().try_acquire_owned() {
+            return Some(slot);
+        }
+        self.rejections.count(Guard::Connections);
+        connections.acquire_owned().await.ok()
+    }
+
+    /// A place for a connection of `address`.
+    fn place(&self, address: SocketAddr, slot: Option<OwnedSemaphorePermit>) -> Option<Place> {
+        let mut place = Place {
+            _slot: slot,
+            _share: None,
+        };
+        let peer = Peer::Ip(address.ip());
+        if let Some(shares) = &self.by_address
+            && !self.resolver.believes(peer)
+        {
+            let share = shares.take(ClientAddress::from(peer).key());
+            if share.is_none() {
+                self.rejections.count(Guard::ConnectionsPerAddress);
+            }
+            place._share = Some(share?);
+        }
+        Some(place)
+    }
+}
+
+/// A connection's place, as long as it is open.
+#[derive(Debug)]
+struct Place {
+    _slot: Option<OwnedSemaphorePermit>,
+    _share: Option<Share>,
 }
 
 /// Accepts connections until it is drained.
@@ -86,9 +159,11 @@ impl Acceptor {
                 service,
                 builder: guards.builder(),
                 header_timeout: guards.header_timeout,
+                idle_timeout: guards.idle_timeout,
+                rejections: guards.rejections.clone(),
                 tls,
             },
-            slots: guards.connections.clone(),
+            guards: guards.clone(),
             draining: watch::Sender::new(false),
         };
         let task = tokio::spawn(async move {
@@ -119,7 +194,7 @@ impl Acceptor {
 
 struct Connections<S> {
     connection: Connection<S>,
-    slots: Arc<Semaphore>,
+    guards: Guards,
     /// Each connection has a receiver as long as it lives.
     draining: watch::Sender<bool>,
 }
@@ -133,7 +208,7 @@ where
     async fn accept(&self, listener: &TcpListener) {
         loop {
             // Beyond the most connections, callers wait in the kernel's queue.
-            let slot = self.slots.clone().acquire_owned().await.ok();
+            let slot = self.guards.slot().await;
             match listener.accept().await {
                 Ok((stream, address)) => self.serve(stream, address, slot),
                 Err(error) => {
@@ -150,7 +225,7 @@ where
             return;
         };
         while let Ok((stream, address)) = listener.accept() {
-            let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            let Ok(slot) = self.guards.connections.clone().try_acquire_owned() else {
                 return;
             };
             let stream = stream.set_nonblocking(true).map(|()| stream);
@@ -161,11 +236,15 @@ where
     }
 
     fn serve(&self, stream: TcpStream, address: SocketAddr, slot: Option<OwnedSemaphorePermit>) {
+        // Nothing is known yet of what the caller speaks, so that it is told nothing.
+        let Some(place) = self.guards.place(address, slot) else {
+            return;
+        };
         let connection = self.connection.clone();
         let draining = self.draining.subscribe();
         tokio::spawn(async move {
             connection.serve(stream, address, draining).await;
-            drop(slot);
+            drop(place);
         });
     }
 

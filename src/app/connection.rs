@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -18,8 +19,9 @@ use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
 use super::linger::Linger;
+use super::patience::Patience;
 use super::tls::{self, Reason, Tls};
-use crate::middleware::Body;
+use crate::middleware::{Body, Guard, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
 
@@ -33,6 +35,8 @@ pub(super) struct Connection<S> {
     pub(super) service: S,
     pub(super) builder: Builder<TokioExecutor>,
     pub(super) header_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) rejections: Rejections,
     /// None: plain text.
     pub(super) tls: Option<Tls>,
 }
@@ -77,9 +81,12 @@ where
         caller: Caller,
         mut draining: watch::Receiver<bool>,
     ) {
+        let deadline = self.deadline();
         let first = stream.readable();
-        if let Began::Done(Ok(())) = in_time(self.deadline(), &mut draining, first).await {
-            self.carry(stream, caller, draining).await;
+        match in_time(deadline, &mut draining, first).await {
+            Began::Done(Ok(())) => self.carry(stream, caller, deadline, draining).await,
+            Began::Late => self.rejections.count(Guard::HeaderTimeout),
+            Began::Done(Err(_)) | Began::Drained => {}
         }
     }
 
@@ -94,24 +101,37 @@ where
         let mut stream = match in_time(deadline, &mut draining, tls.begin(stream)).await {
             Began::Done(Some(stream)) => stream,
             Began::Done(None) | Began::Drained => return,
-            Began::Late => return tls.fail(Reason::Timeout),
+            Began::Late => {
+                self.rejections.count(Guard::HeaderTimeout);
+                return tls.fail(Reason::Timeout);
+            }
         };
         caller.names = tls::names(stream.get_ref().1);
         let first = stream.fill_buf();
-        if let Began::Done(Ok(_)) = in_time(deadline, &mut draining, first).await {
-            self.carry(stream, caller, draining).await;
+        match in_time(deadline, &mut draining, first).await {
+            Began::Done(Ok(_)) => self.carry(stream, caller, deadline, draining).await,
+            Began::Late => self.rejections.count(Guard::HeaderTimeout),
+            Began::Done(Err(_)) | Began::Drained => {}
         }
     }
 
-    /// Serves what comes over a stream that has begun.
-    async fn carry<T>(self, stream: T, caller: Caller, mut draining: watch::Receiver<bool>)
-    where
+    /// Serves what comes over a stream that has begun, and has to say until `deadline` which protocol it speaks.
+    async fn carry<T>(
+        self,
+        stream: T,
+        caller: Caller,
+        deadline: Instant,
+        mut draining: watch::Receiver<bool>,
+    ) where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let service = self
             .service
             .map_request(move |request| caller.sign(request));
         let service = TowerToHyperService::new(service);
+        let rejections = self.rejections;
+        let stream = Patience::new(stream, deadline, self.idle_timeout, rejections.clone());
+        let asked = stream.asked();
         let stream = TokioIo::new(Linger::new(stream));
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection);
@@ -127,11 +147,50 @@ where
         // A connection that breaks is its caller's matter.
         if let Err(error) = ended {
             tracing::debug!(%error, "connection");
+            if let Some(guard) = behind(error.as_ref(), asked.get()) {
+                rejections.count(guard);
+            }
         }
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.header_timeout
+    }
+}
+
+/// The guard that ended a connection, if that can be told. A connection over which nothing was `asked` since its last answer is
+/// closed after a while, which nobody is kept from anything by.
+fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
+    let error: &hyper::Error = error.downcast_ref()?;
+    if error.is_timeout() {
+        // Only HTTP/2 asks callers whether they are still there, and says so.
+        return match error.source() {
+            Some(_) => Some(Guard::IdleTimeout),
+            None => asked.then_some(Guard::HeaderTimeout),
+        };
+    }
+    if error.is_parse_too_large() {
+        return Some(Guard::HeaderBytes);
+    }
+    let error: &h2::Error = error.source()?.downcast_ref()?;
+    if !error.is_library() {
+        return None;
+    }
+    match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM => {
+            // There is no other way to tell which of h2's bounds it was; the tests attack each.
+            let text = error.to_string();
+            Some(match () {
+                () if text.contains("too_many_resets") => Guard::Resets,
+                () if text.contains("too_many_internal_resets") => Guard::ErrorResets,
+                () if text.contains("too_many_continuations") => Guard::HeaderBytes,
+                () if text.contains("header_list") => Guard::HeaderBytes,
+                () => Guard::Frames,
+            })
+        }
+        // A string that is longer than all headers together may be.
+        h2::Reason::COMPRESSION_ERROR => Some(Guard::HeaderBytes),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -20,7 +21,10 @@ use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::middleware::observe::Metrics;
-use crate::middleware::{Body, Contain, Limiters, Observe, Panics, Peering, RateLimit, is_grpc};
+use crate::middleware::{
+    Body, Contain, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Rejections, Room,
+    TimedBody, is_grpc, sends_many,
+};
 use crate::model::address::Resolver;
 use crate::rest::{Cors, Limits, Render, Rest, routes};
 use crate::tracker::Tracker;
@@ -32,6 +36,8 @@ pub(super) struct Stack {
     pub(super) health: Health,
     pub(super) limiters: Arc<Limiters>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) room: Room,
+    pub(super) rejections: Rejections,
     pub(super) metrics: Metrics,
     pub(super) panics: Panics,
     pub(super) clock: Arc<dyn Clock>,
@@ -41,7 +47,7 @@ pub(super) struct Stack {
 }
 
 /// The whole of it, from the outermost layer in.
-pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<Router>>>>>;
+pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<InFlight<Router>>>>>>;
 
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
@@ -54,9 +60,12 @@ impl Stack {
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
             health: HealthServer::new(self.health.clone()),
             reflection: Reflection::new()?,
+            body_timeout: self.limits.body_timeout,
+            rejections: self.rejections,
             rest: Arc::new(Rest::new(tracking, customers, self.health, self.limits)),
         };
-        let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(router);
+        let in_flight = InFlight::layer(self.room).layer(router);
+        let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
         let peering = Peering::layer(self.resolver).layer(limited);
         let contained = Contain::layer(self.panics).layer(peering);
         let rendered = Render::layer(self.cors).layer(contained);
@@ -98,7 +107,7 @@ struct Reflection {
     v1alpha: Boxed,
 }
 
-type Boxed = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+type Boxed = BoxCloneSyncService<Request<TimedBody<Incoming>>, Response<Body>, Infallible>;
 
 impl Reflection {
     fn new() -> Result<Self, StartError> {
@@ -125,6 +134,8 @@ pub(super) struct Router {
     customers: CustomerServiceServer<Customers>,
     health: HealthServer<Health>,
     reflection: Reflection,
+    body_timeout: Duration,
+    rejections: Rejections,
     rest: Arc<Rest>,
 }
 
@@ -144,6 +155,11 @@ impl Service<Request<Incoming>> for Router {
             let rest = self.rest.clone();
             return Box::pin(async move { Ok(rest.serve(request).await) });
         }
+        let lasts = sends_many(request.uri().path());
+        let request = request.map(|body| match lasts {
+            true => TimedBody::endless(body),
+            false => TimedBody::new(body, self.body_timeout, self.rejections.clone()),
+        });
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         match service.map_or("", |(service, _)| service) {

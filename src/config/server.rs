@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::reader::Fields;
 use super::tls;
-use super::units::{DURATION, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32};
+use super::units::{DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32};
 use super::value::{Kind, Value};
 
 /// The listeners, and what guards them.
@@ -22,12 +22,26 @@ pub struct Options {
     pub admin_tls: Option<tls::Options>,
     /// Open connections beyond which no more are accepted. Default 10000.
     pub connections_max: NonZeroUsize,
+    /// Open connections of one address (IPv6: of a /64) beyond which further ones are closed at once; proxies that are
+    /// believed may have any number. Default 512.
+    pub connections_per_address_max: NonZeroUsize,
     /// Concurrent HTTP/2 streams of one connection. Default 256.
     pub streams_max: NonZeroU32,
+    /// Head of an HTTP/1.1 request, and list of headers of an HTTP/2 one, in bytes. Default 32 KiB.
+    pub header_bytes_max: NonZeroU32,
+    /// HTTP/2 streams of one connection that their caller has reset before they were looked at. Default 20.
+    pub resets_max: NonZeroUsize,
+    /// HTTP/2 streams of one connection, in all its time, that were reset for what their caller did wrong. Default 1024.
+    pub error_resets_max: NonZeroUsize,
+    /// Calls under way, from their headers until their answers begin. Default 16384.
+    pub requests_max: NonZeroUsize,
+    /// Calls under way of one client address (IPv6: of a /64). Default 1024.
+    pub requests_per_address_max: NonZeroUsize,
     /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
     /// and for the end of a TLS handshake. Default 10 s.
     pub header_timeout: Duration,
-    /// Longest a caller may take to send a request's body. Default 30 s.
+    /// Longest a caller may take to send a request's body, over both protocols, or the first message of a stream of commands.
+    /// Default 30 s.
     pub body_timeout: Duration,
     /// How long an HTTP/2 connection is silent before the caller is asked whether it is still there; without an
     /// answer it is closed. Default 5 min.
@@ -68,7 +82,13 @@ impl Default for Options {
             tls: None,
             admin_tls: None,
             connections_max: nonzero(10_000),
+            connections_per_address_max: nonzero(512),
             streams_max: nonzero_u32(256),
+            header_bytes_max: nonzero_u32(32 << 10),
+            resets_max: nonzero(20),
+            error_resets_max: nonzero(1024),
+            requests_max: nonzero(16_384),
+            requests_per_address_max: nonzero(1024),
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
@@ -93,7 +113,21 @@ impl Options {
             tls: fields.section("tls", tls::Options::read),
             admin_tls: fields.section("admin_tls", tls::Options::read),
             connections_max: fields.read("connections_max", count(), default.connections_max),
+            connections_per_address_max: fields.read(
+                "connections_per_address_max",
+                count(),
+                default.connections_per_address_max,
+            ),
             streams_max: fields.read("streams_max", count(), default.streams_max),
+            header_bytes_max: fields.read("header_bytes_max", HEAD_SIZE, default.header_bytes_max),
+            resets_max: fields.read("resets_max", count(), default.resets_max),
+            error_resets_max: fields.read("error_resets_max", count(), default.error_resets_max),
+            requests_max: fields.read("requests_max", count(), default.requests_max),
+            requests_per_address_max: fields.read(
+                "requests_per_address_max",
+                count(),
+                default.requests_per_address_max,
+            ),
             header_timeout: fields.read("header_timeout", DURATION, default.header_timeout),
             body_timeout: fields.read("body_timeout", DURATION, default.body_timeout),
             idle_timeout: fields.read("idle_timeout", DURATION, default.idle_timeout),

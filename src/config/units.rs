@@ -53,6 +53,15 @@ pub(super) const SIZE: Kind<NonZeroUsize> = Kind::new(EXPECTED_SIZE, |value| {
     bytes(value).and_then(|bytes| NonZeroUsize::new(usize::try_from(bytes).ok()?))
 });
 
+/// The size of a head, which hyper's buffer has to hold and many callers may send at once.
+pub(super) const HEAD_SIZE: Kind<NonZeroU32> = Kind::new(
+    "a number of bytes or a size such as \"32KiB\", from \"8KiB\" to \"1MiB\"",
+    |value| {
+        let bytes = bytes(value).filter(|bytes| (1 << 13..=1 << 20).contains(bytes))?;
+        NonZeroU32::new(u32::try_from(bytes).ok()?)
+    },
+);
+
 /// A size that may be zero.
 pub(super) const SIZE_OR_ZERO: Kind<u64> = Kind::new(EXPECTED_SIZE_OR_ZERO, bytes);
 
@@ -220,6 +229,10 @@ mod tests {
             assert_eq!(read(&SIZE_OR_ZERO, text), None, "{text}");
         }
         assert_eq!(read(&SIZE, "0"), None);
+        assert_eq!(read(&HEAD_SIZE, "8KiB"), NonZeroU32::new(8_192));
+        for text in ["8191", "1048577", "2MiB"] {
+            assert_eq!(read(&HEAD_SIZE, text), None, "{text}");
+        }
     }
 
     #[test]

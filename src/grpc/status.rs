@@ -5,6 +5,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::middleware::Guard;
+use crate::model::properties;
 use crate::tracker::{AccessError, Error};
 use crate::{log, view};
 
@@ -24,6 +26,10 @@ impl From<Error> for Status {
             Error::Access(AccessError::WrongSecret | AccessError::NoPermission(_)) => {
                 Self::permission_denied(message)
             }
+            Error::Properties(properties::Error::TooDeep(_)) => {
+                Guard::Depth.behind(invalid(error.field(), message))
+            }
+            Error::TooManyCommands(_) => Guard::Commands.behind(invalid(error.field(), message)),
             Error::CustomerIds(_)
             | Error::NoCustomerId
             | Error::EventType(_)
@@ -32,7 +38,6 @@ impl From<Error> for Status {
             | Error::NoUrl
             | Error::CommandTooLarge(_)
             | Error::NoCommands
-            | Error::TooManyCommands(_)
             | Error::EventTypes(_)
             | Error::Limit(_)
             | Error::TooManyAttributes(_)
@@ -46,7 +51,7 @@ impl From<Error> for Status {
                 Self::with_error_details(Code::ResourceExhausted, message, details)
             }
             // Transient: other streams end. Not of the rate limit's making either.
-            Error::TooManyStreams(_) => unavailable(message, FAILURE_DELAY),
+            Error::TooManyStreams(_) => Guard::Watchers.behind(unavailable(message, FAILURE_DELAY)),
             Error::Log(error) => of_log(error, message),
             Error::View(error) => of_view(error, message),
         }

@@ -20,7 +20,7 @@ use super::status::{invalid, unavailable};
 use super::streams::Messages;
 use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::Ticket;
-use crate::middleware::{Toll, refusal};
+use crate::middleware::{Guard, Rejections, Toll, refusal};
 use crate::model::credentials::Credentials;
 use crate::tracker::{Accepted, Access, Error, Tracker};
 
@@ -134,9 +134,14 @@ impl Lane {
         tokio::select! {
             message = self.messages.message() => message.transpose(),
             _ = self.ended.changed() => Some(Err(draining())),
-            () = first => Some(Err(Status::invalid_argument(
-                "the first message did not come, which says whose stream it is"
-            ))),
+            () = first => {
+                if let Some(rejections) = self.extensions.get::<Rejections>() {
+                    rejections.count(Guard::BodyTimeout);
+                }
+                Some(Err(Status::invalid_argument(
+                    "the first message did not come, which says whose stream it is"
+                )))
+            }
         }
     }
 

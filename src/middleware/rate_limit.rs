@@ -104,14 +104,19 @@ impl<S> RateLimit<S> {
     }
 }
 
-fn address<B>(request: &Request<B>) -> ClientAddress {
+pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
     let address = request.extensions().get::<ClientAddress>();
     // Without a layer that knows better, all share one address.
     address.copied().unwrap_or(ClientAddress::Unix)
 }
 
+/// Whether a path is that of a call that sends one message after the other, for as long as it likes.
+pub fn sends_many(path: &str) -> bool {
+    path.ends_with(SENDS_MANY)
+}
+
 /// Whether a request asks for health alone. Preflights are answered from constants, like probes.
-fn is_probe<B>(request: &Request<B>) -> bool {
+pub(super) fn is_probe<B>(request: &Request<B>) -> bool {
     let path = request.uri().path();
     path.starts_with("/grpc.health.v1.Health/")
         || matches!(path, "/healthz" | "/readyz" | "/startupz")
@@ -157,7 +162,7 @@ where
         }
         let ticket = Ticket::default();
         request.extensions_mut().insert(ticket.clone());
-        if request.uri().path().ends_with(SENDS_MANY) {
+        if sends_many(request.uri().path()) {
             let toll = Toll {
                 limiters: self.limiters.clone(),
                 clock: self.clock.clone(),

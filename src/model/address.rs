@@ -190,6 +190,20 @@ impl Resolver {
         self.header.name()
     }
 
+    /// Whether `peer` may say for whom it calls.
+    pub fn believes(&self, peer: Peer) -> bool {
+        self.trust.believes_peer(peer)
+    }
+
+    /// Whether a client is a proxy that is known by its address: one that called for itself, or for somebody it did not name.
+    pub fn is_proxy(&self, client: ClientAddress) -> bool {
+        match (&self.trust, client) {
+            (Trust::Proxies { .. }, ClientAddress::Ip(ip)) => self.trust.believes_hop(ip),
+            (Trust::Proxies { unix, .. }, ClientAddress::Unix) => *unix,
+            (Trust::None | Trust::Hops(_), _) => false,
+        }
+    }
+
     /// The client of a call that came from `peer` with these `lines`.
     ///
     /// `lines` are the values of all field lines named [`Resolver::header_name`], in order of arrival; they count as

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tonic::Status;
 
 use super::error::Error;
+use crate::middleware::Guard;
 use crate::model::quote::quoted;
 
 /// Buffer of brotli's decoder, in bytes.
@@ -28,11 +29,11 @@ enum Coding {
     Zstd,
 }
 
-/// Reads a JSON body of at most `bytes_max`, before and after decompression.
+/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression.
 pub(super) async fn read<B>(
     headers: &HeaderMap,
     body: B,
-    bytes_max: usize,
+    (bytes_max, guard): (usize, Guard),
     timeout: Duration,
 ) -> Result<Bytes, Error>
 where
@@ -43,25 +44,28 @@ where
     let coding = coding(headers)?;
     // A length that is announced need not be read to be refused.
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(Error::too_large(bytes_max));
+        return Err(Error::too_large(bytes_max, guard));
     }
     let collected = tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await;
     let bytes = match collected {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Error::too_large(bytes_max));
+            return Err(Error::too_large(bytes_max, guard));
         }
         Ok(Err(_)) => return Err(Status::cancelled("The body ended early").into()),
         Err(_) => {
             let message = format!("The body did not arrive within {} s", timeout.as_secs_f64());
-            return Err(Status::deadline_exceeded(message).into());
+            return Err(Guard::BodyTimeout
+                .behind(Status::deadline_exceeded(message))
+                .into());
         }
     };
     if coding == Coding::Identity {
         return Ok(bytes);
     }
     // A bomb may take a while to be found out, and must not keep others from being served.
-    let decoded = tokio::task::spawn_blocking(move || decode(coding, &bytes, bytes_max)).await;
+    let decoded =
+        tokio::task::spawn_blocking(move || decode(coding, &bytes, (bytes_max, guard))).await;
     decoded.unwrap_or_else(|_| Err(Status::internal("decompression failed").into()))
 }
 
@@ -102,7 +106,11 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
     }
 }
 
-fn decode(coding: Coding, bytes: &[u8], bytes_max: usize) -> Result<Bytes, Error> {
+fn decode(
+    coding: Coding,
+    bytes: &[u8],
+    (bytes_max, guard): (usize, Guard),
+) -> Result<Bytes, Error> {
     let decoded = match coding {
         Coding::Identity => take(bytes, bytes_max),
         Coding::Gzip => take(MultiGzDecoder::new(bytes), bytes_max),
@@ -115,7 +123,7 @@ fn decode(coding: Coding, bytes: &[u8], bytes_max: usize) -> Result<Bytes, Error
     };
     match decoded {
         Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::too_large(bytes_max)),
+        Ok(None) => Err(Error::too_large(bytes_max, guard)),
         Err(_) => Err(Error::invalid(
             None,
             "The body is not compressed as Content-Encoding says".to_owned(),
@@ -166,6 +174,10 @@ mod tests {
         }
     }
 
+    fn within(bytes_max: usize) -> (usize, Guard) {
+        (bytes_max, Guard::BodyBytes)
+    }
+
     const CODINGS: [Coding; 5] = [
         Coding::Identity,
         Coding::Gzip,
@@ -179,15 +191,22 @@ mod tests {
         let text = b"0123456789".repeat(100);
         for coding in CODINGS {
             let bytes = compressed(coding, &text);
-            assert_eq!(decode(coding, &bytes, 1000).unwrap(), text, "{coding:?}");
-            assert!(decode(coding, &bytes, 999).is_err(), "{coding:?}");
+            assert_eq!(
+                decode(coding, &bytes, within(1000)).unwrap(),
+                text,
+                "{coding:?}"
+            );
+            assert!(decode(coding, &bytes, within(999)).is_err(), "{coding:?}");
         }
     }
 
     #[test]
     fn what_is_not_compressed_as_it_says_is_refused() {
         for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
-            assert!(decode(coding, b"{\"a\": 1}", 1000).is_err(), "{coding:?}");
+            assert!(
+                decode(coding, b"{\"a\": 1}", within(1000)).is_err(),
+                "{coding:?}"
+            );
         }
     }
 }

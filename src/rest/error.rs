@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::Body;
+use crate::middleware::{Body, Guard};
 
 /// The HTTP status of an answer whose gRPC code would say another: an extension of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,12 @@ impl Error {
         }
     }
 
-    /// A body that is too long.
-    pub(super) fn too_large(bytes_max: usize) -> Self {
+    /// A body that is too long for `guard`.
+    pub(super) fn too_large(bytes_max: usize, guard: Guard) -> Self {
+        let text = format!("Body is too large, at most {bytes_max} bytes");
         Self {
             http: Some(StatusCode::PAYLOAD_TOO_LARGE),
-            ..Status::invalid_argument(format!("Body is too large, at most {bytes_max} bytes"))
-                .into()
+            ..guard.behind(Status::invalid_argument(text)).into()
         }
     }
 

@@ -17,7 +17,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
-use crate::middleware::Body;
+use crate::middleware::{Body, Guard};
 use crate::model::credentials::Credentials;
 use crate::tracker::Access;
 
@@ -107,12 +107,12 @@ impl Rest {
             | Route::Export => {
                 // Nobody's body is read before they are let in.
                 let access = self.authenticate(&head, token)?;
-                let bytes_max = match entry.route == Route::Batch {
-                    true => self.limits.batch_bytes_max,
-                    false => self.limits.body_bytes_max,
+                let limit = match entry.route == Route::Batch {
+                    true => (self.limits.batch_bytes_max, Guard::BatchBytes),
+                    false => (self.limits.body_bytes_max, Guard::BodyBytes),
                 };
                 let timeout = self.limits.body_timeout;
-                let body = body::read(&head.headers, body, bytes_max, timeout).await?;
+                let body = body::read(&head.headers, body, limit, timeout).await?;
                 if entry.route == Route::Export {
                     Fields::of_body(&body)?.check_format()?;
                     let export = self.customers.export(&access).await?;

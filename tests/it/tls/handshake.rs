@@ -46,8 +46,8 @@ async fn a_slow_handshake_is_cut_off_and_nobody_else_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_counts_as_a_connection() {
-    // Each of the two listeners has one slot at hand for whoever comes next.
-    let limited = "[server]\nheader_timeout = \"1s\"\nconnections_max = 2";
+    // The slot is for whoever comes next.
+    let limited = "[server]\nheader_timeout = \"1s\"\nconnections_max = 1";
     let (papers, server) = secured(limited).await;
     let slow = hesitates(&server).await;
     let caller = papers.caller();

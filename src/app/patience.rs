@@ -1,0 +1,170 @@
+//! How long a connection is waited for where hyper waits for ever.
+//!
+//! - Whoever sends the beginning of HTTP/2's preface, even one byte of it, has said neither that it speaks HTTP/2 nor HTTP/1.1, so
+//!   that the timeouts of neither hold.
+//! - Whoever takes nothing of what it is sent keeps an HTTP/1.1 connection, with the answer that is on its way, without a limit.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::middleware::{Guard, Rejections};
+
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection that is not waited for longer than so.
+#[derive(Debug)]
+pub(super) struct Patience<S> {
+    stream: S,
+    idle_timeout: Duration,
+    rejections: Rejections,
+    /// None once it is known which protocol is spoken.
+    preface: Option<Preface>,
+    /// There is one while the caller takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+    asked: Asked,
+}
+
+/// Whether the caller has sent something since it was last sent something: it has begun to ask for the next answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(Arc<AtomicBool>);
+
+#[derive(Debug)]
+struct Preface {
+    /// The part that has not come yet.
+    left: &'static [u8],
+    until: Pin<Box<Sleep>>,
+}
+
+impl Asked {
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, asked: bool) {
+        self.0.store(asked, Ordering::Relaxed);
+    }
+}
+
+impl<S> Patience<S> {
+    /// Waits until `preface_until` for what tells the protocol, and for `idle_timeout` for a caller that takes nothing.
+    pub(super) fn new(
+        stream: S,
+        preface_until: Instant,
+        idle_timeout: Duration,
+        rejections: Rejections,
+    ) -> Self {
+        Self {
+            stream,
+            idle_timeout,
+            rejections,
+            preface: Some(Preface {
+                left: PREFACE,
+                until: Box::pin(tokio::time::sleep_until(preface_until)),
+            }),
+            stall: None,
+            asked: Asked::default(),
+        }
+    }
+
+    /// What tells, from then on, whether the caller has begun to ask.
+    pub(super) fn asked(&self) -> Asked {
+        self.asked.clone()
+    }
+
+    /// What became of writing, unless that has been pending for too long.
+    fn taken<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let idle_timeout = self.idle_timeout;
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
+        if stall.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.rejections.count(Guard::IdleTimeout);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        if !new.is_empty() {
+            this.asked.set(true);
+        }
+        let Some(preface) = &mut this.preface else {
+            return read;
+        };
+        match &read {
+            Poll::Ready(_) => match preface.left.strip_prefix(new) {
+                Some(left) if !left.is_empty() && !new.is_empty() => preface.left = left,
+                _ => this.preface = None,
+            },
+            Poll::Pending => {
+                if preface.until.as_mut().poll(context).is_ready() {
+                    this.rejections.count(Guard::HeaderTimeout);
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.asked.set(false);
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.taken(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.asked.set(false);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.taken(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.taken(flushed, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.taken(closed, context)
+    }
+}

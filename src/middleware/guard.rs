@@ -1,0 +1,191 @@
+//! The guards: limits on what callers send and keep open, beside the quotas; and a count of what each turned away.
+//!
+//! A status that a guard is behind carries it as its source, however many floors up it is answered: nobody but the layer that counts
+//! needs a counter. What has no status, such as a connection, counts for itself.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tonic::{Code, Status};
+
+/// A limit that turned something away, or cut it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Open connections, in all.
+    Connections,
+    /// Open connections of an address.
+    ConnectionsPerAddress,
+    /// The wait for a connection's first bytes, its handshake, or a head that has begun.
+    HeaderTimeout,
+    /// The size of a head, or of a list of headers.
+    HeaderBytes,
+    /// The wait for a caller that does not say whether it is there, or that takes nothing of what it is sent.
+    IdleTimeout,
+    /// HTTP/2 streams that their caller resets before they are looked at.
+    Resets,
+    /// HTTP/2 streams that are reset for what their caller did wrong.
+    ErrorResets,
+    /// HTTP/2 frames that carry next to nothing.
+    Frames,
+    /// Calls under way, in all.
+    Requests,
+    /// Calls under way of an address.
+    RequestsPerAddress,
+    /// The wait for a body, or for a stream's first message.
+    BodyTimeout,
+    /// The size of a single route's body.
+    BodyBytes,
+    /// The size of a batch's body.
+    BatchBytes,
+    /// The size of a gRPC message.
+    MessageBytes,
+    /// How deep a property's value nests.
+    Depth,
+    /// Commands of a batch.
+    Commands,
+    /// Watches and exports of a key.
+    Watchers,
+}
+
+impl Guard {
+    /// Every guard, for the metrics.
+    const ALL: [Self; 17] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::HeaderTimeout,
+        Self::HeaderBytes,
+        Self::IdleTimeout,
+        Self::Resets,
+        Self::ErrorResets,
+        Self::Frames,
+        Self::Requests,
+        Self::RequestsPerAddress,
+        Self::BodyTimeout,
+        Self::BodyBytes,
+        Self::BatchBytes,
+        Self::MessageBytes,
+        Self::Depth,
+        Self::Commands,
+        Self::Watchers,
+    ];
+
+    /// Its name in the metrics: its setting's, where it has one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections_max",
+            Self::ConnectionsPerAddress => "connections_per_address_max",
+            Self::HeaderTimeout => "header_timeout",
+            Self::HeaderBytes => "header_bytes_max",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Resets => "resets_max",
+            Self::ErrorResets => "error_resets_max",
+            Self::Frames => "frames",
+            Self::Requests => "requests_max",
+            Self::RequestsPerAddress => "requests_per_address_max",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyBytes => "body_bytes_max",
+            Self::BatchBytes => "batch_bytes_max",
+            Self::MessageBytes => "message_bytes",
+            Self::Depth => "depth",
+            Self::Commands => "commands",
+            Self::Watchers => "watchers_max",
+        }
+    }
+
+    /// The status, with this guard behind it.
+    pub fn behind(self, mut status: Status) -> Status {
+        status.set_source(Arc::new(self));
+        status
+    }
+
+    /// The guard behind a status, if there is one.
+    pub fn of(status: &Status) -> Option<Self> {
+        let source = status.source().and_then(|source| source.downcast_ref());
+        source.copied().or_else(|| {
+            // tonic's own refusal, which says by its text alone what it is about.
+            let too_large = status.code() == Code::OutOfRange
+                && status.message().contains("message length too large");
+            too_large.then_some(Self::MessageBytes)
+        })
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "beyond {}", self.name())
+    }
+}
+
+impl Error for Guard {}
+
+/// Counts what guards turn away. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Rejections(Family<Labels, Counter>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    guard: &'static str,
+}
+
+impl Rejections {
+    /// Counts that `registry` shows, of each guard from the start.
+    pub fn new(registry: &mut Registry) -> Self {
+        let family = Family::default();
+        registry.register(
+            "footfall_guard_rejections",
+            "What guards refused or cut off, by guard",
+            family.clone(),
+        );
+        let rejections = Self(family);
+        for guard in Guard::ALL {
+            drop(rejections.counter(guard));
+        }
+        rejections
+    }
+
+    /// Counts one.
+    pub fn count(&self, guard: Guard) {
+        self.counter(guard).inc();
+    }
+
+    fn counter(&self, guard: Guard) -> Counter {
+        let labels = Labels {
+            guard: guard.name(),
+        };
+        self.0.get_or_create_owned(&labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guard_is_shown_once_from_the_start() {
+        let mut registry = Registry::default();
+        let rejections = Rejections::new(&mut registry);
+        rejections.count(Guard::Depth);
+        let mut shown = String::new();
+        prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+        let lines = shown.lines();
+        let counters: Vec<_> = lines.filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(counters.len(), Guard::ALL.len(), "{shown}");
+        let depth = r#"footfall_guard_rejections_total{guard="depth"} 1"#;
+        assert!(counters.contains(&depth), "{shown}");
+    }
+
+    #[test]
+    fn a_status_tells_the_guard_behind_it_until_it_is_answered() {
+        let status = Guard::Watchers.behind(Status::unavailable("x"));
+        assert_eq!(Guard::of(&status), Some(Guard::Watchers));
+        let response: http::Response<super::super::Body> = status.into_http();
+        let status = response.extensions().get().unwrap();
+        assert_eq!(Guard::of(status), Some(Guard::Watchers));
+        assert_eq!(Guard::of(&Status::unavailable("x")), None);
+    }
+}
