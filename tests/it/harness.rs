@@ -5,6 +5,7 @@ pub mod customer;
 pub mod dice;
 pub mod event_source;
 pub mod first_run;
+pub mod frames;
 pub mod http;
 pub mod keep_alive;
 pub mod lane;

@@ -32,6 +32,7 @@ mod grpc_limits;
 mod grpc_reads;
 mod grpc_watch;
 mod grpc_writes;
+mod guards;
 mod harness;
 mod health;
 mod identity;

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 use crate::harness::{PRIVATE, Server, TOKEN};
 
-const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
+pub const CODINGS: [&str; 4] = ["gzip", "deflate", "br", "zstd"];
 
-fn compressed(coding: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn compressed(coding: &str, bytes: &[u8]) -> Vec<u8> {
     match coding {
         "gzip" => {
             let mut encoder =

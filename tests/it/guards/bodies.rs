@@ -1,0 +1,96 @@
+//! What bodies hold: bombs, depth, batches.
+
+use footfall::grpc::pb;
+use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
+use footfall::model::properties::Object;
+use prost::Message as _;
+use prost_types::value::Kind;
+use serde_json::json;
+use tonic::Code;
+
+use crate::harness::calls::update;
+use crate::harness::{PUBLIC, Server, TOKEN, authorized};
+use crate::rest_compression::{CODINGS, compressed};
+
+/// What a bomb bursts to: more than a batch may have.
+const BURST_BYTES: usize = 64 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_is_413_and_counted_whatever_its_coding() {
+    let server = Server::start().await;
+    let mut body = br#"{"commands":[]}"#.to_vec();
+    body.resize(BURST_BYTES, b' ');
+    for (count, coding) in CODINGS.into_iter().enumerate() {
+        let bomb = compressed(coding, &body);
+        // It is found out by what it bursts to, and not by what is sent.
+        assert!(bomb.len() < 1024 * 1024, "{coding}: {}", bomb.len());
+        for (route, guard) in [
+            ("customers", "body_bytes_max"),
+            ("batch", "batch_bytes_max"),
+        ] {
+            let sent = server.track(route, "").body(&bomb);
+            let answer = sent.header("Content-Encoding", coding).send().await;
+            assert_eq!(answer.status, 413, "{coding}");
+            assert_eq!(server.rejected(guard).await, count as u64 + 1, "{coding}");
+        }
+    }
+    let plain = server.track("customers", &" ".repeat(1024 * 1024 + 1));
+    assert_eq!(plain.send().await.status, 413);
+    assert_eq!(
+        server.rejected("body_bytes_max").await,
+        CODINGS.len() as u64 + 1
+    );
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nests_too_deep_is_refused_and_counted_over_both_protocols() {
+    let server = Server::start().await;
+    let lists = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let body = format!(r#"{{"customer_ids":{{"registered":"a"}},"properties":{{"x":{lists}}}}}"#);
+    assert_eq!(server.track("customers", &body).send().await.status, 400);
+    assert_eq!(server.rejected("depth").await, 1);
+
+    let mut kind = Kind::NumberValue(1.0);
+    for _ in 0..33 {
+        let values = vec![prost_types::Value { kind: Some(kind) }];
+        kind = Kind::ListValue(prost_types::ListValue { values });
+    }
+    let fields = [("x".to_owned(), prost_types::Value { kind: Some(kind) })].into();
+    let deep = prost_types::Struct { fields }.encode_to_vec();
+    let deep = pb::UpdateCustomerRequest {
+        properties: Some(Object::decode(deep.as_slice()).unwrap()),
+        ..update("{}")
+    };
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let refused = client.update_customer(authorized(deep, PUBLIC)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(server.rejected("depth").await, 2);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_too_many_commands_is_refused_and_counted_over_both_protocols() {
+    let server = Server::start().await;
+    let body = json!({ "commands": vec![json!({"name": "system/time"}); 51] }).to_string();
+    let text = "Too many commands: 51, at most 50";
+    let refused = server.track("batch", &body).refused().await;
+    assert_eq!(refused, (400, text.to_owned()));
+    assert_eq!(server.rejected("commands").await, 1);
+    let batch = pb::ExecuteBatchRequest {
+        project_token: TOKEN.to_owned(),
+        commands: vec![pb::Command::default(); 51],
+    };
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let refused = client.execute_batch(authorized(batch, PUBLIC)).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::InvalidArgument, text)
+    );
+    assert_eq!(server.rejected("commands").await, 2);
+    server.serves().await;
+    server.stop().await;
+}

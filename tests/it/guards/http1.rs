@@ -1,0 +1,141 @@
+//! HTTP/1.1: slow heads, huge heads, slow bodies, and callers that take nothing.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{UPDATE, half_sent, path, time};
+use crate::harness::keep_alive::Connection;
+use crate::harness::{Answer, PUBLIC, Server, Setup};
+
+/// How long the hasty services of these scenarios wait.
+const HASTY: &str = "[server]\nheader_timeout = \"400ms\"";
+
+/// Sends bytes, and reads until the service closes the connection.
+async fn closed(server: &Server, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let _ = stream.write_all(bytes).await;
+    let mut read = Vec::new();
+    let _ = stream.read_to_end(&mut read).await;
+    read
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_end_in_time_is_cut_off() {
+    let server = Setup::default().with(HASTY).start().await;
+    for (count, begun) in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+        "POST / HTTP/1.1\r\nhost: x\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = closed(&server, begun.as_bytes()).await;
+        assert_eq!(String::from_utf8_lossy(&answer), "", "{begun:?}");
+        server.rejects("header_timeout", count as u64 + 1).await;
+    }
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_comes_drop_by_drop_gains_no_time() {
+    let server = Setup::default().with(HASTY).start().await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let drops = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(20));
+        let _ = writer.write_all(b"GET / HTTP/1.1\r\n").await;
+        while writer.write_all(b"x: y\r\n").await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    server.serves().await;
+    let mut read = Vec::new();
+    let _ = reader.read_to_end(&mut read).await;
+    server.rejects("header_timeout", 1).await;
+    drop(reader);
+    drops.await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_asks_nothing_more_is_closed_and_not_counted() {
+    let server = Setup::default().with(HASTY).start().await;
+    let mut connection = Connection::open(server.address).await.unwrap();
+    let answer = connection.post(&path(), PUBLIC, UPDATE).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let cut = connection.answer().await.unwrap_err();
+    assert_eq!(cut.answered, b"");
+    // The next one to be cut off is counted behind it.
+    closed(&server, b"P").await;
+    server.rejects("header_timeout", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_beyond_the_limit_is_431() {
+    let server = Server::start().await;
+    let head = |bytes: usize| {
+        let path = time();
+        let filler = "x".repeat(bytes);
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: {PUBLIC}\r\nfiller: {filler}\r\n\r\n"
+        )
+    };
+    let within = closed(&server, head(32_000).as_bytes()).await;
+    assert_eq!(Answer::parse(&within).status, 200);
+    let beyond = closed(&server, head(33_000).as_bytes()).await;
+    assert_eq!(Answer::parse(&beyond).status, 431);
+    server.rejects("header_bytes_max", 1).await;
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
+    let many = closed(&server, many.as_bytes()).await;
+    assert_eq!(Answer::parse(&many).status, 431);
+    server.rejects("header_bytes_max", 2).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_a_head_is_a_setting() {
+    let small = "[server]\nheader_bytes_max = \"8KiB\"";
+    let server = Setup::default().with(small).start().await;
+    let long = "x".repeat(9_000);
+    let refused = server.get("/healthz").header("filler", &long).send().await;
+    assert_eq!(refused.status, 431);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_end_in_time_is_504() {
+    let hasty = "[server]\nbody_timeout = \"300ms\"";
+    let server = Setup::default().with(hasty).start().await;
+    let mut slow = half_sent(&server, "203.0.113.7").await;
+    slow.write(b"{").await.unwrap();
+    server.serves().await;
+    let refusal = slow.answer().await.unwrap().refusal();
+    assert_eq!(
+        (refusal.status, refusal.text.as_str()),
+        (504, "The body did not arrive within 0.3 s")
+    );
+    assert_eq!(server.rejected("body_timeout").await, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_takes_nothing_of_its_answers_is_cut_off() {
+    let hasty = "[server]\nidle_timeout = \"400ms\"";
+    let server = Setup::default().with(hasty).start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let requests = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    while stream.write_all(&requests).await.is_ok() {}
+    server.rejects("idle_timeout", 1).await;
+    server.serves().await;
+    server.stop().await;
+}

@@ -1,0 +1,275 @@
+//! HTTP/2: floods of frames that cost their sender little, and callers that wait for nothing.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::time;
+use crate::harness::frames::*;
+use crate::harness::{PUBLIC, Server, Setup};
+
+const INITIAL_WINDOW_SIZE: u16 = 4;
+const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
+
+fn get(stream: u32) -> Vec<u8> {
+    let headers = request("GET", &time(), &[("authorization", PUBLIC)]);
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &headers)
+}
+
+fn reset(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
+}
+
+/// Requests that are reset as soon as they are made.
+fn resets(count: u32) -> Vec<u8> {
+    let streams = (0..count).map(|n| 2 * n + 1);
+    let pairs = streams.flat_map(|stream| [get(stream), reset(stream)]);
+    pairs.flatten().collect()
+}
+
+/// An honest HTTP/2 client, which sends what it is told to.
+async fn client(server: &Server) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    client.ready().await.unwrap()
+}
+
+fn call(path: &str) -> http::request::Builder {
+    http::Request::post(format!("http://footfall{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_resets_end_the_connection() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    raw.send(&resets(200)).await;
+    assert_eq!(raw.ends().await, Some(CALM));
+    server.rejects("resets_max", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_resets_as_the_setting_says_are_borne() {
+    let server = Setup::default()
+        .with("[server]\nresets_max = 200")
+        .start()
+        .await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    raw.send(&resets(200)).await;
+    raw.is_alive().await;
+    assert_eq!(server.rejected("resets_max").await, 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_without_an_end_end_the_connection() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    raw.send(&frame(HEADERS, 0, 1, &request("GET", "/", &[])))
+        .await;
+    let one = frame(CONTINUATION, 0, 1, &header("x", "y"));
+    raw.send(&one.repeat(1_000)).await;
+    assert_eq!(raw.ends().await, Some(CALM));
+    server.rejects("header_bytes_max", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_bytes_that_stand_for_many_headers_end_the_connection() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    // One header of 3,000 bytes is remembered, and named 10,000 times by one byte each.
+    let mut headers = request("GET", "/", &[]);
+    headers.extend([0x40, 1, b'x']);
+    headers.extend(length(3_000));
+    headers.extend([b'y'; 3_000]);
+    headers.extend([0x80 | 62; 10_000]);
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers))
+        .await;
+    assert_eq!(raw.ends().await, Some(CALM));
+    server.rejects("header_bytes_max", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_beyond_the_limit_are_431_and_the_connection_goes_on() {
+    let server = Server::start().await;
+    let mut client = client(&server).await;
+    for (bytes, status) in [(30_000, 200), (40_000, 431), (30_000, 200)] {
+        let request = http::Request::get(format!("http://footfall{}", time()))
+            .header("authorization", PUBLIC)
+            .header("filler", "x".repeat(bytes));
+        let request = request.body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status, "{bytes}");
+    }
+    drop(client);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_without_a_byte_ends_the_connection() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await;
+    raw.send(&frame(DATA, 0, 1, b"").repeat(50_000)).await;
+    assert_eq!(raw.ends().await, Some(CALM));
+    server.rejects("frames", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_beyond_the_limit_are_refused_and_who_goes_on_is_cut_off() {
+    let settings = "[server]\nstreams_max = 2\nerror_resets_max = 5";
+    let server = Setup::default().with(settings).start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
+    let open = |stream| frame(HEADERS, END_HEADERS, stream, &headers);
+    // Until its settings are acknowledged, the service holds nobody to them.
+    raw.next_of(SETTINGS).await;
+    raw.send(&frame(SETTINGS, ACK, 0, b"")).await;
+    raw.is_alive().await;
+    for stream in [1, 3, 5] {
+        raw.send(&open(stream)).await;
+    }
+    let refused = raw.next_of(RST_STREAM).await;
+    assert_eq!(
+        (refused.stream, number(&refused.payload)),
+        (5, REFUSED_STREAM)
+    );
+    for n in 3..20 {
+        raw.send(&open(2 * n + 1)).await;
+    }
+    assert_eq!(raw.ends().await, Some(CALM));
+    server.rejects("error_resets_max", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+/// Sends a flood, and reads so many bytes of what comes back to it meanwhile.
+async fn floods(raw: &mut Raw, flood: &[u8], back: usize) {
+    let (mut reader, mut writer) = raw.split();
+    let mut answers = vec![0; back];
+    let (sent, read) = tokio::join!(writer.write_all(flood), reader.read_exact(&mut answers));
+    sent.unwrap();
+    read.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_and_settings_are_answered_one_by_one_and_harm_nobody() {
+    let server = Server::start().await;
+    for one in [frame(PING, 0, 0, b"12345678"), frame(SETTINGS, 0, 0, b"")] {
+        let mut raw = Raw::open(server.address, &[]).await;
+        let flood = one.repeat(20_000);
+        let attack = floods(&mut raw, &flood, flood.len());
+        tokio::join!(attack, server.serves());
+        raw.is_alive().await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_whose_answers_nobody_reads_are_not_kept() {
+    let hasty = "[server]\nidle_timeout = \"400ms\"";
+    let server = Setup::default().with(hasty).start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    let pings = frame(PING, 0, 0, b"12345678").repeat(1_000);
+    let (_, mut writer) = raw.split();
+    // Once the answers fill the sockets, nothing more is read of the flood, and then the connection ends.
+    while writer.write_all(&pings).await.is_ok() {}
+    server.rejects("idle_timeout", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_a_caller_gives_no_window_for_take_no_room_from_others() {
+    let server = Setup::default()
+        .with("[server]\nrequests_max = 1")
+        .start()
+        .await;
+    let mut raw = Raw::open(server.address, &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    for n in 0..200 {
+        raw.send(&get(2 * n + 1)).await;
+        assert_eq!(raw.next_of(HEADERS).await.stream, 2 * n + 1);
+    }
+    server.serves().await;
+    assert_eq!(server.rejected("requests_max").await, 0);
+    raw.is_alive().await;
+    drop(raw);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_does_not_say_whether_it_is_there_is_cut_off() {
+    let hasty = "[server]\nidle_timeout = \"300ms\"";
+    let server = Setup::default().with(hasty).start().await;
+    let mut absent = Raw::open(server.address, &[]).await;
+    absent.ends().await;
+    server.rejects("idle_timeout", 1).await;
+    // So does one that stops in the middle of a frame.
+    let mut dumb = Raw::open(server.address, &[]).await;
+    dumb.send(&frame(HEADERS, 0, 1, b"x")[..9]).await;
+    dumb.ends().await;
+    server.rejects("idle_timeout", 2).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_message_that_does_not_come_in_time_is_deadline_exceeded() {
+    let hasty = "[server]\nbody_timeout = \"300ms\"";
+    let server = Setup::default().with(hasty).start().await;
+    let mut client = client(&server).await;
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for (count, path) in [ADD_EVENT, "/grpc.health.v1.Health/Check"]
+        .into_iter()
+        .enumerate()
+    {
+        let (answer, _half_open) = client
+            .send_request(call(path).body(()).unwrap(), false)
+            .unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "4", "{path}");
+        server.rejects("body_timeout", count as u64 + 1).await;
+    }
+    // A stream of questions about the contract lasts as long, too.
+    let (answer, _half_open) = client
+        .send_request(call(reflection).body(()).unwrap(), false)
+        .unwrap();
+    let mut body = answer.await.unwrap().into_body();
+    assert!(body.data().await.is_none());
+    let trailers = poll_fn(|context| body.poll_trailers(context)).await;
+    assert_eq!(trailers.unwrap().unwrap()["grpc-status"], "4");
+    server.rejects("body_timeout", 3).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_message_beyond_the_limit_is_refused_before_it_comes() {
+    let server = Server::start().await;
+    let mut client = client(&server).await;
+    let request = call(ADD_EVENT).body(()).unwrap();
+    let (answer, mut body) = client.send_request(request, false).unwrap();
+    let mut prefix = vec![0];
+    prefix.extend((16 * 1024 * 1024 + 1_u32).to_be_bytes());
+    body.send_data(prefix.into(), false).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "11");
+    server.rejects("message_bytes", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
