@@ -176,22 +176,14 @@ fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
     if !error.is_library() {
         return None;
     }
-    match error.reason()? {
-        h2::Reason::ENHANCE_YOUR_CALM => {
-            // There is no other way to tell which of h2's bounds it was; the tests attack each.
-            let text = error.to_string();
-            Some(match () {
-                () if text.contains("too_many_resets") => Guard::Resets,
-                () if text.contains("too_many_internal_resets") => Guard::ErrorResets,
-                () if text.contains("too_many_continuations") => Guard::HeaderBytes,
-                () if text.contains("header_list") => Guard::HeaderBytes,
-                () => Guard::Frames,
-            })
-        }
-        // A string that is longer than all headers together may be.
-        h2::Reason::COMPRESSION_ERROR => Some(Guard::HeaderBytes),
-        _ => None,
-    }
+    let is_flood = [
+        h2::Reason::ENHANCE_YOUR_CALM,
+        // A header that is longer than all of them together may be.
+        h2::Reason::COMPRESSION_ERROR,
+    ];
+    is_flood
+        .contains(&error.reason()?)
+        .then_some(Guard::Http2Flood)
 }
 
 impl Caller {

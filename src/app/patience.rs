@@ -29,6 +29,8 @@ pub(super) struct Patience<S> {
     preface: Option<Preface>,
     /// There is one while the caller takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Nothing more is waited for.
+    is_over: bool,
     asked: Asked,
 }
 
@@ -70,6 +72,7 @@ impl<S> Patience<S> {
                 until: Box::pin(tokio::time::sleep_until(preface_until)),
             }),
             stall: None,
+            is_over: false,
             asked: Asked::default(),
         }
     }
@@ -96,7 +99,9 @@ impl<S> Patience<S> {
         if stall.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        self.rejections.count(Guard::IdleTimeout);
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.rejections.count(Guard::IdleTimeout);
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -26,12 +26,9 @@ pub enum Guard {
     HeaderBytes,
     /// The wait for a caller that does not say whether it is there, or that takes nothing of what it is sent.
     IdleTimeout,
-    /// HTTP/2 streams that their caller resets before they are looked at.
-    Resets,
-    /// HTTP/2 streams that are reset for what their caller did wrong.
-    ErrorResets,
-    /// HTTP/2 frames that carry next to nothing.
-    Frames,
+    /// What nobody honest sends over HTTP/2: resets in a row, headers without an end or that burst, frames without a byte. Which of
+    /// them it was, the caller is told; the service is not.
+    Http2Flood,
     /// Calls under way, in all.
     Requests,
     /// Calls under way of an address.
@@ -54,15 +51,13 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 15] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::HeaderTimeout,
         Self::HeaderBytes,
         Self::IdleTimeout,
-        Self::Resets,
-        Self::ErrorResets,
-        Self::Frames,
+        Self::Http2Flood,
         Self::Requests,
         Self::RequestsPerAddress,
         Self::BodyTimeout,
@@ -82,9 +77,7 @@ impl Guard {
             Self::HeaderTimeout => "header_timeout",
             Self::HeaderBytes => "header_bytes_max",
             Self::IdleTimeout => "idle_timeout",
-            Self::Resets => "resets_max",
-            Self::ErrorResets => "error_resets_max",
-            Self::Frames => "frames",
+            Self::Http2Flood => "http2_flood",
             Self::Requests => "requests_max",
             Self::RequestsPerAddress => "requests_per_address_max",
             Self::BodyTimeout => "body_timeout",

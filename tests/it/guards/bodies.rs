@@ -47,7 +47,7 @@ async fn a_bomb_is_413_and_counted_whatever_its_coding() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nests_too_deep_is_refused_and_counted_over_both_protocols() {
     let server = Server::start().await;
-    let lists = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let lists = format!("{}{}", "[".repeat(8_000), "]".repeat(8_000));
     let body = format!(r#"{{"customer_ids":{{"registered":"a"}},"properties":{{"x":{lists}}}}}"#);
     assert_eq!(server.track("customers", &body).send().await.status, 400);
     assert_eq!(server.rejected("depth").await, 1);

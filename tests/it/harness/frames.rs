@@ -129,15 +129,21 @@ impl Raw {
         }
     }
 
-    /// Reads to the connection's end; gives the code of the last GOAWAY, if there was one.
-    pub async fn ends(&mut self) -> Option<u32> {
-        let mut code = None;
+    /// Reads to the connection's end; gives code and text of the last GOAWAY, if there was one.
+    pub async fn ends(&mut self) -> Option<(u32, String)> {
+        let mut told = None;
         while let Some(frame) = self.next().await {
             if frame.kind == GOAWAY {
-                code = Some(number(&frame.payload[4..8]));
+                let text = String::from_utf8_lossy(&frame.payload[8..]);
+                told = Some((number(&frame.payload[4..8]), text.into_owned()));
             }
         }
-        code
+        told
+    }
+
+    /// Reads to the connection's end, before which the caller is told to calm down for a reason.
+    pub async fn is_told_to_calm_down(&mut self, reason: &str) {
+        assert_eq!(self.ends().await, Some((CALM, reason.to_owned())));
     }
 
     /// Whether the service still answers.
