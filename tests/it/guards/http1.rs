@@ -133,7 +133,8 @@ async fn a_caller_that_takes_nothing_of_its_answers_is_cut_off() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut stream = socket.connect(server.address).await.unwrap();
-    let requests = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+    let request = b"GET /nothing HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.7\r\n\r\n";
+    let requests = request.repeat(100);
     while stream.write_all(&requests).await.is_ok() {}
     server.rejects("idle_timeout", 1).await;
     server.serves().await;

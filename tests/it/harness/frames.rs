@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub const DATA: u8 = 0;
@@ -82,6 +82,23 @@ pub fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     all.flat_map(|(name, value)| header(name, value)).collect()
 }
 
+impl Frame {
+    /// The next frame; none at the connection's end.
+    pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
+        let mut head = [0; HEAD_BYTES];
+        stream.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, flags, number @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload).await.ok()?;
+        Some(Self {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(number),
+            payload,
+        })
+    }
+}
+
 impl Raw {
     /// Says the preface and `settings`.
     pub async fn open(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
@@ -105,17 +122,7 @@ impl Raw {
 
     /// The next frame; none at the connection's end.
     pub async fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; HEAD_BYTES];
-        self.stream.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, flags, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        Some(Frame {
-            kind,
-            flags,
-            stream: u32::from_be_bytes(stream),
-            payload,
-        })
+        Frame::read(&mut self.stream).await
     }
 
     /// The next frame of a kind, which must come.
