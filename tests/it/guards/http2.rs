@@ -65,6 +65,7 @@ async fn as_many_resets_as_the_setting_says_are_borne() {
     raw.send(&resets(200)).await;
     raw.is_alive().await;
     assert_eq!(server.rejected("http2_flood").await, 0);
+    drop(raw);
     server.stop().await;
 }
 
