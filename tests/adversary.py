@@ -327,7 +327,7 @@ def deflate_bombs(address, until):
 
 @attack(2)
 def deep_json(address, until):
-    body = ('{"customer_ids":{"cookie":"a"},"event_type":"t","properties":{"x":' + "[" * 500_000 + "]" * 500_000 + "}}").encode()
+    body = ('{"customer_ids":{"cookie":"a"},"event_type":"t","properties":{"x":' + "[" * 8_000 + "]" * 8_000 + "}}").encode()
     with connect(address) as connection:
         connection.sendall(post(len(body), "Connection: close\r\n") + body)
         return answer(connection)
