@@ -10,7 +10,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{UPDATE, half_sent, time};
-use crate::harness::calls::event;
 use crate::harness::watching::now;
 use crate::harness::{PRIVATE, PUBLIC, Server, Setup, TOKEN, authorized};
 
@@ -92,15 +91,14 @@ async fn calls_that_wait_for_the_disk_are_under_way() {
         .over(store.clone())
         .start()
         .await;
+    let mut waits = half_sent(&server, "203.0.113.7").await;
     store.stall(true);
-    let mut client = TrackingServiceClient::new(server.channel().await);
-    let waits = tokio::spawn(async move {
-        let added = client.add_event(authorized(event("visit"), PUBLIC)).await;
-        added.map(drop)
-    });
-    while asks(&server, "203.0.113.8").await != 503 {}
+    waits.write(UPDATE.as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(asks(&server, "203.0.113.8").await, 503);
+    }
     store.stall(false);
-    waits.await.unwrap().unwrap();
+    assert_eq!(waits.answer().await.unwrap().status, 200);
     assert_eq!(asks(&server, "203.0.113.8").await, 200);
     server.stop().await;
 }
