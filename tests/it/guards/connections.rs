@@ -45,6 +45,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
     assert_eq!(request.send_over(other).await.unwrap().status, 200);
     open.pop();
     while served(&server).await.is_none() {}
+    drop(open);
     server.stop().await;
 }
 
@@ -57,6 +58,7 @@ async fn a_proxy_that_is_believed_may_have_any_number_of_connections() {
         open.push(served(&server).await.unwrap());
     }
     assert_eq!(server.rejected("connections_per_address_max").await, 0);
+    drop(open);
     server.stop().await;
 }
 

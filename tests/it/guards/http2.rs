@@ -49,7 +49,7 @@ async fn rapid_resets_end_the_connection() {
     let server = Server::start().await;
     let mut raw = Raw::open(server.address, &[]).await;
     raw.send(&resets(200)).await;
-    raw.is_told_to_calm_down("too_many_resets").await;
+    raw.ends_in_a_calm_down("too_many_resets").await;
     server.rejects("http2_flood", 1).await;
     server.serves().await;
     server.stop().await;
@@ -77,7 +77,7 @@ async fn headers_without_an_end_end_the_connection() {
         .await;
     let one = frame(CONTINUATION, 0, 1, &header("x", "y"));
     raw.send(&one.repeat(1_000)).await;
-    raw.is_told_to_calm_down("too_many_continuations").await;
+    raw.ends_in_a_calm_down("too_many_continuations").await;
     server.rejects("http2_flood", 1).await;
     server.serves().await;
     server.stop().await;
@@ -95,7 +95,7 @@ async fn a_few_bytes_that_stand_for_many_headers_end_the_connection() {
     headers.extend([0x80 | 62; 10_000]);
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers))
         .await;
-    raw.is_told_to_calm_down("header_list_way_too_large").await;
+    raw.ends_in_a_calm_down("header_list_way_too_large").await;
     server.rejects("http2_flood", 1).await;
     server.serves().await;
     server.stop().await;
@@ -125,7 +125,7 @@ async fn data_without_a_byte_ends_the_connection() {
     let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
     raw.send(&frame(HEADERS, END_HEADERS, 1, &headers)).await;
     raw.send(&frame(DATA, 0, 1, b"").repeat(50_000)).await;
-    raw.is_told_to_calm_down("too_many_data_frames").await;
+    raw.ends_in_a_calm_down("too_many_data_frames").await;
     server.rejects("http2_flood", 1).await;
     server.serves().await;
     server.stop().await;
@@ -153,7 +153,7 @@ async fn streams_beyond_the_limit_are_refused_and_who_goes_on_is_cut_off() {
     for n in 3..20 {
         raw.send(&open(2 * n + 1)).await;
     }
-    raw.is_told_to_calm_down("too_many_internal_resets").await;
+    raw.ends_in_a_calm_down("too_many_internal_resets").await;
     server.rejects("http2_flood", 1).await;
     server.serves().await;
     server.stop().await;
@@ -226,7 +226,7 @@ async fn answers_that_a_caller_gives_no_window_for_take_no_room_from_others() {
 async fn a_caller_that_does_not_say_whether_it_is_there_is_cut_off() {
     let hasty = "[server]\nidle_timeout = \"300ms\"";
     let server = Setup::default().with(hasty).start().await;
-    let mut absent = Raw::open(server.address, &[]).await;
+    let absent = Raw::open(server.address, &[]).await;
     absent.ends().await;
     server.rejects("idle_timeout", 1).await;
     // So does one that stops in the middle of a frame.

@@ -137,7 +137,7 @@ impl Raw {
     }
 
     /// Reads to the connection's end; gives code and text of the last GOAWAY, if there was one.
-    pub async fn ends(&mut self) -> Option<(u32, String)> {
+    pub async fn ends(mut self) -> Option<(u32, String)> {
         let mut told = None;
         while let Some(frame) = self.next().await {
             if frame.kind == GOAWAY {
@@ -149,7 +149,7 @@ impl Raw {
     }
 
     /// Reads to the connection's end, before which the caller is told to calm down for a reason.
-    pub async fn is_told_to_calm_down(&mut self, reason: &str) {
+    pub async fn ends_in_a_calm_down(self, reason: &str) {
         assert_eq!(self.ends().await, Some((CALM, reason.to_owned())));
     }
 
