@@ -2,7 +2,9 @@
 //!
 //! `cargo bench --bench scale -- 10000000` loads that many events of about 300 bytes each in batches, and prints
 //! the rate, how far the view lags, memory and disk, the time to readiness after a SIGKILL, and the time to fold a
-//! deleted view anew. Without a number it loads 200,000. A second number paces the load: so many events a second.
+//! deleted view anew. Without a number it loads 200,000.
+//!
+//! A second number paces the load: so many commands a second, of which each fourth updates its customer.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -16,6 +18,7 @@
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod server;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,7 +80,7 @@ async fn run(events: u64, pace: Option<u64>) {
             sample();
         }
     }
-    println!("events                          {events}");
+    println!("commands                        {events}");
     println!("acknowledged a second           {rate:.0}");
     println!(
         "lag of the view, load's end     {lag} records, gone after {:.2?}",
@@ -158,7 +161,10 @@ async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
                         let due = began + Duration::from_secs_f64(first as f64 / pace as f64);
                         tokio::time::sleep_until(due.into()).await;
                     }
-                    let answer = client.execute_batch(batch(first)).await.unwrap();
+                    let answer = client
+                        .execute_batch(batch(first, pace.is_some()))
+                        .await
+                        .unwrap();
                     let results = answer.into_inner().results;
                     assert!(results.iter().all(|result| result.error.is_none()));
                 }
@@ -171,10 +177,13 @@ async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
     began.elapsed()
 }
 
-fn batch(first: u64) -> Request<pb::ExecuteBatchRequest> {
+fn batch(first: u64, mixed: bool) -> Request<pb::ExecuteBatchRequest> {
     let commands = (first..first + BATCH).map(|number| pb::Command {
         command_id: String::new(),
-        command: Some(Command::AddEvent(event(number))),
+        command: Some(match mixed && number % 4 == 0 {
+            true => Command::UpdateCustomer(update(number)),
+            false => Command::AddEvent(event(number)),
+        }),
     });
     let mut request = Request::new(pb::ExecuteBatchRequest {
         project_token: TOKEN.into(),
@@ -187,21 +196,39 @@ fn batch(first: u64) -> Request<pb::ExecuteBatchRequest> {
     request
 }
 
-/// An event of about 300 bytes. Customers come in an order that no cache likes.
-fn event(number: u64) -> pb::AddEventRequest {
+/// The IDs of a command's customer. Customers come in an order that no cache likes.
+fn customer_ids(number: u64) -> HashMap<String, String> {
     let customer = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let customer = customer % CUSTOMERS;
+    [
+        ("registered".into(), format!("user-{customer}")),
+        ("cookie".into(), format!("cookie-{customer}")),
+    ]
+    .into()
+}
+
+fn update(number: u64) -> pb::UpdateCustomerRequest {
+    let json = format!(
+        r#"{{"last_page":"/products/{}","visits":{number},"plan":"A plan with a name"}}"#,
+        number % 500
+    );
+    pb::UpdateCustomerRequest {
+        project_token: TOKEN.into(),
+        customer_ids: customer_ids(number),
+        properties: Some(Properties::from_json(&json).unwrap().into()),
+        update_timestamp: None,
+    }
+}
+
+/// An event of about 300 bytes.
+fn event(number: u64) -> pb::AddEventRequest {
     let json = format!(
         r#"{{"path":"/products/{}","referrer":"https://example.com/some/where/else","title":"A product page with a title","price":49.9,"currency":"EUR","number":{number},"new":true,"agent":"Mozilla/5.0 (X11; Linux x86_64)"}}"#,
         number % 500
     );
     pb::AddEventRequest {
         project_token: TOKEN.into(),
-        customer_ids: [
-            ("registered".into(), format!("user-{customer}")),
-            ("cookie".into(), format!("cookie-{customer}")),
-        ]
-        .into(),
+        customer_ids: customer_ids(number),
         event_type: "page_visit".into(),
         properties: Some(Properties::from_json(&json).unwrap().into()),
         timestamp: None,
