@@ -42,6 +42,7 @@ mod lifecycle;
 mod limit_headers;
 mod limit_summary;
 mod limits;
+mod mutations;
 mod outage;
 mod panics;
 mod power;

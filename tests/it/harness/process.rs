@@ -135,6 +135,15 @@ impl Process {
         while ask().send().await.status == 200 {}
     }
 
+    /// What it takes of the memory, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() / 1024
+    }
+
     /// SIGKILL: nothing is flushed, nothing is said.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
