@@ -293,6 +293,13 @@ async fn fuzz(goes_on: impl Fn(u64) -> bool + Send + Sync + 'static) {
     let metrics = Request::new(process.admin(), "GET", "/metrics")
         .send()
         .await;
+    for protocol in ["rest", "grpc"] {
+        let answered = format!("footfall_requests_total{{protocol=\"{protocol}\"");
+        assert!(
+            metrics.body.contains(&answered),
+            "{protocol} was not reached"
+        );
+    }
     let panics = metrics
         .body
         .lines()
