@@ -133,12 +133,12 @@ impl Record {
         });
         let command = match &self.command {
             Command::Update { properties, time } => pb::record::Command::Update(pb::Update {
-                properties: Some(properties.clone().into()),
+                properties: properties.bytes().clone(),
                 time: time.micros(),
             }),
             Command::Event(event) => pb::record::Command::Event(pb::Event {
                 r#type: event.event_type.to_string(),
-                properties: Some(event.properties.clone().into()),
+                properties: event.properties.bytes().clone(),
                 time: event.time.micros(),
             }),
             Command::Anonymize => pb::record::Command::Anonymize(pb::Anonymize {}),
@@ -166,12 +166,12 @@ impl Record {
         });
         let command = match message.command {
             Some(pb::record::Command::Update(update)) => Command::Update {
-                properties: update.properties.unwrap_or_default().trusted(),
+                properties: Properties::from_canonical(update.properties),
                 time: time(update.time)?,
             },
             Some(pb::record::Command::Event(event)) => Command::Event(Event {
                 event_type: EventType::parse(&event.r#type).map_err(|error| error.to_string())?,
-                properties: event.properties.unwrap_or_default().trusted(),
+                properties: Properties::from_canonical(event.properties),
                 time: time(event.time)?,
             }),
             Some(pb::record::Command::Anonymize(pb::Anonymize {})) => Command::Anonymize,

@@ -1,7 +1,7 @@
 //! Writes the canonical form.
 //!
-//! Protobuf puts a length before each nested message, so a value is written first and its header moved in
-//! before it; values are small and shallow, so that the move costs less than a pass that measures.
+//! Protobuf puts a length before each nested message. One byte is kept free for it, and what is written is moved only where that
+//! is not enough: values are small and shallow, so that this costs less than a pass that measures.
 
 use std::ops::Range;
 
@@ -64,36 +64,46 @@ fn field_len(bytes: usize) -> usize {
     1 + encoded_len_varint(bytes as u64) + bytes
 }
 
-/// Makes what stands behind `start` the one object or item that `wrapper` says.
-fn wrap(out: &mut Vec<u8>, start: usize, tag: u8) {
-    let mut header = Vec::with_capacity(6);
-    header.push(tag);
-    encode_varint((out.len() - start) as u64, &mut header);
-    insert(out, start, &header);
+/// A field under way: its content is written, and then its length, for which one byte is kept free.
+#[must_use]
+pub(super) struct Field {
+    content: usize,
 }
 
-fn insert(out: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    out.splice(at..at, bytes.iter().copied());
-}
-
-/// A list under way: its items are written one after the other.
-pub(super) struct List {
-    start: usize,
-}
-
-impl List {
-    pub(super) fn open(out: &[u8]) -> Self {
-        Self { start: out.len() }
+impl Field {
+    fn open(out: &mut Vec<u8>, tag: u8) -> Self {
+        out.extend([tag, 0]);
+        Self { content: out.len() }
     }
 
-    /// Makes the value behind `start` the next item.
-    pub(super) fn item(&self, out: &mut Vec<u8>, start: usize) {
-        wrap(out, start, LIST_ITEM);
-    }
-
+    /// Writes the length in front of what was written since the field was opened.
     pub(super) fn close(self, out: &mut Vec<u8>) {
-        wrap(out, self.start, LIST);
+        let length = out.len() - self.content;
+        let at = self.content - 1;
+        match (u8::try_from(length), out.get_mut(at)) {
+            (Ok(short @ 0..=0x7f), Some(free)) => *free = short,
+            (Ok(_) | Err(_), _) => {
+                let mut long = Vec::with_capacity(5);
+                encode_varint(length as u64, &mut long);
+                out.splice(at..=at, long);
+            }
+        }
     }
+
+    /// Takes back the field and what was written since it was opened.
+    pub(super) fn cancel(self, out: &mut Vec<u8>) {
+        out.truncate(self.content - 2);
+    }
+}
+
+/// A list; its items are the fields that [`item`] opens, one after the other.
+pub(super) fn list(out: &mut Vec<u8>) -> Field {
+    Field::open(out, LIST)
+}
+
+/// An item of a list; its value comes next.
+pub(super) fn item(out: &mut Vec<u8>) -> Field {
+    Field::open(out, LIST_ITEM)
 }
 
 /// The entries of an object under way.
@@ -107,6 +117,15 @@ struct Span {
     entry: Range<usize>,
 }
 
+/// An entry under way: its value comes next.
+#[must_use]
+pub(super) struct Entry {
+    start: usize,
+    key: Range<usize>,
+    entry: Field,
+    value: Field,
+}
+
 impl Entries {
     pub(super) fn open(out: &[u8]) -> Self {
         Self {
@@ -115,23 +134,29 @@ impl Entries {
         }
     }
 
-    /// Makes the value behind `start` the entry of `key`.
-    pub(super) fn entry(&mut self, out: &mut Vec<u8>, start: usize, key: &str) {
-        let value = out.len() - start;
-        let mut header = Vec::with_capacity(key.len() + 16);
-        header.push(ENTRY);
-        encode_varint(
-            (field_len(key.len()) + field_len(value)) as u64,
-            &mut header,
-        );
-        delimited(&mut header, ENTRY_KEY, key.as_bytes());
-        let key_end = start + header.len();
-        header.push(ENTRY_VALUE);
-        encode_varint(value as u64, &mut header);
-        insert(out, start, &header);
+    /// Begins the entry of `key`.
+    pub(super) fn entry(out: &mut Vec<u8>, key: &str) -> Entry {
+        let start = out.len();
+        let entry = Field::open(out, ENTRY);
+        delimited(out, ENTRY_KEY, key.as_bytes());
+        Entry {
+            start,
+            key: out.len() - key.len()..out.len(),
+            entry,
+            value: Field::open(out, ENTRY_VALUE),
+        }
+    }
+
+    /// Ends an entry behind its value.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, entry: Entry) {
+        entry.value.close(out);
+        let before = out.len();
+        entry.entry.close(out);
+        // A length of several bytes has moved the key.
+        let moved = out.len() - before;
         self.spans.push(Span {
-            key: key_end - key.len()..key_end,
-            entry: start..out.len(),
+            key: entry.key.start + moved..entry.key.end + moved,
+            entry: entry.start..out.len(),
         });
     }
 
@@ -162,12 +187,9 @@ impl Entries {
         out.append(&mut sorted);
         Ok(())
     }
+}
 
-    /// As [`Entries::close`], and makes the whole a value.
-    pub(super) fn close_value(self, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        let start = self.start;
-        self.close(out)?;
-        wrap(out, start, OBJECT);
-        Ok(())
-    }
+/// An object as a value: its entries come next, and are closed before it.
+pub(super) fn object(out: &mut Vec<u8>) -> Field {
+    Field::open(out, OBJECT)
 }

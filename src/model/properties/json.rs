@@ -6,15 +6,38 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::encode::{self, Entries, List};
+use super::encode::{self, Entries};
 use super::error::{Error, ValueError, check_name, check_size};
-use super::{COUNT_MAX, DEPTH_MAX};
+use super::{COUNT_MAX, DEPTH_MAX, VALUE_BYTES_MAX};
 use crate::model::quote::quoted;
 
 /// Numbers beyond this were perhaps an integer that a float only comes near.
 const INTEGER_LIMIT: f64 = 9.2e18;
 
 pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
+    match quickly(text) {
+        Some(out) => Ok(out),
+        None => thoroughly(text),
+    }
+}
+
+/// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number may have been
+/// rounded.
+fn quickly(text: &str) -> Option<Vec<u8>> {
+    if text.len() > VALUE_BYTES_MAX {
+        return None;
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut pass = Pass::new(&mut out);
+    let mut parser = serde_json::Deserializer::from_str(text);
+    Quick(&mut pass).deserialize(&mut parser).ok()?;
+    parser.end().ok()?;
+    let is_exact = !pass.large_number;
+    is_exact.then_some(out)
+}
+
+/// Value by value, so that it is known which rule each one breaks.
+pub(super) fn thoroughly(text: &str) -> Result<Vec<u8>, Error> {
     if !text.starts_with('{') {
         return Err(Error::NotAnObject(quoted(text)));
     }
@@ -32,6 +55,41 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
     let parsed = parsed.and_then(|()| parser.end());
     parsed.map_err(|error| Error::Malformed(error.to_string()))?;
     Ok(out)
+}
+
+/// The outermost object, all of whose rules are kept or else it is looked at again.
+struct Quick<'a, 'p>(&'a mut Pass<'p>);
+
+impl<'de> DeserializeSeed<'de> for Quick<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Quick<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self(pass) = self;
+        let mut entries = Entries::open(pass.out);
+        for _ in 0..COUNT_MAX {
+            let Some(Name(name)) = map.next_key()? else {
+                return entries.close(pass.out).map_err(|error| pass.refuse(error));
+            };
+            check_name(&name).map_err(A::Error::custom)?;
+            let entry = Entries::entry(pass.out, &name);
+            map.next_value_seed(Node { pass, depth: 0 })?;
+            entries.end(pass.out, entry);
+        }
+        // There may be one more than there may be.
+        Err(A::Error::custom("perhaps too many"))
+    }
 }
 
 /// The outermost object, whose entries are the properties.
@@ -71,9 +129,9 @@ impl<'de> Visitor<'de> for Top<'_> {
                 // Counted to the end: the message says how many there were.
                 continue;
             }
-            let start = out.len();
+            let entry = Entries::entry(out, &name);
             property(&name, raw.get(), out).map_err(&mut refuse)?;
-            entries.entry(out, start, &name);
+            entries.end(out, entry);
         }
         if count > COUNT_MAX {
             return Err(refuse(Error::TooMany(count)));
@@ -93,11 +151,7 @@ fn property(name: &str, raw: &str, out: &mut Vec<u8>) -> Result<(), Error> {
 }
 
 fn value(raw: &str, out: &mut Vec<u8>) -> Result<(), ValueError> {
-    let mut pass = Pass {
-        out,
-        failure: None,
-        large_number: false,
-    };
+    let mut pass = Pass::new(out);
     let seed = Node {
         pass: &mut pass,
         depth: 0,
@@ -121,7 +175,15 @@ struct Pass<'a> {
     large_number: bool,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Self {
+        Self {
+            out,
+            failure: None,
+            large_number: false,
+        }
+    }
+
     fn refuse<E: serde::de::Error>(&mut self, error: ValueError) -> E {
         self.failure = Some(error);
         E::custom("refused")
@@ -203,13 +265,14 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
         self.check_depth()?;
-        let list = List::open(self.pass.out);
+        let list = encode::list(self.pass.out);
         loop {
-            let start = self.pass.out.len();
+            let item = encode::item(self.pass.out);
             if seq.next_element_seed(self.inner())?.is_none() {
+                item.cancel(self.pass.out);
                 break;
             }
-            list.item(self.pass.out, start);
+            item.close(self.pass.out);
         }
         list.close(self.pass.out);
         Ok(())
@@ -217,15 +280,17 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         self.check_depth()?;
+        let object = encode::object(self.pass.out);
         let mut entries = Entries::open(self.pass.out);
         while let Some(Name(key)) = map.next_key()? {
-            let start = self.pass.out.len();
+            let entry = Entries::entry(self.pass.out, &key);
             map.next_value_seed(self.inner())?;
-            entries.entry(self.pass.out, start, &key);
+            entries.end(self.pass.out, entry);
         }
-        entries
-            .close_value(self.pass.out)
-            .map_err(|error| self.pass.refuse(error))
+        let closed = entries.close(self.pass.out);
+        closed.map_err(|error| self.pass.refuse(error))?;
+        object.close(self.pass.out);
+        Ok(())
     }
 }
 

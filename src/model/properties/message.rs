@@ -11,19 +11,20 @@ use prost::encoding::{
 use super::{Error, Properties, encode, render, wire};
 
 /// The message `Object`, whose fields are looked at only when it becomes [`Properties`].
-#[derive(Clone, Default, PartialEq)]
-pub struct Object {
-    bytes: Bytes,
-    /// Whether the bytes came from [`Properties`], so that they need no second look.
-    canonical: bool,
+#[derive(Clone, PartialEq)]
+pub struct Object(Content);
+
+#[derive(Clone, PartialEq)]
+enum Content {
+    /// From [`Properties`], so that they need no second look.
+    Canonical(Bytes),
+    /// From outside, field by field.
+    Raw(Vec<u8>),
 }
 
 impl Object {
     pub(super) fn canonical(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            canonical: true,
-        }
+        Self(Content::Canonical(bytes))
     }
 
     /// Checks every rule of one command's properties.
@@ -31,32 +32,48 @@ impl Object {
     /// # Errors
     /// The first rule that they break, naming the property.
     pub fn check(self) -> Result<Properties, Error> {
-        if self.canonical {
-            return Ok(Properties(self.bytes));
+        match self.0 {
+            Content::Canonical(bytes) => Ok(Properties(bytes)),
+            Content::Raw(bytes) => wire::properties(&bytes).map(|bytes| Properties(bytes.into())),
         }
-        wire::properties(&self.bytes).map(|bytes| Properties(bytes.into()))
     }
 
     /// Whether the properties were read from JSON, whose own size was measured as it came.
     pub fn is_from_json(&self) -> bool {
-        self.canonical
+        matches!(self.0, Content::Canonical(_))
     }
 
     /// Takes the bytes at their word: for what this service itself wrote.
     pub fn trusted(self) -> Properties {
-        Properties(self.bytes)
+        Properties(match self.0 {
+            Content::Canonical(bytes) => bytes,
+            Content::Raw(bytes) => bytes.into(),
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Content::Canonical(bytes) => bytes,
+            Content::Raw(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self(Content::Raw(Vec::new()))
     }
 }
 
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Object({} bytes)", self.bytes.len())
+        write!(f, "Object({} bytes)", self.bytes().len())
     }
 }
 
 impl prost::Message for Object {
     fn encode_raw(&self, buf: &mut impl BufMut) {
-        buf.put_slice(&self.bytes);
+        buf.put_slice(self.bytes());
     }
 
     fn merge_field(
@@ -66,12 +83,17 @@ impl prost::Message for Object {
         buf: &mut impl Buf,
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        self.canonical = false;
-        merge_raw(&mut self.bytes, tag, wire_type, buf, ctx)
+        if let Content::Canonical(bytes) = &self.0 {
+            self.0 = Content::Raw(bytes.to_vec());
+        }
+        match &mut self.0 {
+            Content::Raw(bytes) => merge_raw(bytes, tag, wire_type, buf, ctx),
+            Content::Canonical(_) => Ok(()),
+        }
     }
 
     fn encoded_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes().len()
     }
 
     fn clear(&mut self) {
@@ -97,11 +119,11 @@ impl Value {
     /// A list of texts.
     pub fn texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Self::written(|out| {
-            let list = encode::List::open(out);
+            let list = encode::list(out);
             for text in texts {
-                let start = out.len();
+                let item = encode::item(out);
                 encode::text(out, text);
-                list.item(out, start);
+                item.close(out);
             }
             list.close(out);
         })
@@ -149,7 +171,10 @@ impl prost::Message for Value {
         buf: &mut impl Buf,
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        merge_raw(&mut self.0, tag, wire_type, buf, ctx)
+        let mut bytes = Vec::from(std::mem::take(&mut self.0));
+        merge_raw(&mut bytes, tag, wire_type, buf, ctx)?;
+        self.0 = bytes.into();
+        Ok(())
     }
 
     fn encoded_len(&self) -> usize {
@@ -163,13 +188,12 @@ impl prost::Message for Value {
 
 /// Appends a field as it came. Kinds of fields that no message here has are dropped.
 fn merge_raw(
-    bytes: &mut Bytes,
+    out: &mut Vec<u8>,
     tag: u32,
     wire_type: WireType,
     buf: &mut impl Buf,
     ctx: DecodeContext,
 ) -> Result<(), DecodeError> {
-    let mut out = Vec::from(std::mem::take(bytes));
     match wire_type {
         WireType::LengthDelimited => {
             let length = decode_varint(buf)?;
@@ -177,16 +201,16 @@ fn merge_raw(
             let Some(length) = usize::try_from(length).ok().filter(|n| *n <= available) else {
                 return underflow(tag);
             };
-            encode_key(tag, wire_type, &mut out);
-            encode_varint(length as u64, &mut out);
+            encode_key(tag, wire_type, out);
+            encode_varint(length as u64, out);
             out.put(buf.take(length));
         }
         WireType::Varint => {
-            encode_key(tag, wire_type, &mut out);
-            encode_varint(decode_varint(buf)?, &mut out);
+            encode_key(tag, wire_type, out);
+            encode_varint(decode_varint(buf)?, out);
         }
         WireType::SixtyFourBit if buf.remaining() >= 8 => {
-            encode_key(tag, wire_type, &mut out);
+            encode_key(tag, wire_type, out);
             out.put_u64(buf.get_u64());
         }
         WireType::SixtyFourBit => return underflow(tag),
@@ -194,7 +218,6 @@ fn merge_raw(
             skip_field(wire_type, tag, buf, ctx)?;
         }
     }
-    *bytes = out.into();
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::encode::{self, Entries, List};
+use super::encode::{self, Entries};
 use super::error::{Error, ValueError, check_name, check_size};
 use super::{COUNT_MAX, DEPTH_MAX, VALUE_BYTES_MAX, render};
 
@@ -90,10 +90,11 @@ pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
         }
         let (name, from) = entry(bytes).map_err(|error| error.of(""))?;
         check_name(name)?;
+        let entry = Entries::entry(&mut out, name);
         let start = out.len();
         value(from, &mut out, 0).map_err(|error| error.of(name))?;
         check_json_size(name, out.get(start..).unwrap_or_default())?;
-        entries.entry(&mut out, start, name);
+        entries.end(&mut out, entry);
     }
     if count > COUNT_MAX {
         return Err(Error::TooMany(count));
@@ -140,31 +141,34 @@ fn object(mut message: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), Val
     if depth >= DEPTH_MAX {
         return Err(ValueError::TooDeep);
     }
+    let object = encode::object(out);
     let mut entries = Entries::open(out);
     while !message.is_empty() {
         let Field::Bytes(1, bytes) = field(&mut message)? else {
             continue;
         };
         let (key, from) = entry(bytes)?;
-        let start = out.len();
+        let entry = Entries::entry(out, key);
         value(from, out, depth + 1)?;
-        entries.entry(out, start, key);
+        entries.end(out, entry);
     }
-    entries.close_value(out)
+    entries.close(out)?;
+    object.close(out);
+    Ok(())
 }
 
 fn list(mut message: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), ValueError> {
     if depth >= DEPTH_MAX {
         return Err(ValueError::TooDeep);
     }
-    let list = List::open(out);
+    let list = encode::list(out);
     while !message.is_empty() {
-        let Field::Bytes(1, item) = field(&mut message)? else {
+        let Field::Bytes(1, bytes) = field(&mut message)? else {
             continue;
         };
-        let start = out.len();
-        value(item, out, depth + 1)?;
-        list.item(out, start);
+        let item = encode::item(out);
+        value(bytes, out, depth + 1)?;
+        item.close(out);
     }
     list.close(out);
     Ok(())

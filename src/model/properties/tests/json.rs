@@ -2,9 +2,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::Index;
+use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
+use super::super::json as pass;
 use super::super::{Error, Properties};
 use super::oracle::{canonical, dice, read_back, spelled, texts, tree, trees};
 
@@ -22,12 +23,47 @@ fn rendered(properties: &Properties) -> String {
     String::from_utf8(json).unwrap()
 }
 
+/// Bits of JSON that make something else of it wherever they stand, or break it.
+fn odd() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "0",
+        "9223372036854775808",
+        "1e400",
+        "-",
+        "null,",
+        "{\"a\":1},",
+        "\"\":1,",
+        "\"a\":1,",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+        "\u{0}",
+        " ",
+    ])
+}
+
 proptest! {
     #[test]
     fn every_spelling_of_an_object_has_the_bytes_of_the_obvious_encoder(tree in trees(), mut dice in dice()) {
         let text = spelled(&tree, &mut dice);
         let read = properties(&text);
         prop_assert_eq!(&**read.bytes(), canonical(&tree), "{}", text);
+    }
+
+    #[test]
+    fn one_pass_says_what_a_pass_value_by_value_says(tree in trees(), mut dice in dice(), splices in vec((any::<Index>(), odd()), 0..4)) {
+        let mut text = spelled(&tree, &mut dice);
+        for (at, odd) in splices {
+            let places: Vec<_> = text.char_indices().map(|(at, _)| at).collect();
+            text.insert_str(*at.get(&places), odd);
+        }
+        prop_assert_eq!(pass::properties(&text), pass::thoroughly(&text), "{}", text);
     }
 
     #[test]
