@@ -12,6 +12,7 @@
 //! - [`keys`] is how all that lies in the keyspaces
 
 mod apply;
+mod cache;
 mod erase;
 mod error;
 mod expire;

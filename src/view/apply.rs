@@ -232,12 +232,12 @@ impl<'a> Apply<'a> {
         Ok(next)
     }
 
-    fn holder(&self, project: u32, id: &CustomerId) -> Result<Option<IdEntry>, Error> {
+    fn holder(&mut self, project: u32, id: &CustomerId) -> Result<Option<IdEntry>, Error> {
         let entry = self.overlay.get(Table::Ids, &keys::id(project, id))?;
         entry.map(|value| IdEntry::decode(&value)).transpose()
     }
 
-    fn customer(&self, number: u64) -> Result<Customer, Error> {
+    fn customer(&mut self, number: u64) -> Result<Customer, Error> {
         let value = self
             .overlay
             .get(Table::Customers, &keys::customer(number))?

@@ -66,9 +66,9 @@ impl View {
             for (key, part) in page {
                 if Part::read(&part)?.owner.is_none() {
                     let hidden = keys::hidden(keys::read_position(&key)?);
-                    writes.push((Table::Hidden, hidden, None));
+                    writes.push((Table::Hidden, hidden.into(), None));
                 }
-                writes.push((Table::Erasures, key.to_vec(), None));
+                writes.push((Table::Erasures, key, None));
             }
             self.store.write(writes)?;
         }

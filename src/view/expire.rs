@@ -128,7 +128,7 @@ impl Sweep<'_> {
         if entry.position > self.cutoff {
             return Ok(());
         }
-        page.writes.push((Table::Timeline, key.to_vec(), None));
+        page.writes.push((Table::Timeline, key.into(), None));
         if entry.made.is_some() {
             return Ok(());
         }
@@ -143,8 +143,8 @@ impl Sweep<'_> {
                 let position = keys::read_position(&repeat)?;
                 self.retire(page, keys::read_number(&owner)?, position)?;
                 page.writes
-                    .push((Table::Hidden, keys::hidden(position), None));
-                page.writes.push((Table::Repeats, repeat.to_vec(), None));
+                    .push((Table::Hidden, keys::hidden(position).into(), None));
+                page.writes.push((Table::Repeats, repeat.clone(), None));
                 last = Some(repeat);
             }
         }
@@ -234,7 +234,8 @@ impl Sweep<'_> {
             page.rewrites.push(Ok((position, reduced.encode())));
         }
         let part = stays.then(|| prost::Message::encode_to_vec(part));
-        page.writes.push((Table::Records, key.to_vec(), part));
+        page.writes
+            .push((Table::Records, key.into(), part.map(Into::into)));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::apply::{Apply, Counts};
+use super::cache::Cache;
 use super::overlay::Overlay;
 use super::store::Store;
 use crate::log::record::Record;
@@ -102,12 +103,13 @@ impl Follower {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
         let mut applied = self.progress.borrow().applied;
+        let mut cache = Cache::default();
         loop {
             while *last.borrow_and_update() > applied {
                 if *closing.borrow() {
                     return Ok(());
                 }
-                applied = self.batch(store, log, applied)?;
+                applied = self.batch(store, log, applied, &mut cache)?;
             }
             let goes_on = runtime.block_on(async {
                 tokio::select! {
@@ -121,9 +123,15 @@ impl Follower {
         }
     }
 
-    fn batch(&self, store: &Store, log: &Log, applied: Position) -> Result<Position, Error> {
+    fn batch(
+        &self,
+        store: &Store,
+        log: &Log,
+        applied: Position,
+        cache: &mut Cache,
+    ) -> Result<Position, Error> {
         let _turn = store.turn();
-        let mut apply = Apply::new(Overlay::new(store), applied);
+        let mut apply = Apply::new(Overlay::new(store, cache), applied);
         let mut last = applied;
         for (position, bytes) in log.read_after(applied, BATCH_RECORDS_MAX)? {
             apply.record(position, &Record::decode(position, bytes)?)?;

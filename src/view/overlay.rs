@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use fjall::Slice;
 
 use super::Error;
+use super::cache::Cache;
 use super::keys::Table;
 use super::store::{Store, number};
 use crate::log::Position;
@@ -13,33 +14,50 @@ use crate::log::Position;
 #[derive(Debug)]
 pub(super) struct Overlay<'a> {
     store: &'a Store,
-    writes: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    cache: &'a mut Cache,
+    /// For each table, in the order of the enum; `None` removes.
+    writes: [HashMap<Slice, Option<Slice>>; Table::ALL.len()],
 }
 
 impl<'a> Overlay<'a> {
-    pub(super) fn new(store: &'a Store) -> Self {
+    /// `cache` is to be that of all overlays over this store.
+    pub(super) fn new(store: &'a Store, cache: &'a mut Cache) -> Self {
         Self {
             store,
-            writes: HashMap::new(),
+            cache,
+            writes: Default::default(),
         }
     }
 
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
-        // Most keys were not written a moment ago, and the map wants an owned key to look at.
-        if !self.writes.is_empty()
-            && let Some(value) = self.writes.get(&(table, key.to_vec()))
-        {
-            return Ok(value.as_deref().map(Slice::from));
+    pub(super) fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+        let written = self.writes.get(table as usize);
+        if let Some(value) = written.and_then(|writes| writes.get(key)) {
+            return Ok(value.clone());
         }
-        self.store.get(table, key)
+        if let Some(value) = self.cache.get(table, key) {
+            return Ok(Some(value));
+        }
+        let value = self.store.get(table, key)?;
+        if let Some(value) = &value {
+            // A copy: what the engine gives out may keep a whole block of a table in memory.
+            self.cache.put(table, &key.into(), Some(&(**value).into()));
+        }
+        Ok(value)
     }
 
     pub(super) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert((table, key), Some(value));
+        self.write(table, key, Some(value.into()));
     }
 
     pub(super) fn remove(&mut self, table: Table, key: Vec<u8>) {
-        self.writes.insert((table, key), None);
+        self.write(table, key, None);
+    }
+
+    fn write(&mut self, table: Table, key: Vec<u8>, value: Option<Slice>) {
+        // There is a map for each table.
+        if let Some(writes) = self.writes.get_mut(table as usize) {
+            writes.insert(key.into(), value);
+        }
     }
 
     /// All entries whose key begins with `prefix`, none of which may have been written since the last flush.
@@ -51,8 +69,8 @@ impl<'a> Overlay<'a> {
         debug_assert!(
             !self
                 .writes
-                .keys()
-                .any(|(of, key)| *of == table && key.starts_with(prefix)),
+                .get(table as usize)
+                .is_some_and(|writes| writes.keys().any(|key| key.starts_with(prefix))),
             "the scan sees the store only"
         );
         let entries = self.store.scan(table, prefix)?;
@@ -75,17 +93,17 @@ impl<'a> Overlay<'a> {
     /// Writes everything, with the position up to which it applies the log.
     pub(super) fn flush(&mut self, applied: Position) -> Result<(), Error> {
         let applied = number(applied.get());
-        let mut writes: Vec<_> = std::mem::take(&mut self.writes)
-            .into_iter()
-            .map(|((table, key), value)| (table, key, value))
-            .collect();
-        // The engine's way to a key's neighbour lies in the processor's cache.
-        writes.sort_unstable_by(|(a, left, _), (b, right, _)| {
-            (*a as usize, left).cmp(&(*b as usize, right))
-        });
-        for table in Table::ALL {
-            let key = table.mark().to_vec();
-            writes.push((table, key, Some(applied.clone())));
+        let mut writes = Vec::new();
+        for (table, map) in Table::ALL.into_iter().zip(&mut self.writes) {
+            let before = writes.len();
+            writes.extend(map.drain().map(|(key, value)| (table, key, value)));
+            // The engine's way to a key's neighbour lies in the processor's cache.
+            let new = writes.get_mut(before..).unwrap_or_default();
+            new.sort_unstable_by(|(_, left, _), (_, right, _)| left.cmp(right));
+            for (table, key, value) in &*new {
+                self.cache.put(*table, key, value.as_ref());
+            }
+            writes.push((table, table.mark().into(), Some(applied.clone().into())));
         }
         self.store.write(writes)
     }

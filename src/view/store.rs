@@ -29,7 +29,7 @@ const READERS_PAUSE: Duration = Duration::from_millis(10);
 const PAGE_ENTRIES: usize = 1_024;
 
 /// What to write under a key; `None` removes it.
-pub(super) type Write = (Table, Vec<u8>, Option<Vec<u8>>);
+pub(super) type Write = (Table, Slice, Option<Slice>);
 
 /// The keyspaces of the view.
 pub(super) struct Store {
@@ -60,7 +60,8 @@ impl Store {
         }
         remove(dir)?;
         let store = Self::open_any(dir)?;
-        store.write([(Table::Meta, keys::FORMAT.to_vec(), Some(number(FORMAT)))])?;
+        let format = number(FORMAT).into();
+        store.write([(Table::Meta, keys::FORMAT.into(), Some(format))])?;
         Ok(store)
     }
 
@@ -237,7 +238,7 @@ impl Store {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes all or nothing; `None` removes.
+    /// Writes all or nothing; `None` removes. Only the fold writes the tables that its cache keeps.
     pub(super) fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
         let mut batch = self.database.batch();
         for (table, key, value) in writes {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Error;
 use super::apply::Apply;
+use super::cache::Cache;
 use super::follow::BATCH_RECORDS_MAX;
 use super::keys::Table;
 use super::overlay::Overlay;
@@ -46,6 +47,7 @@ pub fn compare(
     }
     let mut fresh = Fold {
         store: Store::open(scratch)?,
+        cache: Cache::default(),
         applied: Position::START,
     };
     let compared = match Store::open_existing(dir)? {
@@ -71,6 +73,7 @@ pub fn compare(
 
 struct Fold {
     store: Store,
+    cache: Cache,
     applied: Position,
 }
 
@@ -80,7 +83,7 @@ impl Fold {
             let left = end.get().saturating_sub(self.applied.get());
             let limit = usize::try_from(left).unwrap_or(usize::MAX);
             let records = log.read_after(self.applied, limit.min(BATCH_RECORDS_MAX))?;
-            let mut apply = Apply::new(Overlay::new(&self.store), self.applied);
+            let mut apply = Apply::new(Overlay::new(&self.store, &mut self.cache), self.applied);
             let before = self.applied;
             for (position, bytes) in records {
                 apply.record(position, &Record::decode(position, bytes)?)?;
