@@ -1,5 +1,6 @@
 //! One connection, from its first byte to its last.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -11,12 +12,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
 use super::linger::Linger;
 use super::patience::Patience;
@@ -125,10 +125,10 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let service = self
-            .service
-            .map_request(move |request| caller.sign(request));
-        let service = TowerToHyperService::new(service);
+        let service = Signed {
+            service: RefCell::new(self.service),
+            caller,
+        };
         let rejections = self.rejections;
         let stream = Patience::new(stream, deadline, self.idle_timeout, rejections.clone());
         let asked = stream.asked();
@@ -184,6 +184,28 @@ fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
     is_flood
         .contains(&error.reason()?)
         .then_some(Guard::Http2Flood)
+}
+
+/// A connection's service, which says whose its requests are.
+///
+/// hyper's own glue clones the whole stack of layers for each request, since a tower service may be busy and has to be waited for. Ours
+/// is ready at any time, and a connection's calls begin one after the other, so that one clone for each connection is enough.
+struct Signed<S> {
+    service: RefCell<S>,
+    caller: Caller,
+}
+
+impl<S> hyper::service::Service<Request<Incoming>> for Signed<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> S::Future {
+        self.service.borrow_mut().call(self.caller.sign(request))
+    }
 }
 
 impl Caller {

@@ -1,5 +1,6 @@
 //! One ID, one count and one time a call.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -20,20 +21,29 @@ use crate::clock::Clock;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest ID that is taken over from a caller.
 const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Length of the longest ID that is made here: two numbers and a hyphen.
+const ID_BYTES_MAX: usize = 16 + 1 + 16;
 /// Upper bounds of the buckets of a call's time, in seconds.
 const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0, 10.0,
 ];
 
+const REST: &str = "rest";
+const GRPC: &str = "grpc";
+
 /// A call's ID: the caller's own, if it sent a sane one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub HeaderValue);
 
-/// What is counted.
+/// What is counted. Clones count together.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct Metrics(Arc<Measures>);
+
+#[derive(Debug)]
+struct Measures {
     requests: Family<Labels, Counter>,
-    duration: Family<Protocol, Histogram, fn() -> Histogram>,
+    rest_duration: Histogram,
+    grpc_duration: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,37 +66,46 @@ pub type RouteName = fn(path: &str) -> &'static str;
 impl Metrics {
     /// Metrics that `registry` shows.
     pub fn new(registry: &mut Registry) -> Self {
-        let metrics = Self {
+        let duration: Family<Protocol, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(BUCKETS));
+        let of = |protocol| duration.get_or_create_owned(&Protocol { protocol });
+        let measures = Measures {
             requests: Family::default(),
-            duration: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            rest_duration: of(REST),
+            grpc_duration: of(GRPC),
         };
         registry.register(
             "footfall_requests",
             "Calls answered, by protocol, route and code",
-            metrics.requests.clone(),
+            measures.requests.clone(),
         );
         registry.register(
             "footfall_request_duration_seconds",
             "Time from a call's headers to its answer's headers",
-            metrics.duration.clone(),
+            duration,
         );
-        metrics
+        Self(Arc::new(measures))
     }
 }
 
 /// Makes the IDs of calls that bring none.
 #[derive(Debug)]
 struct Ids {
-    /// Different for each process.
-    prefix: u64,
+    /// Different for each process, and in hexadecimal.
+    prefix: String,
     next: AtomicU64,
 }
 
 impl Ids {
     fn next(&self) -> HeaderValue {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{:016x}-{number:x}", self.prefix);
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("-"))
+        let mut text = [0; ID_BYTES_MAX];
+        let mut room = text.as_mut_slice();
+        // There is room for both numbers at their longest.
+        let _ = write!(room, "{}-{number:x}", self.prefix);
+        let room = room.len();
+        let id = text.get(..ID_BYTES_MAX - room).unwrap_or_default();
+        HeaderValue::from_bytes(id).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 
@@ -109,7 +128,7 @@ impl<S> Observe<S> {
         clock: Arc<dyn Clock>,
     ) -> impl Layer<S, Service = Self> + Clone {
         let ids = Arc::new(Ids {
-            prefix: id_prefix,
+            prefix: format!("{id_prefix:016x}"),
             next: AtomicU64::new(1),
         });
         layer_fn(move |inner| Self {
@@ -126,7 +145,7 @@ impl<S> Observe<S> {
 #[derive(Debug)]
 pub struct Observed {
     metrics: Metrics,
-    protocol: &'static str,
+    is_grpc: bool,
     route: &'static str,
     began: Duration,
     clock: Arc<dyn Clock>,
@@ -135,21 +154,18 @@ pub struct Observed {
 
 impl<B> Finish<B> for Observed {
     fn finish(self, mut response: Response<B>) -> Response<B> {
-        let code = match self.protocol {
-            "grpc" => grpc_code(response.headers()),
-            _ => response.status().as_u16(),
+        let measures = &*self.metrics.0;
+        let (protocol, duration, code) = match self.is_grpc {
+            true => (GRPC, &measures.grpc_duration, grpc_code(response.headers())),
+            false => (REST, &measures.rest_duration, response.status().as_u16()),
         };
         let labels = Labels {
-            protocol: self.protocol,
+            protocol,
             route: self.route,
             code,
         };
-        self.metrics.requests.get_or_create(&labels).inc();
+        measures.requests.get_or_create(&labels).inc();
         let took = self.clock.elapsed().saturating_sub(self.began);
-        let protocol = Protocol {
-            protocol: self.protocol,
-        };
-        let duration = self.metrics.duration.get_or_create(&protocol);
         duration.observe(took.as_secs_f64());
         response.headers_mut().insert(REQUEST_ID, self.id);
         response
@@ -190,10 +206,7 @@ where
         request.extensions_mut().insert(RequestId(id.clone()));
         let observed = Observed {
             metrics: self.metrics.clone(),
-            protocol: match is_grpc(request.headers()) {
-                true => "grpc",
-                false => "rest",
-            },
+            is_grpc: is_grpc(request.headers()),
             route: (self.route)(request.uri().path()),
             began: self.clock.elapsed(),
             clock: self.clock.clone(),

@@ -132,13 +132,20 @@ pub struct Stand {
 
 impl Finish<Body> for Stand {
     fn finish(self, mut response: Response<Body>) -> Response<Body> {
-        let charges = self.ticket.charges().iter().cloned();
-        let charges: Vec<_> = self.address.into_iter().chain(charges).collect();
+        let all: Vec<_>;
+        let charges = match self.ticket.charges() {
+            // Most projects and keys have no quota of their own.
+            [] => self.address.as_slice(),
+            noted => {
+                all = self.address.iter().chain(noted).cloned().collect();
+                &*all
+            }
+        };
         // The service has refused the call already; this is the refusal in full.
-        if let Some(refusal) = refusal::response(&charges) {
+        if let Some(refusal) = refusal::response(charges) {
             return refusal;
         }
-        refusal::standing_headers(&charges, response.headers_mut());
+        refusal::standing_headers(charges, response.headers_mut());
         response
     }
 }

@@ -4,7 +4,6 @@
 //! once it is let in. Its answer tells of all that were asked, in that order: `RateLimit` and `RateLimit-Policy` are
 //! lists with one item for each. A refusal names those that refuse, and the longest of their waits.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -100,30 +99,52 @@ fn of(subject: &Subject) -> String {
 
 /// Says how the caller stands, on an answer that was limited.
 pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
-    let (mut policies, mut limits) = (String::new(), String::new());
+    if charges.is_empty() {
+        return;
+    }
+    let (mut policies, mut limits) = (Items::default(), Items::default());
     for Charge { subject, verdict } in charges {
         let (quota, remaining, reset) = match verdict {
             Verdict::Admitted(standing) => (standing.quota, standing.remaining, standing.reset),
             Verdict::Refused(refusal) => (refusal.quota, 0, refusal.reset),
         };
-        let separator = if policies.is_empty() { "" } else { ", " };
-        let (name, requests) = (subject.policy(), quota.requests());
-        let (window, reset) = (seconds(quota.period()), seconds(reset));
-        // Writing into memory has no way to fail.
-        let _ = write!(policies, "{separator}\"{name}\";q={requests};w={window}");
-        let _ = write!(limits, "{separator}\"{name}\";r={remaining};t={reset}");
+        let window = seconds(quota.period());
+        policies.item(
+            subject,
+            [(";q=", quota.requests().get().into()), (";w=", window)],
+        );
+        limits.item(
+            subject,
+            [(";r=", remaining.into()), (";t=", seconds(reset))],
+        );
     }
-    if charges.is_empty() {
-        return;
-    }
-    for (name, text) in [(POLICY, policies), (LIMIT, limits)] {
-        if let Ok(value) = HeaderValue::try_from(text) {
+    for (name, Items(text)) in [(POLICY, policies), (LIMIT, limits)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(name, value);
         }
     }
 }
 
+/// A header's list of named items with their numbers, written without the machinery of formatting: it is on every answer.
+#[derive(Default)]
+struct Items(String);
+
+impl Items {
+    fn item(&mut self, subject: &Subject, numbers: [(&str, u64); 2]) {
+        let Self(text) = self;
+        text.push_str(if text.is_empty() { "\"" } else { ", \"" });
+        text.push_str(subject.policy());
+        text.push('"');
+        for (name, number) in numbers {
+            text.push_str(name);
+            text.push_str(itoa::Buffer::new().format(number));
+        }
+    }
+}
+
 /// Rounded up: who waits so long has waited long enough.
-fn seconds(duration: Duration) -> u128 {
-    duration.as_nanos().div_ceil(1_000_000_000)
+fn seconds(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

@@ -40,6 +40,8 @@ pub struct Entry {
     pub route: Route,
     /// The path in the form of the annotations.
     pub path: &'static str,
+    /// The path around the project's token; it is all before where there is no token.
+    around: (&'static str, &'static str),
     /// Whether it is read with GET, written with POST, or both.
     pub methods: Methods,
     /// The rpc behind it; empty for what is REST's own.
@@ -83,9 +85,24 @@ const fn entry(route: Route, methods: Methods, rpc: &'static str, path: &'static
     Entry {
         route,
         path,
+        around: around(path),
         methods,
         rpc,
     }
+}
+
+/// What stands before and after [`TOKEN`], without the slash in front. It is found out by the compiler, for each request looks
+/// at it.
+const fn around(path: &'static str) -> (&'static str, &'static str) {
+    let (_, path) = path.split_at(1);
+    let (mut before, mut rest) = ("", path);
+    while let Some(byte) = rest.as_bytes().first() {
+        if *byte == b'{' {
+            return (before, rest.split_at(TOKEN.len()).1);
+        }
+        (before, rest) = path.split_at(before.len() + 1);
+    }
+    (path, "")
 }
 
 /// Every route.
@@ -116,18 +133,16 @@ pub fn find(path: &str) -> Option<(&'static Entry, &str)> {
     let path = path.strip_suffix('/').unwrap_or(path);
     ENTRIES
         .iter()
-        .find_map(|entry| Some((entry, token(entry.path, path)?)))
+        .find_map(|entry| Some((entry, token(entry, path)?)))
 }
 
 /// What stands for the token in a path without a slash in front.
-fn token<'a>(template: &str, path: &'a str) -> Option<&'a str> {
-    let template = template.strip_prefix('/')?;
-    match template.split_once(TOKEN) {
-        None => (template == path).then_some(""),
-        Some((before, after)) => {
-            let token = path.strip_prefix(before)?.strip_suffix(after)?;
-            (!token.contains('/')).then_some(token)
-        }
+fn token<'a>(entry: &Entry, path: &'a str) -> Option<&'a str> {
+    let (before, after) = entry.around;
+    let token = path.strip_prefix(before)?.strip_suffix(after)?;
+    match after {
+        "" => token.is_empty().then_some(""),
+        _ => (!token.contains('/')).then_some(token),
     }
 }
 
