@@ -100,6 +100,7 @@ impl View {
         let mut over = progress.borrow().clone();
         // Most reads need not wait, and then need no timer.
         if !is_over(&over) {
+            self.follower.want(position);
             over = match tokio::time::timeout(timeout, progress.wait_for(is_over)).await {
                 Ok(Ok(at)) => at.clone(),
                 Ok(Err(_)) => return Err(Error::Stopped("it was closed".into())),

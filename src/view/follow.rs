@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -18,11 +19,17 @@ use crate::log::{self, Log, Position};
 /// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
 pub(super) const BATCH_RECORDS_MAX: usize = 4_096;
 
+/// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be it for
+/// one record or for hundreds.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Follower {
     counts: Mutex<Counts>,
     progress: watch::Sender<Progress>,
+    /// Up to where somebody waits for the log to be applied.
+    wanted: watch::Sender<Position>,
     closing: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -49,6 +56,7 @@ impl Follower {
                 applied,
                 failure: None,
             }),
+            wanted: watch::Sender::new(applied),
             closing: watch::Sender::new(false),
             thread: Mutex::new(None),
         });
@@ -73,6 +81,15 @@ impl Follower {
 
     pub(super) fn counts(&self) -> Counts {
         *lock(&self.counts)
+    }
+
+    /// Asks for the log to be applied up to `position` without delay.
+    pub(super) fn want(&self, position: Position) {
+        self.wanted.send_if_modified(|wanted| {
+            let further = position > *wanted;
+            *wanted = position.max(*wanted);
+            further
+        });
     }
 
     fn fail(&self, reason: &str) {
@@ -102,6 +119,7 @@ impl Follower {
     fn follow(&self, store: &Store, log: &Log, runtime: &Handle) -> Result<(), Error> {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
+        let mut wanted = self.wanted.subscribe();
         let mut applied = self.progress.borrow().applied;
         let mut cache = Cache::default();
         loop {
@@ -112,9 +130,16 @@ impl Follower {
                 applied = self.batch(store, log, applied, &mut cache)?;
             }
             let goes_on = runtime.block_on(async {
+                let more = async {
+                    last.changed().await?;
+                    let wanted = wanted.wait_for(|wanted| *wanted > applied);
+                    // Nobody may want them: then they have waited long enough.
+                    let _ = tokio::time::timeout(PAUSE, wanted).await;
+                    Ok::<(), watch::error::RecvError>(())
+                };
                 tokio::select! {
                     _ = closing.wait_for(|closing| *closing) => false,
-                    changed = last.changed() => changed.is_ok(),
+                    more = more => more.is_ok(),
                 }
             });
             if !goes_on {
