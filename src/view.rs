@@ -18,6 +18,7 @@ mod error;
 mod expire;
 mod export;
 mod follow;
+mod hash;
 pub mod identity;
 pub mod keys;
 mod overlay;

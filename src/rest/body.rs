@@ -14,6 +14,7 @@ use super::error::Error;
 use crate::middleware::Guard;
 use crate::model::quote::quoted;
 
+const JSON: &str = "application/json";
 /// Buffer of brotli's decoder, in bytes.
 const BROTLI_BUFFER_BYTES: usize = 4096;
 /// The largest window that a zstd frame may ask for, as a power of two: what browsers and RFC 9659 allow.
@@ -73,9 +74,12 @@ fn check_type(headers: &HeaderMap) -> Result<(), Error> {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return Ok(());
     };
+    if value == JSON {
+        return Ok(());
+    }
     let text = String::from_utf8_lossy(value.as_bytes());
     let essence = text.split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
+    if essence.is_empty() || essence.eq_ignore_ascii_case(JSON) {
         return Ok(());
     }
     Err(Error::unsupported(format!(

@@ -335,7 +335,9 @@ impl<'a> Apply<'a> {
                 properties: described(&absorbed),
                 time: record.received,
             };
-            self.add_entry(number, &event, position, true);
+            let hash = keys::content_hash(&event, position);
+            let key = keys::event(number, event.time, hash);
+            self.add_entry(key, &event, position, true);
         }
         let customer = &mut target.customer;
         customer.evicted |= absorbed.evicted;
@@ -383,7 +385,10 @@ impl<'a> Apply<'a> {
 
     fn event(&mut self, target: &Target, event: &Event, position: Position) -> Result<(), Error> {
         let hash = keys::content_hash(event, position);
-        for customer in std::iter::once(&target.number).chain(&target.customer.absorbed) {
+        // Whom this record has created has no events yet.
+        let is_new = target.number == position.get() && target.customer.absorbed.is_empty();
+        let numbers = std::iter::once(&target.number).chain(&target.customer.absorbed);
+        for customer in numbers.filter(|_| !is_new) {
             let key = keys::event(*customer, event.time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
@@ -395,7 +400,8 @@ impl<'a> Apply<'a> {
                 return Ok(());
             }
         }
-        self.add_entry(target.number, event, position, false);
+        let key = keys::event(target.number, event.time, hash);
+        self.add_entry(key, event, position, false);
         Ok(())
     }
 
@@ -404,8 +410,7 @@ impl<'a> Apply<'a> {
             .put(Table::Hidden, keys::hidden(position), Vec::new());
     }
 
-    fn add_entry(&mut self, number: u64, event: &Event, position: Position, made: bool) {
-        let key = keys::event(number, event.time, keys::content_hash(event, position));
+    fn add_entry(&mut self, key: Vec<u8>, event: &Event, position: Position, made: bool) {
         let entry = Entry {
             position,
             event_type: event.event_type.to_string(),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use fjall::Slice;
 
+use super::hash::Seeded;
 use super::keys::Table;
 
 /// Most memory that is taken, in bytes of keys and values with what a map adds to each, as good as that can be told.
@@ -24,7 +25,7 @@ pub(super) struct Cache {
 
 #[derive(Debug, Default)]
 struct Generation {
-    tables: [HashMap<Slice, Slice>; KEPT.len()],
+    tables: [HashMap<Slice, Slice, Seeded>; KEPT.len()],
     bytes: usize,
 }
 

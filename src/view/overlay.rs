@@ -6,6 +6,7 @@ use fjall::Slice;
 
 use super::Error;
 use super::cache::Cache;
+use super::hash::Seeded;
 use super::keys::Table;
 use super::store::{Store, number};
 use crate::log::Position;
@@ -16,7 +17,7 @@ pub(super) struct Overlay<'a> {
     store: &'a Store,
     cache: &'a mut Cache,
     /// For each table, in the order of the enum; `None` removes.
-    writes: [HashMap<Slice, Option<Slice>>; Table::ALL.len()],
+    writes: [HashMap<Slice, Option<Slice>, Seeded>; Table::ALL.len()],
 }
 
 impl<'a> Overlay<'a> {
