@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod credentials;
 pub mod customer_id;
 pub mod event;
+pub mod field;
 pub mod project;
 pub mod properties;
 pub mod quote;

@@ -3,6 +3,8 @@
 //! Bytes: a format version (1), the low 32 bits of the XXH3 of the rest, and the rest, which is the message
 //! `footfall.log.v1.Record`.
 
+mod encode;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message as _;
 use xxhash_rust::xxh3::xxh3_64;
@@ -90,11 +92,10 @@ impl Record {
 
     /// The bytes to append.
     pub fn encode(&self) -> Bytes {
-        let message = self.to_message();
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + message.encoded_len());
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + encode::room(self));
         bytes.put_u8(VERSION);
         bytes.put_u32(0);
-        message.encode_raw(&mut bytes);
+        encode::record(self, &mut bytes);
         let sum = bytes.get(HEADER_BYTES..).map_or(0, checksum);
         if let Some(header) = bytes.get_mut(1..HEADER_BYTES) {
             header.copy_from_slice(&sum.to_be_bytes());
@@ -123,38 +124,6 @@ impl Record {
         }
         let message = pb::Record::decode(bytes).map_err(|error| error.to_string())?;
         Self::from_message(message)
-    }
-
-    fn to_message(&self) -> pb::Record {
-        let ids = self.ids.as_slice().iter().map(|id| pb::CustomerId {
-            r#type: id.kind.to_string(),
-            value: id.value.clone(),
-            soft: id.soft,
-        });
-        let command = match &self.command {
-            Command::Update { properties, time } => pb::record::Command::Update(pb::Update {
-                properties: properties.bytes().clone(),
-                time: time.micros(),
-            }),
-            Command::Event(event) => pb::record::Command::Event(pb::Event {
-                r#type: event.event_type.to_string(),
-                properties: event.properties.bytes().clone(),
-                time: event.time.micros(),
-            }),
-            Command::Anonymize => pb::record::Command::Anonymize(pb::Anonymize {}),
-            Command::Erase => pb::record::Command::Erase(pb::Erase {}),
-            Command::Erased(taken) => pb::record::Command::Erased(pb::Erased {
-                taken: taken.iter().cloned().map(pb::Taken::from).collect(),
-            }),
-        };
-        pb::Record {
-            project: self.project.clone(),
-            received: self.received.micros(),
-            ids: ids.collect(),
-            command: Some(command),
-            clashed: self.clashed,
-            retired: self.retired,
-        }
     }
 
     fn from_message(message: pb::Record) -> Result<Self, String> {
@@ -202,16 +171,6 @@ impl From<pb::Taken> for Taken {
     }
 }
 
-impl From<Taken> for pb::Taken {
-    fn from(taken: Taken) -> Self {
-        Self {
-            customer: taken.customer,
-            r#type: taken.kind,
-            since: taken.since,
-        }
-    }
-}
-
 fn checksum(bytes: &[u8]) -> u32 {
     let [_, _, _, _, a, b, c, d] = xxh3_64(bytes).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
@@ -240,21 +199,98 @@ mod tests {
         }
     }
 
+    fn records() -> Vec<Record> {
+        let taken = |customer| Taken {
+            customer,
+            kind: "cookie".repeat(30),
+            since: 5,
+        };
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(16_000));
+        let update = |properties: &str| Command::Update {
+            properties: Properties::from_json(properties).unwrap(),
+            time: Timestamp::from_micros(0).unwrap(),
+        };
+        let commands = [
+            record().command,
+            Command::Anonymize,
+            Command::Erase,
+            Command::Erased(vec![taken(3), taken(0)]),
+            Command::Erased(Vec::new()),
+            update("{}"),
+            update(&long),
+        ];
+        let commands = commands.map(|command| Record {
+            command,
+            ..record()
+        });
+        let mut records = Vec::from(commands);
+        records.push(Record {
+            ids: CustomerIds::default(),
+            clashed: true,
+            retired: false,
+            ..record()
+        });
+        records
+    }
+
     #[test]
     fn a_record_reads_back_as_it_was() {
         let position = Position::from_number(7);
-        let taken = Taken {
-            customer: 3,
-            kind: "cookie".to_owned(),
-            since: 5,
-        };
-        let erased = Command::Erased(vec![taken]);
-        for command in [record().command, Command::Anonymize, Command::Erase, erased] {
-            let record = Record {
-                command,
-                ..record()
-            };
+        for record in records() {
             assert_eq!(Record::decode(position, record.encode()).unwrap(), record);
+        }
+    }
+
+    /// The message, for the generated code to encode.
+    fn message(record: &Record) -> pb::Record {
+        let ids = record.ids.as_slice().iter().map(|id| pb::CustomerId {
+            r#type: id.kind.to_string(),
+            value: id.value.clone(),
+            soft: id.soft,
+        });
+        let command = match &record.command {
+            Command::Update { properties, time } => pb::record::Command::Update(pb::Update {
+                properties: properties.bytes().clone(),
+                time: time.micros(),
+            }),
+            Command::Event(event) => pb::record::Command::Event(pb::Event {
+                r#type: event.event_type.to_string(),
+                properties: event.properties.bytes().clone(),
+                time: event.time.micros(),
+            }),
+            Command::Anonymize => pb::record::Command::Anonymize(pb::Anonymize {}),
+            Command::Erase => pb::record::Command::Erase(pb::Erase {}),
+            Command::Erased(taken) => pb::record::Command::Erased(pb::Erased {
+                taken: taken
+                    .iter()
+                    .map(|taken| pb::Taken {
+                        customer: taken.customer,
+                        r#type: taken.kind.clone(),
+                        since: taken.since,
+                    })
+                    .collect(),
+            }),
+        };
+        pb::Record {
+            project: record.project.clone(),
+            received: record.received.micros(),
+            ids: ids.collect(),
+            command: Some(command),
+            clashed: record.clashed,
+            retired: record.retired,
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_generated_code() {
+        for record in records() {
+            let written = record.encode();
+            let generated = message(&record).encode_to_vec();
+            assert_eq!(
+                written.get(HEADER_BYTES..).unwrap(),
+                generated,
+                "{record:?}"
+            );
         }
     }
 

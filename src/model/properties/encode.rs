@@ -1,13 +1,11 @@
 //! Writes the canonical form.
-//!
-//! Protobuf puts a length before each nested message. One byte is kept free for it, and what is written is moved only where that
-//! is not enough: values are small and shallow, so that this costs less than a pass that measures.
 
 use std::ops::Range;
 
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use super::error::ValueError;
+use crate::model::field::Field;
 use crate::model::quote::quoted;
 
 const ENTRY: u8 = 0x0a;
@@ -62,38 +60,6 @@ pub(super) fn entry(out: &mut Vec<u8>, key: &str, value: &[u8]) {
 
 fn field_len(bytes: usize) -> usize {
     1 + encoded_len_varint(bytes as u64) + bytes
-}
-
-/// A field under way: its content is written, and then its length, for which one byte is kept free.
-#[must_use]
-pub(super) struct Field {
-    content: usize,
-}
-
-impl Field {
-    fn open(out: &mut Vec<u8>, tag: u8) -> Self {
-        out.extend([tag, 0]);
-        Self { content: out.len() }
-    }
-
-    /// Writes the length in front of what was written since the field was opened.
-    pub(super) fn close(self, out: &mut Vec<u8>) {
-        let length = out.len() - self.content;
-        let at = self.content - 1;
-        match (u8::try_from(length), out.get_mut(at)) {
-            (Ok(short @ 0..=0x7f), Some(free)) => *free = short,
-            (Ok(_) | Err(_), _) => {
-                let mut long = Vec::with_capacity(5);
-                encode_varint(length as u64, &mut long);
-                out.splice(at..=at, long);
-            }
-        }
-    }
-
-    /// Takes back the field and what was written since it was opened.
-    pub(super) fn cancel(self, out: &mut Vec<u8>) {
-        out.truncate(self.content - 2);
-    }
 }
 
 /// A list; its items are the fields that [`item`] opens, one after the other.
