@@ -1,8 +1,20 @@
-//! Throughput of Footfall beside what the network stack alone can do, in the same minute on the same cores.
+//! Throughput of Footfall beside what is its measure, in the same minutes on the same cores.
 //!
-//! `cargo bench --bench throughput` starts each server as a process of its own, loads them in turns, and prints the
-//! median of the rounds with its spread, and the ratio. A baseline reads the same message and answers; it
-//! checks, stores and limits nothing. The load client reads every answer: a refusal or an error ends the run.
+//! `cargo bench --bench throughput` starts each server as a process of its own, loads it and its baseline in turns, and prints the
+//! median of the rounds with their spread, and the ratio beside its goal. `target/bench/throughput.json` has all of it;
+//! `benches/compare.py` compares two such files. Words behind `--`:
+//!
+//! - `quick`: one short round of everything, to see that it runs
+//! - a number: so many callers for everything, instead of 64 and a sweep
+//! - other words: only the rows whose names contain one of them
+//! - `latency`, seconds, `reads`: how long single writes take at a tenth of what can be had ([`latency`])
+//!
+//! A baseline reads the same message and answers; it checks, stores and limits nothing. That of `TrackStream` is a file
+//! that is appended to and synced ([`disk`]). Where the environment variable `ENVOY` is the path of an Envoy, REST is
+//! measured beside it as well ([`envoy`]). The load client reads every answer: an error ends the run.
+//!
+//! Footfall is new for each row, and halted while its baseline is measured: what it has taken it goes on folding into what is read,
+//! and that work is to cost it and nobody else.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -14,65 +26,45 @@
 
 #[path = "throughput/baseline.rs"]
 mod baseline;
+#[path = "throughput/descriptors.rs"]
+mod descriptors;
+#[path = "throughput/disk.rs"]
+mod disk;
+#[path = "throughput/envoy.rs"]
+mod envoy;
+#[path = "throughput/grpc.rs"]
+mod grpc;
+#[path = "throughput/latency.rs"]
+mod latency;
 #[path = "throughput/load.rs"]
 mod load;
+#[path = "throughput/message.rs"]
+mod message;
+#[path = "throughput/report.rs"]
+mod report;
+#[path = "throughput/rest.rs"]
+mod rest;
+#[path = "throughput/row.rs"]
+mod row;
 #[allow(dead_code, reason = "each benchmark uses its part")]
 #[path = "common/server.rs"]
 mod server;
-
-use std::time::Duration;
-
-use server::Server;
-
-/// How many callers wait for an answer at any time.
-const CALLERS: usize = 64;
-const ROUND: Duration = Duration::from_secs(3);
-const ROUNDS: usize = 5;
+#[path = "throughput/stream.rs"]
+mod stream;
+#[path = "throughput/table.rs"]
+mod table;
 
 fn main() {
+    // Cargo says `--bench` as well.
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    match std::env::args().nth(1).as_deref() {
+    match words.first().map(String::as_str) {
         Some("serve-axum") => runtime.block_on(baseline::axum()),
         Some("serve-tonic") => runtime.block_on(baseline::tonic()),
-        _ => runtime.block_on(compare()),
+        Some("latency") => latency::run(&runtime, &words[1..]),
+        _ => runtime.block_on(table::run(&words)),
     }
-}
-
-async fn compare() {
-    let dir = server::folder();
-    let (footfall, _) = Server::footfall(dir.path());
-    let axum = Server::baseline("serve-axum");
-    let tonic = Server::baseline("serve-tonic");
-    println!("{CALLERS} callers, {ROUNDS} rounds of {ROUND:?} each, in turns; requests a second");
-    println!(
-        "{:<24}{:>22}{:>22}{:>8}",
-        "", "baseline", "footfall", "ratio"
-    );
-    let (mut bare, mut full) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(load::rest(&axum, CALLERS, ROUND).await);
-        full.push(load::rest(&footfall, CALLERS, ROUND).await);
-    }
-    print("REST customers/events", &mut bare, &mut full);
-    let (mut bare, mut full) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        bare.push(load::grpc(&tonic, CALLERS, ROUND).await);
-        full.push(load::grpc(&footfall, CALLERS, ROUND).await);
-    }
-    print("gRPC AddEvent", &mut bare, &mut full);
-}
-
-fn print(name: &str, bare: &mut [f64], full: &mut [f64]) {
-    let (bare_median, bare_shown) = shown(bare);
-    let (full_median, full_shown) = shown(full);
-    let ratio = full_median / bare_median;
-    println!("{name:<24}{bare_shown:>22}{full_shown:>22}{ratio:>8.2}");
-}
-
-/// The median, and it with the spread from the lowest to the highest.
-fn shown(rates: &mut [f64]) -> (f64, String) {
-    rates.sort_by(f64::total_cmp);
-    let median = rates[rates.len() / 2];
-    let spread = format!("{:.0}-{:.0}", rates[0], rates[rates.len() - 1]);
-    (median, format!("{median:.0} ({spread})"))
 }

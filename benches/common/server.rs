@@ -10,6 +10,8 @@ use tempfile::TempDir;
 /// What callers of the benchmark's project show.
 pub(super) const TOKEN: &str = "bench";
 pub(super) const AUTHORIZATION: &str = "Token bench";
+/// What callers that read show: `reader:reader`.
+pub(super) const READER: &str = "Basic cmVhZGVyOnJlYWRlcg==";
 
 const PROJECT: &str = r#"
 [[project]]
@@ -17,6 +19,10 @@ token = "bench"
 [[project.key]]
 public = "bench"
 permissions = ["customers:set", "events:set"]
+[[project.key]]
+id = "reader"
+secrets = ["reader"]
+permissions = ["customers:get", "events:get"]
 "#;
 
 /// A running server; it does not outlive this value.
@@ -69,6 +75,22 @@ impl Server {
             panic!("no addresses in {line:?}");
         };
         (Self { child, address }, admin)
+    }
+
+    /// Halts the process, so that what it still does on its own time disturbs nobody else's measurement.
+    pub(super) fn halt(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a halted process go on.
+    pub(super) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.unwrap().success());
     }
 }
 
