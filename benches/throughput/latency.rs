@@ -35,6 +35,9 @@ const REST: Duration = Duration::from_secs(3);
 /// The goal: how much longer than a sync's the 99th percentile of a write may be.
 const BEYOND_SYNC: Duration = Duration::from_millis(2);
 
+/// Size that the file has from the start, as the journal of Footfall's log has: a sync of one that grows is one of its size too.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// What took how long.
 #[derive(Default)]
 struct Times {
@@ -66,6 +69,8 @@ pub(super) fn run(runtime: &Runtime, words: &[String]) {
         .map(|_| TcpStream::connect(footfall.address).unwrap())
         .collect();
     let mut file = File::create(dir.path().join("synced")).unwrap();
+    file.set_len(FILE_BYTES).unwrap();
+    file.sync_all().unwrap();
     let mut times = Times::default();
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
     while Instant::now() < until {

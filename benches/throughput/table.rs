@@ -63,9 +63,13 @@ pub(super) async fn run(words: &[String]) {
         tonic: Server::baseline("serve-tonic"),
         rows: Vec::new(),
     };
+    let (main, short) = match run.quick {
+        true => (QUICK, QUICK),
+        false => (MAIN, SHORT),
+    };
     println!(
-        "{} rounds of {:?} each where there is a goal, otherwise {} of {:?}, in turns; a second",
-        MAIN.count, MAIN.time, SHORT.count, SHORT.time
+        "rounds in turns: {} of {:?} where there is a goal, {} of {:?} elsewhere; rates a second",
+        main.count, main.time, short.count, short.time
     );
     Row::print_head();
     run.measure().await;
