@@ -1,7 +1,7 @@
 //! The thread that follows the log.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,13 +23,18 @@ pub(super) const BATCH_RECORDS_MAX: usize = 4_096;
 /// one record or for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How much less of a busy core the fold gets than whoever answers callers; each step is a fifth.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Follower {
     counts: Mutex<Counts>,
     progress: watch::Sender<Progress>,
     /// Up to where somebody waits for the log to be applied.
-    wanted: watch::Sender<Position>,
+    wanted: Mutex<Position>,
+    wanting: Condvar,
     closing: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -56,7 +61,8 @@ impl Follower {
                 applied,
                 failure: None,
             }),
-            wanted: watch::Sender::new(applied),
+            wanted: Mutex::new(applied),
+            wanting: Condvar::new(),
             closing: watch::Sender::new(false),
             thread: Mutex::new(None),
         });
@@ -85,11 +91,18 @@ impl Follower {
 
     /// Asks for the log to be applied up to `position` without delay.
     pub(super) fn want(&self, position: Position) {
-        self.wanted.send_if_modified(|wanted| {
-            let further = position > *wanted;
-            *wanted = position.max(*wanted);
-            further
-        });
+        let mut wanted = lock(&self.wanted);
+        *wanted = position.max(*wanted);
+        self.wanting.notify_one();
+    }
+
+    /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may be gone before this thread is.
+    fn pause(&self, applied: Position) {
+        let nobody_waits = |wanted: &mut Position| *wanted <= applied;
+        drop(
+            self.wanting
+                .wait_timeout_while(lock(&self.wanted), PAUSE, nobody_waits),
+        );
     }
 
     fn fail(&self, reason: &str) {
@@ -108,6 +121,7 @@ impl Follower {
     }
 
     fn run(&self, store: &Store, log: &Log, runtime: &Handle) {
+        step_back();
         let mut failed = FailOnPanic(Some(self));
         if let Err(error) = self.follow(store, log, runtime) {
             tracing::error!(%error, "the view has stopped");
@@ -119,7 +133,6 @@ impl Follower {
     fn follow(&self, store: &Store, log: &Log, runtime: &Handle) -> Result<(), Error> {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
-        let mut wanted = self.wanted.subscribe();
         let mut applied = self.progress.borrow().applied;
         let mut cache = Cache::default();
         loop {
@@ -130,21 +143,15 @@ impl Follower {
                 applied = self.batch(store, log, applied, &mut cache)?;
             }
             let goes_on = runtime.block_on(async {
-                let more = async {
-                    last.changed().await?;
-                    let wanted = wanted.wait_for(|wanted| *wanted > applied);
-                    // Nobody may want them: then they have waited long enough.
-                    let _ = tokio::time::timeout(PAUSE, wanted).await;
-                    Ok::<(), watch::error::RecvError>(())
-                };
                 tokio::select! {
                     _ = closing.wait_for(|closing| *closing) => false,
-                    more = more => more.is_ok(),
+                    changed = last.changed() => changed.is_ok(),
                 }
             });
             if !goes_on {
                 return Ok(());
             }
+            self.pause(applied);
         }
     }
 
@@ -169,6 +176,17 @@ impl Follower {
         Ok(last)
     }
 }
+
+/// Lets those who wait for an answer go first: whoever asks for what is folded here waits for it anyway, and else it is nobody's hurry.
+/// Where there is a core to spare, nothing changes.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    // Linux counts niceness by thread. One that is nicer already, or not allowed to be, works as well.
+    let _ = rustix::process::nice(NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn step_back() {}
 
 /// Tells of a panic of the view's thread, for readers would wait for it in vain.
 struct FailOnPanic<'a>(Option<&'a Follower>);

@@ -3,6 +3,7 @@
 mod anonymize;
 mod bench;
 mod eviction;
+mod follow;
 mod forget;
 mod histories;
 mod naive;

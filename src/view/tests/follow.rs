@@ -1,0 +1,51 @@
+//! The thread of the fold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use super::super::View;
+use super::bench::scratch;
+use super::request::event;
+use crate::clock::ManualClock;
+use crate::log::memory::MemoryStore;
+use crate::log::{Log, Options};
+
+#[test]
+fn a_fold_outlives_the_runtime_that_it_was_started_on() {
+    let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+    let log = Log::start(Arc::new(MemoryStore::default()), &Options::default(), clock).unwrap();
+    let dir = scratch();
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let view = View::start(dir.path(), log.clone(), runtime.handle().clone()).unwrap();
+    drop(runtime);
+    let visit = event(&[("cookie", "c")], "visit", "{}", 1);
+    drop(log.append(vec![visit.record(1).encode()]));
+    let mut progress = view.progress();
+    let other = Builder::new_current_thread().build().unwrap();
+    let over = progress.wait_for(|at| at.applied.get() == 1 || at.failure.is_some());
+    let at = other.block_on(over).unwrap().clone();
+    assert_eq!((at.applied.get(), at.failure), (1, None));
+    view.close();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_fold_lets_others_go_first() {
+    let bench = super::bench::Bench::new();
+    bench.takes(&[event(&[("cookie", "c")], "visit", "{}", 1)]);
+    let mut seen = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        // Threads of other tests come and go.
+        let Ok(stat) = std::fs::read_to_string(task.unwrap().path().join("stat")) else {
+            continue;
+        };
+        if let Some((_, rest)) = stat.split_once("(view) ") {
+            let niceness = rest.split(' ').nth(16).unwrap();
+            assert!(niceness == "10" || niceness == "0", "{stat}");
+            seen += usize::from(niceness == "10");
+        }
+    }
+    assert!(seen >= 1);
+}
