@@ -1,0 +1,149 @@
+"""Callers that send events, one request after the other, and check each answer."""
+
+import json
+import socket
+import struct
+
+BATCH = 50
+
+
+def event(number):
+    customer = number * 7919 % 1000
+    return {
+        "customer_ids": {"registered": f"user-{customer:04}@example.com", "cookie": f"cookie-{customer:04}"},
+        "event_type": "page_visit",
+        "timestamp": 1_700_000_000 + number,
+        "properties": {
+            "path": f"/products/{number % 500:04}",
+            "referrer": "https://example.com/some/where",
+            "title": "A product page with a title",
+            "price": 49.9,
+            "number": 100_000 + number,
+            "new": True,
+        },
+    }
+
+
+class Rest:
+    """Sends an event with each request."""
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=60)
+        self.answers = self.socket.makefile("rb")
+
+    def send(self, number):
+        answer = self.post("customers/events", event(number))
+        assert answer == {"success": True, "errors": []}, answer
+
+    def post(self, path, body):
+        body = json.dumps(body).encode()
+        head = (
+            f"POST /track/v2/projects/bench/{path} HTTP/1.1\r\nhost: bench\r\nauthorization: Token bench\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        # At once: how many pieces the service reads must not depend on time.
+        self.socket.sendall(head.encode() + body)
+        return self.answer()
+
+    def answer(self):
+        status = self.answers.readline()
+        length = 0
+        while (line := self.answers.readline()) not in (b"\r\n", b""):
+            name, value = line.decode().lower().split(":", 1)
+            length = int(value) if name == "content-length" else length
+        body = self.answers.read(length)
+        assert status.startswith(b"HTTP/1.1 200 "), status + body
+        return json.loads(body)
+
+
+class Batches(Rest):
+    """Sends 50 events with each request."""
+
+    def send(self, number):
+        events = map(event, range(number * BATCH, (number + 1) * BATCH))
+        commands = [{"name": "customers/events", "data": data} for data in events]
+        results = self.post("batch", {"commands": commands})["results"]
+        assert [result["success"] for result in results] == [True] * BATCH, results
+
+
+def varint(number):
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
+def field(number, data):
+    """A field of protobuf that has a length."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def value(of):
+    match of:
+        case bool():
+            return varint(4 << 3) + varint(of)
+        case int():
+            return varint(7 << 3) + varint(of)
+        case float():
+            return varint(2 << 3 | 1) + struct.pack("<d", of)
+    return field(3, of.encode())
+
+
+def add_event_request(number):
+    data = event(number)
+    ids = [field(2, field(1, kind.encode()) + field(2, of.encode())) for kind, of in data["customer_ids"].items()]
+    properties = [field(1, field(1, name.encode()) + field(2, value(of))) for name, of in data["properties"].items()]
+    message = field(1, b"bench") + b"".join(ids) + field(3, data["event_type"].encode())
+    return message + field(4, b"".join(properties)) + field(5, varint(1 << 3) + varint(data["timestamp"]))
+
+
+class Grpc:
+    """Calls AddEvent with each request: as much of HTTP/2 as that takes."""
+
+    DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
+    END_STREAM, ACK, END_HEADERS = 1, 1, 4
+    HEADER_LIST = [
+        (b":path", b"/footfall.tracking.v2.TrackingService/AddEvent"),
+        (b":authority", b"bench"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+        (b"authorization", b"Token bench"),
+    ]
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=60)
+        self.answers = self.socket.makefile("rb")
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(self.SETTINGS, 0, 0, b""))
+
+    @staticmethod
+    def frame(kind, flags, stream, payload):
+        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+    def headers(self, first):
+        """`:method: POST` and `:scheme: http` of HPACK's table, and the others put into it first, then named by their places."""
+        if first:
+            return b"\x83\x86" + b"".join(b"\x40" + varint(len(n)) + n + varint(len(v)) + v for n, v in self.HEADER_LIST)
+        return b"\x83\x86" + bytes(128 | 62 + place for place in reversed(range(len(self.HEADER_LIST))))
+
+    def send(self, number):
+        stream, message = 2 * number + 1, add_event_request(number)
+        headers = self.frame(self.HEADERS, self.END_HEADERS, stream, self.headers(first=number == 0))
+        message = struct.pack(">BI", 0, len(message)) + message
+        self.socket.sendall(headers + self.frame(self.DATA, self.END_STREAM, stream, message))
+        answer = self.answer(stream)
+        # A refusal has headers alone.
+        assert answer == bytes(5), f"not an AddEventResponse, which is an empty message: {answer}"
+
+    def answer(self, stream):
+        data = b""
+        while True:
+            head = self.answers.read(9)
+            length = int.from_bytes(head[:3], "big")
+            kind, flags, of = struct.unpack(">BBI", head[3:])
+            payload = self.answers.read(length)
+            if kind in (self.SETTINGS, self.PING) and not flags & self.ACK:
+                self.socket.sendall(self.frame(kind, self.ACK, 0, payload if kind == self.PING else b""))
+            elif kind in (self.DATA, self.HEADERS):
+                assert of == stream, (of, stream)
+                data += payload if kind == self.DATA else b""
+                if flags & self.END_STREAM:
+                    return data
+            else:
+                assert kind in (self.SETTINGS, self.PING, self.WINDOW_UPDATE), (kind, payload)
