@@ -16,6 +16,8 @@ use crate::model::address::{AddressKey, Width};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// Room for an item of a header, which most need no more than.
+const ITEM_BYTES: usize = 48;
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The answer to a call that one of `charges` refuses; none if all of them admit it.
@@ -102,7 +104,8 @@ pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
     if charges.is_empty() {
         return;
     }
-    let (mut policies, mut limits) = (Items::default(), Items::default());
+    let items = || Items(String::with_capacity(ITEM_BYTES * charges.len()));
+    let (mut policies, mut limits) = (items(), items());
     for Charge { subject, verdict } in charges {
         let (quota, remaining, reset) = match verdict {
             Verdict::Admitted(standing) => (standing.quota, standing.remaining, standing.reset),
@@ -126,7 +129,6 @@ pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
 }
 
 /// A header's list of named items with their numbers, written without the machinery of formatting: it is on every answer.
-#[derive(Default)]
 struct Items(String);
 
 impl Items {
