@@ -67,6 +67,12 @@ proptest! {
     }
 
     #[test]
+    fn one_pass_takes_no_more_than_an_object_and_what_may_be_behind_it(before in odd(), behind in odd()) {
+        let text = format!("{before}{{}}{behind}");
+        prop_assert_eq!(pass::properties(&text), pass::thoroughly(&text), "{}", text);
+    }
+
+    #[test]
     fn what_is_rendered_is_the_same_value_and_reads_back_as_the_same_bytes(tree in trees(), mut dice in dice()) {
         let read = properties(&spelled(&tree, &mut dice));
         prop_assert_eq!(read_back(&read), json!(tree));
