@@ -335,7 +335,7 @@ impl<'a> Apply<'a> {
                 properties: described(&absorbed),
                 time: record.received,
             };
-            let hash = keys::content_hash(&event, position);
+            let hash = keys::made_hash(&event, position);
             let key = keys::event(number, event.time, hash);
             self.add_entry(key, &event, position, true);
         }

@@ -209,12 +209,23 @@ pub fn read_event(mut key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
 ///
 /// An event that may stand twice also counts its position.
 pub fn content_hash(event: &Event, position: Position) -> [u8; 16] {
+    let counted = event.event_type.keeps_duplicates().then_some(position);
+    digest(event, counted)
+}
+
+/// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same time, for the time
+/// of receipt is that of a clock that may be set back.
+pub fn made_hash(event: &Event, position: Position) -> [u8; 16] {
+    digest(event, Some(position))
+}
+
+fn digest(event: &Event, position: Option<Position>) -> [u8; 16] {
     let mut hash = Sha256::new();
     let event_type = event.event_type.as_str();
     hash.update((event_type.len() as u64).to_be_bytes());
     hash.update(event_type);
     hash.update(event.properties.bytes());
-    if event.event_type.keeps_duplicates() {
+    if let Some(position) = position {
         hash.update(position.get().to_be_bytes());
     }
     let digest: [u8; 32] = hash.finalize().into();
