@@ -123,14 +123,9 @@ pub(super) fn engine_lock(dir: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// Most records in memory that are not in a table yet, in bytes. They are written and synced at once, which a commit's sync has to
-/// wait for.
-const MEMTABLE_BYTES_MAX: u64 = 8 * 1024 * 1024;
-
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
-        .max_memtable_size(MEMTABLE_BYTES_MAX)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         .with_kv_separation(Some(
             KvSeparationOptions::default()
