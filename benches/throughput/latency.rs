@@ -31,7 +31,7 @@ const THREADS: usize = 32;
 /// A write that takes longer is a stall.
 const STALL: Duration = Duration::from_millis(20);
 /// Time after the saturation, in which what was written there is folded.
-const REST: Duration = Duration::from_secs(3);
+const FOLDING: Duration = Duration::from_secs(3);
 /// The goal: how much longer than a sync's the 99th percentile of a write may be.
 const BEYOND_SYNC: Duration = Duration::from_millis(2);
 
@@ -64,7 +64,7 @@ pub(super) fn run(runtime: &Runtime, words: &[String]) {
     println!(
         "REST event: {saturation:.0} a second with {CALLERS} callers; {rate:.0} a second from here"
     );
-    std::thread::sleep(REST);
+    std::thread::sleep(FOLDING);
     let mut connections: Vec<_> = (0..THREADS)
         .map(|_| TcpStream::connect(footfall.address).unwrap())
         .collect();

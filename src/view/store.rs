@@ -174,11 +174,12 @@ impl Store {
         };
         let entries = self
             .table(table)?
-            .range::<&[u8], _>((from, Bound::Unbounded));
+            // Each batch of writes leaves a version of the mark behind, and who looks at it walks over all of them.
+            .range::<&[u8], _>((from, Bound::Excluded(table.mark())));
         let mut page = Vec::new();
         for guard in entries.take(PAGE_ENTRIES) {
             let (key, value) = guard.into_inner()?;
-            if !key.starts_with(prefix) || key == table.mark() {
+            if !key.starts_with(prefix) {
                 break;
             }
             page.push((key, value));

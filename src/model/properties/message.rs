@@ -83,13 +83,13 @@ impl prost::Message for Object {
         buf: &mut impl Buf,
         ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        if let Content::Canonical(bytes) = &self.0 {
-            self.0 = Content::Raw(bytes.to_vec());
-        }
-        match &mut self.0 {
-            Content::Raw(bytes) => merge_raw(bytes, tag, wire_type, buf, ctx),
-            Content::Canonical(_) => Ok(()),
-        }
+        let mut bytes = match std::mem::take(self).0 {
+            Content::Canonical(bytes) => bytes.into(),
+            Content::Raw(bytes) => bytes,
+        };
+        merge_raw(&mut bytes, tag, wire_type, buf, ctx)?;
+        self.0 = Content::Raw(bytes);
+        Ok(())
     }
 
     fn encoded_len(&self) -> usize {

@@ -110,8 +110,14 @@ impl Bench {
     pub(super) fn append(&self, requests: &[Request]) {
         let last = self.log.last().get();
         let records = (last + 1..).zip(requests);
-        let records = records.map(|(arrival, request)| request.record(arrival).encode());
-        let append = self.log.append(records.collect());
+        self.append_records(records.map(|(arrival, request)| request.record(arrival)));
+    }
+
+    /// Appends records at once.
+    pub(super) fn append_records(&self, records: impl Iterator<Item = Record>) {
+        let append = self
+            .log
+            .append(records.map(|record| record.encode()).collect());
         self.runtime.block_on(append).unwrap();
     }
 

@@ -6,7 +6,7 @@ use super::super::keys::Table;
 use super::super::store::number;
 use super::super::{Error, Events, View};
 use super::bench::{Bench, everything};
-use super::request::{Request, event, update};
+use super::request::{Request, anonymize, event, update};
 use crate::log::memory::MemoryStore;
 use crate::log::{Log, Options};
 
@@ -81,6 +81,28 @@ fn a_merge_is_recorded_with_the_ids_that_came() {
     assert_eq!(answer.properties, json!({"p": 1, "q": 2}));
     assert_eq!(bench.asks("cookie", "c"), answer);
     assert_eq!(bench.asks("device", "d"), answer);
+}
+
+/// The clock that says when a record was received may be set back.
+#[test]
+fn a_customer_that_merges_twice_in_the_same_way_at_one_time_has_merged_twice() {
+    const B: (&str, &str) = ("registered", "b");
+    let bench = Bench::new();
+    let requests = [
+        update(&[A], "{}", 1),
+        update(&[C], "{}", 1),
+        update(&[A, C], "{}", 1),
+        // They clash, so that the cookie moves, and is free after that.
+        update(&[B, C], "{}", 1),
+        anonymize(&[B]),
+        update(&[C], "{}", 1),
+        update(&[A, C], "{}", 1),
+    ];
+    bench.append_records(requests.iter().map(|request| request.record(1)));
+    bench.settle();
+    assert_eq!(bench.counts().merges, 2);
+    let answer = bench.asks("registered", "a");
+    assert_eq!(answer.event_types(), ["merge", "merge"]);
 }
 
 #[test]
