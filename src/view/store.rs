@@ -99,19 +99,32 @@ impl Store {
                 return Ok(None);
             }
         };
-        match store.number(keys::FORMAT)? {
+        match store.is_usable() {
+            Ok(true) => Ok(Some(store)),
+            Ok(false) => Ok(None),
+            // Nothing of a view is lost that the log does not have.
+            Err(error) => {
+                tracing::warn!(%error, "the view cannot be read; folding it anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether this code can go on with the view where it stands.
+    fn is_usable(&self) -> Result<bool, Error> {
+        match self.number(keys::FORMAT)? {
             Some(FORMAT) => {}
             Some(format) => {
                 tracing::info!(format, "the view has another format; folding it anew");
-                return Ok(None);
+                return Ok(false);
             }
-            None => return Ok(None),
+            None => return Ok(false),
         }
-        if !store.is_of_one_piece()? {
+        let whole = self.is_of_one_piece()?;
+        if !whole {
             tracing::warn!("the view's tables have come to different positions; folding it anew");
-            return Ok(None);
         }
-        Ok(Some(store))
+        Ok(whole)
     }
 
     /// Whether all tables apply the log up to the same position.

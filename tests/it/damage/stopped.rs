@@ -212,7 +212,7 @@ fn looks_at_view(
     let dir = data.join("view");
     let view = match View::start(&dir, log.clone(), runtime.clone()) {
         Ok(view) => view,
-        Err(error) => return names(&error.to_string(), "view").map(|()| true),
+        Err(error) => return Err(format!("refused, but the log can be folded: {error}")),
     };
     let caught_up = runtime.block_on(view.caught_up(log.last(), PATIENCE));
     view.close();
