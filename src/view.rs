@@ -2,7 +2,7 @@
 //!
 //! The view is a function of the log alone. Every batch of writes carries the position up to which it has
 //! applied the log, so a restart goes on from there, and dropping the whole view only costs the time to fold
-//! the log again. It need not sync.
+//! the log again. It need not sync, and does so only to spread what is written.
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes
@@ -21,6 +21,7 @@ mod follow;
 mod hash;
 pub mod identity;
 pub mod keys;
+mod nice;
 mod overlay;
 pub mod read;
 mod store;

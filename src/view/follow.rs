@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::Error;
 use super::apply::{Apply, Counts};
 use super::cache::Cache;
+use super::nice::step_back;
 use super::overlay::Overlay;
 use super::store::Store;
 use crate::log::record::Record;
@@ -22,10 +23,6 @@ pub(super) const BATCH_RECORDS_MAX: usize = 4_096;
 /// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be it for
 /// one record or for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// How much less of a busy core the fold gets than whoever answers callers; each step is a fifth.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
@@ -176,17 +173,6 @@ impl Follower {
         Ok(last)
     }
 }
-
-/// Lets those who wait for an answer go first: whoever asks for what is folded here waits for it anyway, and else it is nobody's hurry.
-/// Where there is a core to spare, nothing changes.
-#[cfg(target_os = "linux")]
-fn step_back() {
-    // Linux counts niceness by thread. One that is nicer already, or not allowed to be, works as well.
-    let _ = rustix::process::nice(NICENESS);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn step_back() {}
 
 /// Tells of a panic of the view's thread, for readers would wait for it in vain.
 struct FailOnPanic<'a>(Option<&'a Follower>);

@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use fjall::compaction::Leveled;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Slice};
 
 use super::Error;
 use super::keys::{self, Table};
+use super::nice::step_back;
 use crate::log::Position;
 use crate::log::disk::{files, journal, wipe};
 
@@ -18,8 +22,14 @@ const FORMAT: u64 = 5;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a table, in memory and on the disk. A table is written and synced at once, and the log's syncs stand in line behind it.
+const TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Cache for reading.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Bytes that the journal may take before they are synced. A power cut may have the view, which is folded again; but what waits
+/// long is written at once in the end, and the log's syncs stand in line behind it.
+const UNSYNCED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.
 const READERS_TRIES: usize = 50;
@@ -37,6 +47,8 @@ pub(super) struct Store {
     tables: Vec<Keyspace>,
     /// Who writes.
     turn: Mutex<()>,
+    /// What was written since the last sync.
+    unsynced_bytes: AtomicUsize,
     readers: Mutex<Readers>,
 }
 
@@ -139,21 +151,24 @@ impl Store {
     }
 
     fn open_any(dir: &Path) -> Result<Self, fjall::Error> {
-        let database = Database::builder(dir)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(CACHE_BYTES)
-            .manual_journal_persist(true)
-            .open()?;
-        let open = |table: Table| {
-            database.keyspace(table.name(), || {
-                KeyspaceCreateOptions::default().manual_journal_persist(true)
-            })
+        let open = || {
+            // The engine's threads are as nice as the one that starts them.
+            step_back();
+            Database::builder(dir)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .cache_size(CACHE_BYTES)
+                .manual_journal_persist(true)
+                .open()
         };
+        let opened = std::thread::scope(|scope| scope.spawn(open).join());
+        let database = opened.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let open = |table: Table| database.keyspace(table.name(), keyspace_options);
         let tables = Table::ALL.map(open).into_iter().collect::<Result<_, _>>()?;
         Ok(Self {
             database,
             tables,
             turn: Mutex::new(()),
+            unsynced_bytes: AtomicUsize::new(0),
             readers: Mutex::default(),
         })
     }
@@ -255,13 +270,20 @@ impl Store {
     /// Writes all or nothing; `None` removes. Only the fold writes the tables that its cache keeps.
     pub(super) fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
         let mut batch = self.database.batch();
+        let mut bytes = 0;
         for (table, key, value) in writes {
+            bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
             match value {
                 Some(value) => batch.insert(self.table(table)?, key, value),
                 None => batch.remove(self.table(table)?, key),
             }
         }
-        Ok(batch.commit()?)
+        batch.commit()?;
+        if self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= UNSYNCED_BYTES_MAX {
+            self.unsynced_bytes.store(0, Ordering::Relaxed);
+            self.sync()?;
+        }
+        Ok(())
     }
 
     /// Up to where the log is applied.
@@ -312,6 +334,14 @@ impl Store {
     ) -> Result<fjall::Iter, Error> {
         Ok(snapshot.range(self.table(table)?, keys))
     }
+}
+
+fn keyspace_options() -> KeyspaceCreateOptions {
+    let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(TABLE_BYTES)
+        .compaction_strategy(Arc::new(compaction))
 }
 
 /// Which of the engine's files in `dir` is damaged, if one is. Cuts off what is torn.

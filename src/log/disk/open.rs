@@ -17,6 +17,9 @@ use crate::log::{Error, Position};
 
 /// Bound of the journal, which is what a start after a crash replays.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes of records in memory before they become a table. A table is written and synced at once, and commits stand in line behind
+/// it on the disk; that there are more of them costs little, for they never overlap and are not merged.
+const TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Cache for reading records back.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// The file by which the engine keeps others out.
@@ -126,6 +129,7 @@ pub(super) fn engine_lock(dir: &Path) -> Result<Option<File>, Error> {
 fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
+        .max_memtable_size(TABLE_BYTES)
         .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
         .with_kv_separation(Some(
             KvSeparationOptions::default()
