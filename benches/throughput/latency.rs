@@ -44,6 +44,8 @@ struct Times {
     writes: Vec<Duration>,
     reads: Vec<Duration>,
     syncs: Vec<Duration>,
+    /// Writes that took longer than [`STALL`], with when they ended.
+    stalled: Vec<(Instant, Duration)>,
 }
 
 pub(super) fn run(runtime: &Runtime, words: &[String]) {
@@ -72,12 +74,14 @@ pub(super) fn run(runtime: &Runtime, words: &[String]) {
     file.set_len(FILE_BYTES).unwrap();
     file.sync_all().unwrap();
     let mut times = Times::default();
-    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let began = Instant::now();
+    let until = began + Duration::from_secs(seconds.unwrap_or(SECONDS));
     while Instant::now() < until {
         calls_paced(&mut connections, rate, calls, &mut times);
         syncs_paced(&mut file, rate, &mut times);
     }
     times.print();
+    times.print_stalls(began);
 }
 
 /// A second of calls.
@@ -104,10 +108,14 @@ fn calls_paced(connections: &mut [TcpStream], rate: f64, calls: Calls, times: &m
                         true => mine.reads.push(took),
                         false => mine.writes.push(took),
                     }
+                    if took > STALL && !is_read {
+                        mine.stalled.push((began + due + took, took));
+                    }
                 }
                 let mut all = all.lock().unwrap();
                 all.writes.append(&mut mine.writes);
                 all.reads.append(&mut mine.reads);
+                all.stalled.append(&mut mine.stalled);
             });
         }
     });
@@ -187,6 +195,24 @@ impl Times {
             millis(BEYOND_SYNC),
             millis(STALL)
         );
+    }
+
+    /// Writes that stalled together, seconds from the beginning.
+    fn print_stalls(&mut self, began: Instant) {
+        self.stalled.sort();
+        for stall in self.stalled.chunk_by(|(a, _), (b, _)| *b - *a < STALL) {
+            let longest = stall
+                .iter()
+                .map(|(_, took)| *took)
+                .max()
+                .unwrap_or_default();
+            println!(
+                "after {:.2} s: {} writes, at most {:.0} ms",
+                (stall[0].0 - began).as_secs_f64(),
+                stall.len(),
+                millis(longest)
+            );
+        }
     }
 }
 
