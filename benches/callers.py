@@ -99,18 +99,23 @@ class Grpc:
 
     DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
     END_STREAM, ACK, END_HEADERS = 1, 1, 4
+    INITIAL_WINDOW_SIZE = 4
+    PATH = b"/footfall.tracking.v2.TrackingService/AddEvent"
     HEADER_LIST = [
-        (b":path", b"/footfall.tracking.v2.TrackingService/AddEvent"),
         (b":authority", b"bench"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),
         (b"authorization", b"Token bench"),
     ]
 
+    WINDOW = 2**30
+
     def __init__(self, address):
         self.socket = socket.create_connection(address, timeout=60)
         self.answers = self.socket.makefile("rb")
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(self.SETTINGS, 0, 0, b""))
+        window = self.frame(self.WINDOW_UPDATE, 0, 0, struct.pack(">I", self.WINDOW))
+        settings = self.frame(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, self.WINDOW))
+        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + window)
 
     @staticmethod
     def frame(kind, flags, stream, payload):
@@ -118,32 +123,75 @@ class Grpc:
 
     def headers(self, first):
         """`:method: POST` and `:scheme: http` of HPACK's table, and the others put into it first, then named by their places."""
+        headers = [(b":path", self.PATH), *self.HEADER_LIST]
         if first:
-            return b"\x83\x86" + b"".join(b"\x40" + varint(len(n)) + n + varint(len(v)) + v for n, v in self.HEADER_LIST)
-        return b"\x83\x86" + bytes(128 | 62 + place for place in reversed(range(len(self.HEADER_LIST))))
+            return b"\x83\x86" + b"".join(b"\x40" + varint(len(n)) + n + varint(len(v)) + v for n, v in headers)
+        return b"\x83\x86" + bytes(128 | 62 + place for place in reversed(range(len(headers))))
+
+    @staticmethod
+    def message(data):
+        return struct.pack(">BI", 0, len(data)) + data
 
     def send(self, number):
-        stream, message = 2 * number + 1, add_event_request(number)
+        stream = 2 * number + 1
         headers = self.frame(self.HEADERS, self.END_HEADERS, stream, self.headers(first=number == 0))
-        message = struct.pack(">BI", 0, len(message)) + message
+        message = self.message(add_event_request(number))
         self.socket.sendall(headers + self.frame(self.DATA, self.END_STREAM, stream, message))
         answer = self.answer(stream)
         # A refusal has headers alone.
         assert answer == bytes(5), f"not an AddEventResponse, which is an empty message: {answer}"
 
     def answer(self, stream):
-        data = b""
+        data, flags = b"", 0
+        while not flags & self.END_STREAM:
+            kind, flags, of, payload = self.read()
+            assert of == stream, (of, stream)
+            data += payload if kind == self.DATA else b""
+        return data
+
+    def read(self):
+        """The next frame of a stream: kind, flags, stream and payload. What concerns the connection is dealt with."""
         while True:
             head = self.answers.read(9)
-            length = int.from_bytes(head[:3], "big")
-            kind, flags, of = struct.unpack(">BBI", head[3:])
-            payload = self.answers.read(length)
+            kind, flags, stream = struct.unpack(">BBI", head[3:])
+            payload = self.answers.read(int.from_bytes(head[:3], "big"))
+            if kind in (self.DATA, self.HEADERS):
+                return kind, flags, stream, payload
             if kind in (self.SETTINGS, self.PING) and not flags & self.ACK:
                 self.socket.sendall(self.frame(kind, self.ACK, 0, payload if kind == self.PING else b""))
-            elif kind in (self.DATA, self.HEADERS):
-                assert of == stream, (of, stream)
-                data += payload if kind == self.DATA else b""
-                if flags & self.END_STREAM:
-                    return data
             else:
                 assert kind in (self.SETTINGS, self.PING, self.WINDOW_UPDATE), (kind, payload)
+
+
+class Stream(Grpc):
+    """Sends commands on a `TrackStream`, and the next ones once all are acknowledged."""
+
+    PATH = b"/footfall.tracking.v2.TrackingService/TrackStream"
+    # What fits into one frame: how many commands are committed together must not depend on time.
+    COMMANDS = 40
+
+    def send(self, number):
+        first = number * self.COMMANDS
+        numbers = range(first, first + self.COMMANDS)
+        sent = self.frame(self.DATA, 0, 1, b"".join(map(self.message, map(self.command, numbers))))
+        if number == 0:
+            sent = self.frame(self.HEADERS, self.END_HEADERS, 1, self.headers(first=True)) + sent
+        self.socket.sendall(sent)
+        expected = b"".join(field(1, varint(1 << 3) + varint(of + 1) + field(2, b"")) for of in numbers)
+        acknowledged = b""
+        while len(acknowledged) < len(expected):
+            acknowledged += self.acknowledgements()
+        assert acknowledged == expected, acknowledged
+
+    @staticmethod
+    def command(number):
+        return field(1, b"bench") + field(2, field(3, add_event_request(number)))
+
+    def acknowledgements(self):
+        """Those of the next message."""
+        while (frame := self.read())[0] != self.DATA:
+            assert not frame[1] & self.END_STREAM, frame
+        _, _, _, message = frame
+        length, = struct.unpack(">xI", message[:5])
+        assert length == len(message) - 5, "a message in more than one frame, or more than one in it"
+        return message[5:]

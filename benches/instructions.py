@@ -24,13 +24,18 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from callers import Batches, Grpc, Rest
+from callers import Batches, Grpc, Rest, Stream
 
 BASELINE = Path(__file__).with_suffix(".json")
 RISE_PERCENT_MAX = 5
 
 # Callers, and the requests of the run with few and of the one with many.
-WORKLOADS = {"rest": (Rest, 100, 1100), "grpc": (Grpc, 100, 1100), "rest batch of 50": (Batches, 4, 44)}
+WORKLOADS = {
+    "rest": (Rest, 100, 1100),
+    "grpc": (Grpc, 100, 1100),
+    "rest batch of 50": (Batches, 4, 44),
+    "stream of 40": (Stream, 4, 54),
+}
 FOLDED = "rest"
 
 # Functions by which threads are known.
