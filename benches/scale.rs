@@ -18,7 +18,7 @@
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod server;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ fn batch(first: u64, mixed: bool) -> Request<pb::ExecuteBatchRequest> {
 }
 
 /// The IDs of a command's customer. Customers come in an order that no cache likes.
-fn customer_ids(number: u64) -> HashMap<String, String> {
+fn customer_ids(number: u64) -> BTreeMap<String, String> {
     let customer = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let customer = customer % CUSTOMERS;
     [

@@ -3,7 +3,7 @@
 //! Properties are made once and shared, so that the load takes little of the processor time that it has to share with
 //! the servers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -80,7 +80,7 @@ pub(super) fn question_json(number: u64) -> String {
     )
 }
 
-pub(super) fn customer_ids(number: u64) -> HashMap<String, String> {
+pub(super) fn customer_ids(number: u64) -> BTreeMap<String, String> {
     let customer = number % CUSTOMERS;
     [
         ("registered".into(), format!("user-{customer}")),

@@ -1,6 +1,6 @@
 //! Forgetting whom events are about, or everything about somebody.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::read::private_ids;
 use super::write::accept;
@@ -17,7 +17,7 @@ impl Tracker {
     pub async fn anonymize(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         access.allow(Permission::AnonymizeCustomers)?;
         self.forget(access, customer_ids, Command::Anonymize).await
@@ -31,7 +31,7 @@ impl Tracker {
     pub async fn erase(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
         access.allow(Permission::EraseCustomers)?;
         self.forget(access, customer_ids, Command::Erase).await
@@ -40,7 +40,7 @@ impl Tracker {
     async fn forget(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
         command: Command,
     ) -> Result<(), Error> {
         // What is refused is not stored, so that the view is asked first. Were somebody else faster with the same

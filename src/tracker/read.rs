@@ -1,6 +1,6 @@
 //! Questions about customers. Each sees everything that was acknowledged before it was asked.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Access, Error, Tracker};
 use crate::model::customer_id::CustomerIds;
@@ -55,7 +55,7 @@ pub enum Attribute {
 #[derive(Debug)]
 pub struct ListEvents<'a> {
     /// Type to value.
-    pub customer_ids: &'a HashMap<String, String>,
+    pub customer_ids: &'a BTreeMap<String, String>,
     /// The types to read.
     pub event_types: Vec<String>,
     /// By time.
@@ -74,7 +74,7 @@ impl Tracker {
     pub async fn customer(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
     ) -> Result<CustomerState, Error> {
         access.allow(Permission::GetCustomers)?;
         access.allow(Permission::GetEvents)?;
@@ -108,7 +108,7 @@ impl Tracker {
     pub async fn attributes(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
         attributes: Vec<Attribute>,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
         access.allow(Permission::GetCustomers)?;
@@ -169,7 +169,7 @@ impl Tracker {
     pub(super) async fn read<T: Send + 'static>(
         &self,
         access: &Access,
-        customer_ids: &HashMap<String, String>,
+        customer_ids: &BTreeMap<String, String>,
         question: impl FnOnce(&Snapshot, &Found) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let ids = private_ids(access, customer_ids)?;
@@ -208,7 +208,7 @@ pub(super) fn event_types(texts: &[String]) -> Result<Vec<EventType>, Error> {
 /// The IDs of a question.
 pub(super) fn private_ids(
     access: &Access,
-    ids: &HashMap<String, String>,
+    ids: &BTreeMap<String, String>,
 ) -> Result<CustomerIds, Error> {
     let ids = ids
         .iter()

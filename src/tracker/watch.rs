@@ -3,7 +3,7 @@
 //! Nothing runs on a watcher's behalf: each call of [`Watch::next`] reads what it tells, so that a slow watcher
 //! slows itself alone and holds at most one batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub struct WatchEvents<'a> {
     /// The types; empty: all.
     pub event_types: Vec<String>,
     /// Type to value, of the one customer to watch; empty: all customers, and events of nobody.
-    pub customer_ids: &'a HashMap<String, String>,
+    pub customer_ids: &'a BTreeMap<String, String>,
 }
 
 /// What a watch tells.

@@ -1,6 +1,6 @@
 //! Commands into durable records.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -21,7 +21,7 @@ pub const COMMAND_BYTES_MAX: usize = 800 * 1024;
 #[derive(Debug)]
 pub struct UpdateCustomer<'a> {
     /// Type to value.
-    pub customer_ids: &'a HashMap<String, String>,
+    pub customer_ids: &'a BTreeMap<String, String>,
     /// What changes.
     pub properties: Object,
     /// When the properties had these values; absent: the time of receipt.
@@ -32,7 +32,7 @@ pub struct UpdateCustomer<'a> {
 #[derive(Debug)]
 pub struct AddEvent<'a> {
     /// Type to value.
-    pub customer_ids: &'a HashMap<String, String>,
+    pub customer_ids: &'a BTreeMap<String, String>,
     /// The event's type, as it was sent.
     pub event_type: &'a str,
     /// The event's properties.
@@ -45,7 +45,7 @@ pub struct AddEvent<'a> {
 #[derive(Debug)]
 pub struct TrackClick<'a> {
     /// Type to value; may be empty.
-    pub customer_ids: &'a HashMap<String, String>,
+    pub customer_ids: &'a BTreeMap<String, String>,
     /// The address that was clicked.
     pub url: &'a str,
     /// The click's properties.
@@ -151,7 +151,7 @@ impl Accepted {
     }
 }
 
-fn ids(access: &Access, ids: &HashMap<String, String>) -> Result<CustomerIds, Error> {
+fn ids(access: &Access, ids: &BTreeMap<String, String>) -> Result<CustomerIds, Error> {
     let ids = ids
         .iter()
         .map(|(kind, value)| (kind.as_str(), value.as_str()));

@@ -1,7 +1,7 @@
 //! The fields of a command, still as text, and how each is read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -118,15 +118,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn customer_ids(&self) -> Result<HashMap<String, String>, Error> {
+    pub(super) fn customer_ids(&self) -> Result<BTreeMap<String, String>, Error> {
         let Some(raw) = self.customer_ids else {
-            return Ok(HashMap::new());
+            return Ok(BTreeMap::new());
         };
         if !raw.get().starts_with('{') {
             return Err(wrong_type("customer_ids", "an object", raw));
         }
         let entries: Entries<'_> = read(raw.get())?;
-        let mut ids = HashMap::with_capacity(entries.0.len());
+        let mut ids = BTreeMap::new();
         for (kind, raw) in entries.0 {
             let value = id_value(&kind, raw)?;
             if ids.insert(kind.clone().into_owned(), value).is_some() {

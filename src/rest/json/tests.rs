@@ -5,7 +5,7 @@ mod commands;
 mod hostile;
 mod questions;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::super::error::Error;
 use super::Fields;
@@ -36,7 +36,7 @@ fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     result.unwrap_err().into_status().message().to_owned()
 }
 
-fn ids(ids: &[(&str, &str)]) -> HashMap<String, String> {
+fn ids(ids: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(kind, value): &(&str, &str)| ((*kind).to_owned(), (*value).to_owned());
     ids.iter().map(owned).collect()
 }

@@ -1,6 +1,6 @@
 //! A tracker and its callers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,7 +175,7 @@ pub(super) fn private(id: &str, secret: &str) -> Credentials {
     }
 }
 
-pub(super) fn ids(ids: &[(&str, &str)]) -> HashMap<String, String> {
+pub(super) fn ids(ids: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(kind, value): &(&str, &str)| ((*kind).to_owned(), (*value).to_owned());
     ids.iter().map(owned).collect()
 }

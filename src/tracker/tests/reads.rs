@@ -35,7 +35,7 @@ async fn a_caller_reads_what_was_acknowledged_a_moment_ago() {
     }
 }
 
-fn question<'a>(customer_ids: &'a std::collections::HashMap<String, String>) -> ListEvents<'a> {
+fn question<'a>(customer_ids: &'a std::collections::BTreeMap<String, String>) -> ListEvents<'a> {
     ListEvents {
         customer_ids,
         event_types: vec!["visit".into()],

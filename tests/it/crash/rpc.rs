@@ -1,6 +1,6 @@
 //! The commands over gRPC.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use footfall::grpc::pb;
 use footfall::grpc::pb::command::Command as Kind;
@@ -104,7 +104,7 @@ fn silence(status: Status) -> Silence {
 fn command(target: &Target, customer: &str, n: u64) -> Kind {
     let project_token = target.project.token.clone();
     let kinds = kinds(n).iter();
-    let customer_ids: HashMap<_, _> = kinds
+    let customer_ids: BTreeMap<_, _> = kinds
         .map(|kind| ((*kind).to_owned(), customer.to_owned()))
         .collect();
     let time = Some(prost_types::Timestamp {

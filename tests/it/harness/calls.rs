@@ -1,6 +1,6 @@
 //! The messages that gRPC callers send.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use footfall::grpc::pb;
 use footfall::model::properties::Value;
@@ -14,7 +14,7 @@ use tonic_types::StatusExt as _;
 use super::TOKEN;
 
 /// Type to value.
-pub fn ids(ids: &[(&str, &str)]) -> HashMap<String, String> {
+pub fn ids(ids: &[(&str, &str)]) -> BTreeMap<String, String> {
     let ids = ids.iter();
     ids.map(|(kind, value)| ((*kind).to_owned(), (*value).to_owned()))
         .collect()
