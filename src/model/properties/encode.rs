@@ -12,13 +12,13 @@ const ENTRY: u8 = 0x0a;
 const ENTRY_KEY: u8 = 0x0a;
 const ENTRY_VALUE: u8 = 0x12;
 const LIST_ITEM: u8 = 0x0a;
-const NULL: u8 = 0x08;
-const NUMBER: u8 = 0x11;
-const TEXT: u8 = 0x1a;
-const BOOL: u8 = 0x20;
+pub(super) const NULL: u8 = 0x08;
+pub(super) const NUMBER: u8 = 0x11;
+pub(super) const TEXT: u8 = 0x1a;
+pub(super) const BOOL: u8 = 0x20;
 const OBJECT: u8 = 0x2a;
 const LIST: u8 = 0x32;
-const INTEGER: u8 = 0x38;
+pub(super) const INTEGER: u8 = 0x38;
 
 pub(super) fn null(out: &mut Vec<u8>) {
     out.extend([NULL, 0]);

@@ -186,6 +186,9 @@ impl prost::Message for Value {
     }
 }
 
+/// Room that is made for the fields of an object when its first one comes.
+const ROOM_BYTES_MAX: usize = 512;
+
 /// Appends a field as it came. Kinds of fields that no message here has are dropped.
 fn merge_raw(
     out: &mut Vec<u8>,
@@ -201,6 +204,10 @@ fn merge_raw(
             let Some(length) = usize::try_from(length).ok().filter(|n| *n <= available) else {
                 return underflow(tag);
             };
+            if out.is_empty() {
+                // Of this object or of what stands behind it.
+                out.reserve(available.min(ROOM_BYTES_MAX));
+            }
             encode_key(tag, wire_type, out);
             encode_varint(length as u64, out);
             out.put(buf.take(length));

@@ -1,10 +1,13 @@
 //! Protobuf bytes to the canonical form, and a reader of the canonical form.
 
+use std::ops::Range;
+
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::encode::{self, Entries};
 use super::error::{Error, ValueError, check_name, check_size};
 use super::{COUNT_MAX, DEPTH_MAX, VALUE_BYTES_MAX, render};
+use crate::model::quote::quoted;
 
 /// A byte of protobuf is at most this many bytes of JSON: a control character becomes `\u0001`.
 pub(super) const JSON_GROWTH_MAX: usize = 6;
@@ -21,19 +24,22 @@ pub(super) enum Field<'a> {
 /// Takes the next field off `message`.
 pub(super) fn field<'a>(message: &mut &'a [u8]) -> Result<Field<'a>, ValueError> {
     let malformed = |error: prost::DecodeError| ValueError::Malformed(error.to_string());
-    let short = || ValueError::Malformed("message ends early".to_owned());
+    let ends_early = || ValueError::Malformed("message ends early".to_owned());
+    if let Some(field) = short(message) {
+        return Ok(field);
+    }
     let (tag, wire_type) = decode_key(message).map_err(malformed)?;
     Ok(match wire_type {
         WireType::Varint => Field::Varint(tag, decode_varint(message).map_err(malformed)?),
         WireType::SixtyFourBit => {
-            let (bytes, rest) = message.split_first_chunk().ok_or_else(short)?;
+            let (bytes, rest) = message.split_first_chunk().ok_or_else(ends_early)?;
             *message = rest;
             Field::Fixed64(tag, *bytes)
         }
         WireType::LengthDelimited => {
             let length = decode_varint(message).map_err(malformed)?;
-            let length = usize::try_from(length).map_err(|_| short())?;
-            let (bytes, rest) = message.split_at_checked(length).ok_or_else(short)?;
+            let length = usize::try_from(length).map_err(|_| ends_early())?;
+            let (bytes, rest) = message.split_at_checked(length).ok_or_else(ends_early)?;
             *message = rest;
             Field::Bytes(tag, bytes)
         }
@@ -42,6 +48,19 @@ pub(super) fn field<'a>(message: &mut &'a [u8]) -> Result<Field<'a>, ValueError>
             Field::Other
         }
     })
+}
+
+/// Takes off what most fields are: fewer than 128 bytes, of a number that takes one byte with its kind.
+fn short<'a>(message: &mut &'a [u8]) -> Option<Field<'a>> {
+    let [key @ 0x08..0x80, length @ 0..0x80, rest @ ..] = *message else {
+        return None;
+    };
+    if key & 7 != WireType::LengthDelimited as u8 {
+        return None;
+    }
+    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+    *message = rest;
+    Some(Field::Bytes(u32::from(key >> 3), bytes))
 }
 
 /// The entries of an object in canonical form.
@@ -75,11 +94,20 @@ fn utf8(bytes: &[u8]) -> Result<&str, ValueError> {
     std::str::from_utf8(bytes).map_err(|error| ValueError::Malformed(error.to_string()))
 }
 
+/// The value of a property from outside, in canonical form.
+enum Canonical<'a> {
+    AsItCame(&'a [u8]),
+    /// Where it was written to.
+    Written(Range<usize>),
+}
+
 /// The canonical form of an `Object` from outside.
+///
+/// Nearly all values come as they are kept, and are copied once: to where the order of names has them.
 pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::with_capacity(object.len());
-    let mut entries = Entries::open(&out);
-    let mut count = 0_usize;
+    let (bytes, mut count) = (object.len(), 0_usize);
+    let mut entries = Vec::new();
+    let mut written = Vec::new();
     while !object.is_empty() {
         let Field::Bytes(1, bytes) = field(&mut object).map_err(|error| error.of(""))? else {
             continue;
@@ -90,17 +118,64 @@ pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
         }
         let (name, from) = entry(bytes).map_err(|error| error.of(""))?;
         check_name(name)?;
-        let entry = Entries::entry(&mut out, name);
-        let start = out.len();
-        value(from, &mut out, 0).map_err(|error| error.of(name))?;
-        check_json_size(name, out.get(start..).unwrap_or_default())?;
-        entries.end(&mut out, entry);
+        let canonical = match is_canonical_scalar(from) {
+            true => Canonical::AsItCame(from),
+            false => {
+                let start = written.len();
+                value(from, &mut written, 0).map_err(|error| error.of(name))?;
+                Canonical::Written(start..written.len())
+            }
+        };
+        check_json_size(name, canonical.bytes(&written))?;
+        entries.push((name, canonical));
     }
     if count > COUNT_MAX {
         return Err(Error::TooMany(count));
     }
-    entries.close(&mut out).map_err(|error| error.of(""))?;
+    if !entries.is_sorted_by(|(a, _), (b, _)| a < b) {
+        entries.sort_by_key(|(name, _)| *name);
+        let mut pairs = entries.iter().zip(entries.iter().skip(1));
+        if let Some(((name, _), _)) = pairs.find(|((a, _), (b, _))| a == b) {
+            return Err(Error::Duplicate(quoted(name)));
+        }
+    }
+    let mut out = Vec::with_capacity(bytes);
+    for (name, canonical) in entries {
+        encode::entry(&mut out, name, canonical.bytes(&written));
+    }
     Ok(out)
+}
+
+impl<'a> Canonical<'a> {
+    fn bytes(&self, written: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::AsItCame(bytes) => bytes,
+            Self::Written(range) => written.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether a value is one that [`value`] would write just as it came: no list or object, and nothing but a short text, a
+/// finite number, an integer in as few bytes as it needs, a flag or null.
+fn is_canonical_scalar(value: &[u8]) -> bool {
+    match value {
+        [encode::TEXT, length @ 0..0x80, text @ ..] => {
+            usize::from(*length) == text.len() && str::from_utf8(text).is_ok()
+        }
+        [encode::NUMBER, number @ ..] => {
+            let number = number.try_into().map(f64::from_le_bytes);
+            number.is_ok_and(f64::is_finite)
+        }
+        // The longest, of ten bytes, hold negative numbers and bits that do not count.
+        [encode::INTEGER, groups @ .., last] => {
+            groups.len() < 9
+                && groups.iter().all(|group| *group >= 0x80)
+                && (*last < 0x80)
+                && (*last != 0 || groups.is_empty())
+        }
+        [encode::BOOL, 0 | 1] | [encode::NULL, 0] => true,
+        _ => false,
+    }
 }
 
 /// Checks the size of a property's value in canonical form.
