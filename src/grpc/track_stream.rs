@@ -132,6 +132,8 @@ impl Lane {
             }
         };
         tokio::select! {
+            // What has come goes first, at no other cost: whether it is to end was asked just now.
+            biased;
             message = self.messages.message() => message.transpose(),
             _ = self.ended.changed() => Some(Err(draining())),
             () = first => {
@@ -176,21 +178,18 @@ impl Lane {
             result: Some(result),
         };
         group.results.push((acknowledgement, kind));
+        self.access = Some(access);
     }
 
     /// What the caller may do now: its key may have changed since the last message.
     fn access(&mut self, token: &str) -> Result<Access, Status> {
-        let access = match &self.access {
-            Some(access) => self.tracking.tracker.renew(access)?,
-            None => {
-                let ticket = Ticket::default();
-                let (tracker, shown) = (&self.tracking.tracker, &self.credentials);
-                authenticate(tracker, token, shown, &self.extensions, &ticket)
-                    .map_err(|error| refused(&ticket, error))?
-            }
-        };
-        self.access = Some(access.clone());
-        Ok(access)
+        let tracker = &self.tracking.tracker;
+        if let Some(access) = self.access.take() {
+            return Ok(tracker.renew(access)?);
+        }
+        let ticket = Ticket::default();
+        authenticate(tracker, token, &self.credentials, &self.extensions, &ticket)
+            .map_err(|error| refused(&ticket, error))
     }
 
     fn prepare(

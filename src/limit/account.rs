@@ -88,6 +88,11 @@ impl Account {
         }
     }
 
+    /// Whether there is no quota.
+    pub fn is_unlimited(&self) -> bool {
+        self.project.is_none() && self.keys.iter().all(Option::is_none)
+    }
+
     /// Charges one request of the key at `place`. `now` is the time since one origin, the same in all calls.
     ///
     /// In shadow mode no answer is a refusal: a quota that is spent gives none.

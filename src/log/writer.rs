@@ -25,6 +25,8 @@ type Done = oneshot::Sender<Result<Position, Error>>;
 /// One append on its way.
 struct Pending {
     records: Vec<Bytes>,
+    /// How many records these are, also once they are taken out.
+    count: usize,
     bytes: usize,
     done: Done,
 }
@@ -96,6 +98,7 @@ impl Writer {
         &self,
         records: Vec<Bytes>,
     ) -> Result<oneshot::Receiver<Result<Position, Error>>, Error> {
+        let count = records.len();
         let bytes = records.iter().map(Bytes::len).sum();
         let (done, receiver) = oneshot::channel();
         let mut queue = lock(&self.queue);
@@ -107,15 +110,15 @@ impl Writer {
         }
         // An append that is larger than the queue must not be refused for ever: it goes alone.
         let fits = queue.records == 0
-            || queue.records + records.len() <= self.records_max
-                && queue.bytes + bytes <= self.bytes_max;
+            || queue.records + count <= self.records_max && queue.bytes + bytes <= self.bytes_max;
         if !fits {
             return Err(Error::Overloaded);
         }
-        queue.records += records.len();
+        queue.records += count;
         queue.bytes += bytes;
         queue.pending.push_back(Pending {
             records,
+            count,
             bytes,
             done,
         });
@@ -166,8 +169,11 @@ impl Writer {
     fn run(&self, store: &dyn Store) {
         let mut latch = LatchOnPanic(Some(self));
         let mut last = store.last();
-        while let Some(group) = self.next_group() {
-            let records: Vec<Bytes> = group.iter().flat_map(|p| p.records.clone()).collect();
+        while let Some(mut group) = self.next_group() {
+            let mut records = Vec::with_capacity(group.iter().map(|pending| pending.count).sum());
+            for pending in &mut group {
+                records.append(&mut pending.records);
+            }
             let first = last.plus(1);
             let committed = store.commit(first, &records);
             self.settle(&committed, &records);
@@ -202,7 +208,7 @@ impl Writer {
         let (mut records, mut bytes) = (0, 0);
         let mut group = Vec::with_capacity(queue.pending.len());
         while let Some(next) = queue.pending.front() {
-            records += next.records.len();
+            records += next.count;
             bytes += next.bytes;
             if !group.is_empty() && (records > COMMIT_RECORDS_MAX || bytes > COMMIT_BYTES_MAX) {
                 break;
@@ -269,10 +275,9 @@ impl Queue {
 fn acknowledge(group: Vec<Pending>, first: Position) {
     let mut next = first;
     for pending in group {
-        let count = pending.records.len();
         // A caller that went away has nobody to tell.
         let _ = pending.done.send(Ok(next));
-        next = next.plus(count);
+        next = next.plus(pending.count);
     }
 }
 
