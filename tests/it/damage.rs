@@ -57,12 +57,7 @@ const FOUND: [(End, &str, Kind, u64); 14] = [
         1_932,
     ),
     // A view that cannot say its format was not folded anew.
-    (
-        End::Stopped,
-        "view/keyspaces/10/tables/1",
-        Kind::Flip(4),
-        9,
-    ),
+    (End::Stopped, "view/keyspaces/10/tables/1", Kind::Flip(4), 9),
 ];
 
 /// Does damage; tells of a wrong answer with what it takes to see it again.
