@@ -1,5 +1,6 @@
 //! Floor 3: what every call passes before a service sees it, whatever its protocol. From the outside in:
 //!
+//! - `received` is the body, whose rest is read if nobody wants it
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
 //! - [`contain`] keeps a panic to its call
@@ -16,16 +17,18 @@ pub mod in_flight;
 pub mod observe;
 pub mod peer;
 pub mod rate_limit;
+mod received;
 pub mod refusal;
 pub mod timed_body;
 
 pub use contain::{Contain, Panics};
 pub use finish::{Finish, Finished};
-pub use guard::{Guard, Rejections};
+pub use guard::{Guard, Inside, Rejections};
 pub use in_flight::{InFlight, Room};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;
 pub use rate_limit::{Limiters, RateLimit, Toll, sends_many};
+pub use received::Received;
 pub use timed_body::TimedBody;
 
 /// The body of every answer.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +17,7 @@ use super::connection::Connection;
 use super::tls::Tls;
 use crate::config::server;
 use crate::limit::{Share, Shares};
-use crate::middleware::{Body, Guard, Rejections};
+use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::{ClientAddress, Peer, Resolver};
 
 /// How long to wait after a failed accept: the process may be out of descriptors.
@@ -149,7 +148,7 @@ impl Acceptor {
         tls: Option<Tls>,
     ) -> Self
     where
-        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
@@ -201,7 +200,7 @@ struct Connections<S> {
 
 impl<S> Connections<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

@@ -21,7 +21,7 @@ use tower::Service;
 use super::linger::Linger;
 use super::patience::Patience;
 use super::tls::{self, Reason, Tls};
-use crate::middleware::{Body, Guard, Rejections};
+use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
 
@@ -50,7 +50,7 @@ struct Caller {
 
 impl<S> Connection<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
@@ -197,20 +197,21 @@ struct Signed<S> {
 
 impl<S> hyper::service::Service<Request<Incoming>> for Signed<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = S::Future;
 
     fn call(&self, request: Request<Incoming>) -> S::Future {
-        self.service.borrow_mut().call(self.caller.sign(request))
+        let request = self.caller.sign(Received::request(request));
+        self.service.borrow_mut().call(request)
     }
 }
 
 impl Caller {
     /// Says whose request it is.
-    fn sign(&self, mut request: Request<Incoming>) -> Request<Incoming> {
+    fn sign(&self, mut request: Request<Received>) -> Request<Received> {
         request.extensions_mut().insert(self.peer);
         // A browser shows its user's certificate to whatever page asks it to call; only a script of ours should have
         // its say with it, and pages always tell their origin.

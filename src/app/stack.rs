@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tonic::Status;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::{v1, v1alpha};
@@ -22,8 +21,8 @@ use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::middleware::observe::Metrics;
 use crate::middleware::{
-    Body, Contain, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Rejections, Room,
-    TimedBody, is_grpc, sends_many,
+    Body, Contain, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Received, Rejections,
+    Room, TimedBody, is_grpc, sends_many,
 };
 use crate::model::address::Resolver;
 use crate::rest::{Cors, Limits, Render, Rest, routes};
@@ -107,7 +106,7 @@ struct Reflection {
     v1alpha: Boxed,
 }
 
-type Boxed = BoxCloneSyncService<Request<TimedBody<Incoming>>, Response<Body>, Infallible>;
+type Boxed = BoxCloneSyncService<Request<TimedBody<Received>>, Response<Body>, Infallible>;
 
 impl Reflection {
     fn new() -> Result<Self, StartError> {
@@ -141,7 +140,7 @@ pub(super) struct Router {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl Service<Request<Incoming>> for Router {
+impl Service<Request<Received>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer;
@@ -150,7 +149,7 @@ impl Service<Request<Incoming>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answer {
+    fn call(&mut self, request: Request<Received>) -> Answer {
         if !is_grpc(request.headers()) {
             let rest = self.rest.clone();
             return Box::pin(async move { Ok(rest.serve(request).await) });

@@ -137,9 +137,7 @@ impl Lane {
             message = self.messages.message() => message.transpose(),
             _ = self.ended.changed() => Some(Err(draining())),
             () = first => {
-                if let Some(rejections) = self.extensions.get::<Rejections>() {
-                    rejections.count(Guard::BodyTimeout);
-                }
+                self.count(Some(Guard::BodyTimeout));
                 Some(Err(Status::invalid_argument(
                     "the first message did not come, which says whose stream it is"
                 )))
@@ -171,7 +169,10 @@ impl Lane {
                 kind = Kind::Write;
             }
             Ok(Prepared::Time) => result.time = Some(timestamp(self.tracking.now())),
-            Err(status) => result.error = Some(rpc_status(&status)),
+            Err(status) => {
+                self.count(Guard::of(&status));
+                result.error = Some(rpc_status(&status));
+            }
         }
         let acknowledgement = pb::Acknowledgement {
             number: self.taken,
@@ -206,6 +207,13 @@ impl Lane {
             ));
         }
         self.tracking.prepare(access, command)
+    }
+
+    /// Counts what a guard refused: the answer has begun, and no layer sees what is told inside of it.
+    fn count(&self, guard: Option<Guard>) {
+        if let (Some(guard), Some(rejections)) = (guard, self.extensions.get::<Rejections>()) {
+            rejections.count(guard);
+        }
     }
 
     /// Charges a message to all quotas.

@@ -9,6 +9,7 @@ use super::caller::{access, enter};
 use super::convert::{time, timestamp};
 use super::streams::Messages;
 use super::{pb, track_stream};
+use crate::middleware::Inside;
 use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
@@ -177,6 +178,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
         check_batch(commands.len())?;
         let mut accepted = Vec::with_capacity(commands.len());
         let mut results = Vec::with_capacity(commands.len());
+        let mut inside = Inside::default();
         for mut command in commands {
             let command_id = std::mem::take(&mut command.command_id);
             let (error, time) = match self.prepare(&access, command) {
@@ -185,7 +187,10 @@ impl pb::tracking_service_server::TrackingService for Tracking {
                     (None, None)
                 }
                 Ok(Prepared::Time) => (None, Some(timestamp(self.tracker.now()))),
-                Err(status) => (Some(rpc_status(&status)), None),
+                Err(status) => {
+                    inside.note(&status);
+                    (Some(rpc_status(&status)), None)
+                }
             };
             results.push(pb::CommandResult {
                 command_id,
@@ -194,11 +199,13 @@ impl pb::tracking_service_server::TrackingService for Tracking {
             });
         }
         self.tracker.commit(accepted).await?;
-        Ok(Response::new(pb::ExecuteBatchResponse {
+        let mut response = Response::new(pb::ExecuteBatchResponse {
             results,
             start_time: Some(timestamp(start_time)),
             end_time: Some(timestamp(self.tracker.now())),
-        }))
+        });
+        inside.go_with(response.extensions_mut());
+        Ok(response)
     }
 
     type TrackStreamStream = Messages<pb::TrackStreamResponse>;

@@ -1,12 +1,13 @@
 //! The guards: limits on what callers send and keep open, beside the quotas; and a count of what each turned away.
 //!
 //! A status that a guard is behind carries it as its source, however many floors up it is answered: nobody but the layer that counts
-//! needs a counter. What has no status, such as a connection, counts for itself.
+//! needs a counter. What has no status, such as a connection, counts for itself, and what is told inside of an answer goes with it.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use http::Extensions;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -105,6 +106,34 @@ impl Guard {
                 && status.message().contains("message length too large");
             too_large.then_some(Self::MessageBytes)
         })
+    }
+}
+
+/// Goes with an answer: what guards refused of it, whose statuses are told inside of it.
+#[derive(Clone, Debug, Default)]
+pub struct Inside(Vec<Guard>);
+
+impl Inside {
+    /// Notes the guard behind a status, if there is one.
+    pub fn note(&mut self, status: &Status) {
+        self.0.extend(Guard::of(status));
+    }
+
+    /// Adds what another answer goes with that became a part of this one.
+    pub fn add(&mut self, other: Option<&Self>) {
+        self.0.extend(other.iter().flat_map(|other| &other.0));
+    }
+
+    /// Lets it go with an answer, if it has anything to tell.
+    pub fn go_with(self, extensions: &mut Extensions) {
+        if !self.0.is_empty() {
+            extensions.insert(self);
+        }
+    }
+
+    /// The guards, each as often as it refused something.
+    pub fn guards(&self) -> impl Iterator<Item = Guard> {
+        self.0.iter().copied()
     }
 }
 

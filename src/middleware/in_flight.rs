@@ -20,7 +20,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::Body;
 use super::finish::{Finish, Finished};
-use super::guard::{Guard, Rejections};
+use super::guard::{Guard, Inside, Rejections};
 use super::rate_limit::{address, is_probe, sends_many};
 use crate::limit::{Share, Shares};
 use crate::model::address::Resolver;
@@ -133,7 +133,9 @@ impl Finish<Body> for UnderWay {
 
 fn count(response: &Response<Body>, rejections: &Rejections) {
     let status = response.extensions().get::<Status>();
-    if let Some(guard) = status.and_then(Guard::of) {
+    let inside = response.extensions().get::<Inside>();
+    let inside = inside.into_iter().flat_map(Inside::guards);
+    for guard in status.and_then(Guard::of).into_iter().chain(inside) {
         rejections.count(guard);
     }
 }

@@ -17,7 +17,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
-use crate::middleware::{Body, Guard};
+use crate::middleware::{Body, Guard, Inside};
 use crate::model::credentials::Credentials;
 use crate::tracker::Access;
 
@@ -118,6 +118,9 @@ impl Rest {
                     let export = self.customers.export(&access).await?;
                     return Ok(stream::table(export).await?);
                 }
+                if entry.route == Route::Batch {
+                    return self.batch(token, &access, &body).await;
+                }
                 self.call(entry, token, &access, &body)
                     .await
                     .map(json_response)
@@ -145,7 +148,6 @@ impl Rest {
     ) -> Result<Bytes, Error> {
         let now = self.tracking.now();
         match entry.route {
-            Route::Batch => self.batch(token, access, body).await,
             Route::Customers => {
                 let request = Fields::of_body(body)?.update(token)?;
                 self.tracking.update_customer(call(request, access)).await?;
@@ -185,8 +187,9 @@ impl Rest {
                     .await?;
                 Ok(Bytes::from_static(answer::ANONYMIZED))
             }
-            // What has no body, or no answer of one piece, has been answered before.
+            // What has no body, or another answer, has been answered before.
             Route::SystemTime
+            | Route::Batch
             | Route::Export
             | Route::Watch
             | Route::Healthz
@@ -195,9 +198,16 @@ impl Rest {
         }
     }
 
-    async fn batch(&self, token: &str, access: &Access, body: &[u8]) -> Result<Bytes, Error> {
+    async fn batch(
+        &self,
+        token: &str,
+        access: &Access,
+        body: &[u8],
+    ) -> Result<Response<Body>, Error> {
         let now = self.tracking.now();
         let mut batch = json::batch(body, token, now)?;
+        let mut inside = Inside::default();
+        batch.failures().for_each(|status| inside.note(status));
         let request = std::mem::take(&mut batch.request);
         // A batch of which no command could be read has nothing to execute, and is no empty batch.
         let response = match request.commands.is_empty() {
@@ -208,10 +218,13 @@ impl Rest {
             },
             false => {
                 let answer = self.tracking.execute_batch(call(request, access)).await?;
+                inside.add(answer.extensions().get());
                 answer.into_inner()
             }
         };
-        Ok(answer::batch(batch, response))
+        let mut response = json_response(answer::batch(batch, response));
+        inside.go_with(response.extensions_mut());
+        Ok(response)
     }
 
     fn health(&self, serves: fn(&Readiness) -> bool) -> Response<Body> {

@@ -63,6 +63,16 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
+impl Batch<'_> {
+    /// Why commands fail that are none.
+    pub(in super::super) fn failures(&self) -> impl Iterator<Item = &Status> {
+        self.plan.iter().filter_map(|(_, planned)| match planned {
+            Planned::Executed => None,
+            Planned::Failed(status) => Some(status),
+        })
+    }
+}
+
 /// Reads the body of a batch.
 pub(in super::super) fn batch<'a>(
     body: &'a [u8],

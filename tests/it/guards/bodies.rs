@@ -1,6 +1,7 @@
 //! What bodies hold: bombs, depth, batches.
 
 use footfall::grpc::pb;
+use footfall::grpc::pb::command::Command;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use footfall::model::properties::Object;
 use prost::Message as _;
@@ -52,6 +53,65 @@ async fn what_nests_too_deep_is_refused_and_counted_over_both_protocols() {
     assert_eq!(server.track("customers", &body).send().await.status, 400);
     assert_eq!(server.rejected("depth").await, 1);
 
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let refused = client
+        .update_customer(authorized(deep_update(), PUBLIC))
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(server.rejected("depth").await, 2);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_nest_too_deep_are_counted_inside_of_batches_and_streams() {
+    let server = Server::start().await;
+    let commands = || {
+        let commands = [update("{}"), deep_update(), deep_update()].map(Command::UpdateCustomer);
+        commands.map(|command| pb::Command {
+            command_id: String::new(),
+            command: Some(command),
+        })
+    };
+    let is_deep = |result: &pb::CommandResult| result.error.is_some();
+
+    let batch = pb::ExecuteBatchRequest {
+        project_token: TOKEN.to_owned(),
+        commands: commands().into(),
+    };
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let answer = client.execute_batch(authorized(batch, PUBLIC)).await;
+    let results = answer.unwrap().into_inner().results;
+    assert_eq!(
+        results.iter().map(is_deep).collect::<Vec<_>>(),
+        [false, true, true]
+    );
+    assert_eq!(server.rejected("depth").await, 2);
+
+    let mut lane = server.opens(PUBLIC, "203.0.113.7").await.unwrap();
+    for (command, deep) in commands().into_iter().zip([false, true, true]) {
+        lane.send(TOKEN, command).await;
+        assert_eq!(is_deep(&lane.result().await.1), deep);
+    }
+    lane.closed().await.unwrap();
+    assert_eq!(server.rejected("depth").await, 4);
+
+    // What is too deep fails in the shim, and never comes to the service.
+    let lists = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    let command = |value: &str| {
+        let data =
+            format!(r#"{{"customer_ids":{{"registered":"a"}},"properties":{{"x":{value}}}}}"#);
+        format!(r#"{{"name":"customers","data":{data}}}"#)
+    };
+    let body = format!(r#"{{"commands":[{},{}]}}"#, command("1"), command(&lists));
+    let answer = server.track("batch", &body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(server.rejected("depth").await, 5);
+    server.stop().await;
+}
+
+/// An update with a value of 33 levels.
+fn deep_update() -> pb::UpdateCustomerRequest {
     let mut kind = Kind::NumberValue(1.0);
     for _ in 0..33 {
         let values = vec![prost_types::Value { kind: Some(kind) }];
@@ -59,16 +119,10 @@ async fn what_nests_too_deep_is_refused_and_counted_over_both_protocols() {
     }
     let fields = [("x".to_owned(), prost_types::Value { kind: Some(kind) })].into();
     let deep = prost_types::Struct { fields }.encode_to_vec();
-    let deep = pb::UpdateCustomerRequest {
+    pb::UpdateCustomerRequest {
         properties: Some(Object::decode(deep.as_slice()).unwrap()),
         ..update("{}")
-    };
-    let mut client = TrackingServiceClient::new(server.channel().await);
-    let refused = client.update_customer(authorized(deep, PUBLIC)).await;
-    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(server.rejected("depth").await, 2);
-    server.serves().await;
-    server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

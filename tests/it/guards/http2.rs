@@ -159,6 +159,59 @@ async fn streams_beyond_the_limit_are_refused_and_who_goes_on_is_cut_off() {
     server.stop().await;
 }
 
+/// A service of which the scenario's address may have nothing more.
+async fn spent(more: &str) -> Server {
+    let settings = format!("[rate_limit]\nrequests = 1\nperiod = \"1h\"\n{more}");
+    let server = Setup::default().with(&settings).start().await;
+    let time = server.get(&time()).header("authorization", PUBLIC);
+    assert_eq!(time.send().await.status, 200);
+    server
+}
+
+/// Begins a call and is refused, before it has sent its message.
+async fn begins_refused(raw: &mut Raw, stream: u32) {
+    let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
+    raw.send(&frame(HEADERS, END_HEADERS, stream, &headers))
+        .await;
+    let answer = raw.next_of(HEADERS).await;
+    assert_eq!(
+        (answer.stream, answer.flags),
+        (stream, END_HEADERS | END_STREAM)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_on_while_it_is_refused_keeps_its_connection() {
+    let server = spent("[server]\nerror_resets_max = 5").await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    // More than the streams that are remembered once they are reset.
+    for n in 0..200 {
+        let stream = 2 * n + 1;
+        begins_refused(&mut raw, stream).await;
+        raw.send(&frame(DATA, END_STREAM, stream, &[0; 5])).await;
+    }
+    raw.is_alive().await;
+    assert_eq!(server.rejected("http2_flood").await, 0);
+    drop(raw);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rest_of_a_refused_call_is_waited_for_within_bounds() {
+    let server = spent("").await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    begins_refused(&mut raw, 1).await;
+    assert_eq!(raw.next_of(RST_STREAM).await.stream, 1);
+
+    begins_refused(&mut raw, 3).await;
+    raw.send(&frame(DATA, 0, 3, &[0; 16 * 1024]).repeat(5))
+        .await;
+    assert_eq!(raw.next_of(RST_STREAM).await.stream, 3);
+    raw.is_alive().await;
+    drop(raw);
+    server.stop().await;
+}
+
 /// How many of the frames of a flood are answered.
 const ANSWERED: usize = 20_000;
 

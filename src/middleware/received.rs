@@ -1,0 +1,116 @@
+//! A request's body, which over HTTP/2 is read to its end even where its call is answered before.
+//!
+//! Whoever drops a body that is on its way resets its stream. What comes for that stream still is the caller's fault by the book, and
+//! h2 ends a connection on which that happens often: that of a caller who goes on while it is refused, and that of a proxy, with the
+//! calls of others on it. So the rest is read and dropped, within bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+/// Most bodies of which the rest is waited for at once, in all; of others the stream is reset.
+const RESTS_MAX: usize = 1_024;
+/// Most bytes of a rest.
+const REST_BYTES_MAX: usize = 64 * 1024;
+/// Longest that a rest may take.
+const REST_TIME_MAX: Duration = Duration::from_secs(1);
+
+static ROOM: Semaphore = Semaphore::const_new(RESTS_MAX);
+
+/// The body of every request.
+#[derive(Debug)]
+pub struct Received {
+    /// None once it was dropped.
+    body: Option<Incoming>,
+    is_http2: bool,
+}
+
+impl Received {
+    /// The request, as it is passed on.
+    pub fn request(request: Request<Incoming>) -> Request<Self> {
+        let is_http2 = request.version() == Version::HTTP_2;
+        request.map(|body| Self {
+            body: Some(body),
+            is_http2,
+        })
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let rest = self.body.take().filter(|body| !body.is_end_stream());
+        let Some(body) = rest.filter(|_| self.is_http2) else {
+            return;
+        };
+        let mut rest = Rest {
+            body,
+            bytes_left: REST_BYTES_MAX,
+        };
+        // Nearly always it has come already.
+        let mut context = Context::from_waker(Waker::noop());
+        if rest.poll_end(&mut context).is_ready() {
+            return;
+        }
+        let (Ok(room), Ok(runtime)) = (ROOM.try_acquire(), Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(async move {
+            let _room = room;
+            let end = std::future::poll_fn(|context| rest.poll_end(context));
+            // Whose rest does not come is reset after all.
+            let _ = tokio::time::timeout(REST_TIME_MAX, end).await;
+        });
+    }
+}
+
+/// What comes of a body that nobody wants.
+struct Rest {
+    body: Incoming,
+    bytes_left: usize,
+}
+
+impl Rest {
+    /// Waits for the end, or until it was too much.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match self.bytes_left.checked_sub(bytes) {
+                Some(left) => self.bytes_left = left,
+                None => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
