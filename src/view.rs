@@ -123,5 +123,9 @@ impl View {
     /// Stops following the log and waits for the thread to end. May block on the disk.
     pub fn close(&self) {
         self.follower.close();
+        // What the engine still has in memory would be lost with the process, if somebody else has the store as well then.
+        if let Err(error) = self.store.sync() {
+            tracing::warn!(%error, "the end of the view is not kept; it will be folded again");
+        }
     }
 }
