@@ -100,6 +100,7 @@ class Grpc:
     DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
     END_STREAM, ACK, END_HEADERS = 1, 1, 4
     INITIAL_WINDOW_SIZE = 4
+    WINDOW = 2**30
     PATH = b"/footfall.tracking.v2.TrackingService/AddEvent"
     HEADER_LIST = [
         (b":authority", b"bench"),
@@ -107,8 +108,6 @@ class Grpc:
         (b"te", b"trailers"),
         (b"authorization", b"Token bench"),
     ]
-
-    WINDOW = 2**30
 
     def __init__(self, address):
         self.socket = socket.create_connection(address, timeout=60)

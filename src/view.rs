@@ -2,7 +2,7 @@
 //!
 //! The view is a function of the log alone. Every batch of writes carries the position up to which it has
 //! applied the log, so a restart goes on from there, and dropping the whole view only costs the time to fold
-//! the log again. It need not sync, and does so only to spread what is written.
+//! the log again. It need not sync; it does so to spread what is written, and as it is closed.
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes

@@ -105,7 +105,7 @@ enum Canonical<'a> {
 ///
 /// Nearly all values come as they are kept, and are copied once: to where the order of names has them.
 pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
-    let (bytes, mut count) = (object.len(), 0_usize);
+    let (size, mut count) = (object.len(), 0_usize);
     let mut entries = Vec::new();
     let mut written = Vec::new();
     while !object.is_empty() {
@@ -139,7 +139,7 @@ pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
             return Err(Error::Duplicate(quoted(name)));
         }
     }
-    let mut out = Vec::with_capacity(bytes);
+    let mut out = Vec::with_capacity(size);
     for (name, canonical) in entries {
         encode::entry(&mut out, name, canonical.bytes(&written));
     }
