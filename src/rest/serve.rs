@@ -149,17 +149,17 @@ impl Rest {
         let now = self.tracking.now();
         match entry.route {
             Route::Customers => {
-                let request = Fields::of_body(body)?.update(token)?;
+                let request = json::update(body, token)?;
                 self.tracking.update_customer(call(request, access)).await?;
                 Ok(Bytes::from_static(answer::WRITTEN))
             }
             Route::CustomersEvents => {
-                let request = Fields::of_body(body)?.event(token, now)?;
+                let request = json::event(body, token, now)?;
                 self.tracking.add_event(call(request, access)).await?;
                 Ok(Bytes::from_static(answer::WRITTEN))
             }
             Route::CampaignsClicks => {
-                let request = Fields::of_body(body)?.click(token, now)?;
+                let request = json::click(body, token, now)?;
                 self.tracking
                     .track_campaign_click(call(request, access))
                     .await?;

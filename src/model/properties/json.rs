@@ -3,16 +3,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::encode::{self, Entries};
 use super::error::{Error, ValueError, check_name, check_size};
-use super::{COUNT_MAX, DEPTH_MAX, VALUE_BYTES_MAX};
+use super::{COUNT_MAX, DEPTH_MAX, Properties, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
 
 /// Numbers beyond this were perhaps an integer that a float only comes near.
 const INTEGER_LIMIT: f64 = 9.2e18;
+/// Room for most properties, in bytes.
+const USUAL_BYTES: usize = 512;
 
 pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
     match quickly(text) {
@@ -24,16 +28,40 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
 /// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number may have been
 /// rounded.
 fn quickly(text: &str) -> Option<Vec<u8>> {
-    if text.len() > VALUE_BYTES_MAX || !text.starts_with('{') {
+    if text.len() > QUICK_BYTES_MAX || !text.starts_with('{') {
         return None;
     }
-    let mut out = Vec::with_capacity(text.len());
-    let mut pass = Pass::new(&mut out);
     let mut parser = serde_json::Deserializer::from_str(text);
-    Quick(&mut pass).deserialize(&mut parser).ok()?;
+    let out = in_one_pass(&mut parser, text.len()).ok()?;
     parser.end().ok()?;
-    let is_exact = !pass.large_number;
-    is_exact.then_some(out)
+    Some(out)
+}
+
+/// Fails where a rule may be broken.
+fn in_one_pass<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    room_bytes: usize,
+) -> Result<Vec<u8>, D::Error> {
+    let mut out = Vec::with_capacity(room_bytes);
+    let mut pass = Pass::new(&mut out);
+    Quick(&mut pass).deserialize(deserializer)?;
+    match pass.large_number {
+        true => Err(D::Error::custom("perhaps a rounded integer")),
+        false => Ok(out),
+    }
+}
+
+/// Properties that were read in one pass, as a part of a text of at most [`QUICK_BYTES_MAX`](super::QUICK_BYTES_MAX) bytes.
+///
+/// Whether those that cannot be read so break a rule is for [`Properties::from_json`] to say.
+#[derive(Debug)]
+pub struct QuickProperties(pub Properties);
+
+impl<'de> Deserialize<'de> for QuickProperties {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let out = in_one_pass(deserializer, USUAL_BYTES)?;
+        Ok(Self(Properties(out.into())))
+    }
 }
 
 /// Value by value, so that it is known which rule each one breaks.

@@ -8,8 +8,10 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, read, refused, text};
+use super::fields::{Fields, Ids, Part, object_text, read, refused, text};
+use super::quick::{self, InObject, Quick};
 use crate::grpc::pb;
+use crate::model::properties::Object;
 use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
@@ -32,22 +34,20 @@ pub(in super::super) enum Planned {
     Failed(Status),
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body<'a> {
-    #[serde(borrow)]
-    commands: Option<&'a RawValue>,
+#[derive(Deserialize)]
+struct Body<C> {
+    commands: Option<C>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Named<'a> {
+/// A command. Its data are text, unless they have been read already.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "D: Deserialize<'de>"))]
+struct Named<'a, D = &'a RawValue> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
+    data: Option<D>,
     /// Any JSON value, `null` too: it is echoed as it came.
-    #[serde(borrow, deserialize_with = "present")]
+    #[serde(borrow, default, deserialize_with = "present")]
     command_id: Option<&'a RawValue>,
 }
 
@@ -80,11 +80,7 @@ pub(in super::super) fn batch<'a>(
     now: Timestamp,
 ) -> Result<Batch<'a>, Error> {
     let text = std::str::from_utf8(body).map_err(|_| Error::not_json())?;
-    let body: Body<'a> = read(object_text(text)?)?;
-    let commands = match body.commands {
-        Some(raw) if raw.get().starts_with('[') => read(raw.get())?,
-        Some(_) | None => Commands::default(),
-    };
+    let commands = commands(object_text(text)?)?;
     tracker::check_batch(commands.count).map_err(refused)?;
     let mut batch = Batch {
         request: pb::ExecuteBatchRequest {
@@ -94,7 +90,9 @@ pub(in super::super) fn batch<'a>(
         plan: Vec::with_capacity(commands.count),
     };
     for raw in commands.first {
-        let (command_id, command) = command(object_text(raw.get())?, token, now);
+        let text = object_text(raw.get())?;
+        let read = quickly(text, token, now);
+        let (command_id, command) = read.unwrap_or_else(|| thoroughly(text, token, now));
         let planned = match command {
             Ok(command) => {
                 batch.request.commands.push(pb::Command {
@@ -110,13 +108,36 @@ pub(in super::super) fn batch<'a>(
     Ok(batch)
 }
 
-fn command<'a>(
-    text: &'a str,
-    token: &str,
-    now: Timestamp,
-) -> (Option<&'a RawValue>, Result<pb::command::Command, Error>) {
+fn commands(text: &str) -> Result<Commands<'_>, Error> {
+    if let Ok(body) = serde_json::from_str::<Body<Commands<'_>>>(text) {
+        return Ok(body.commands.unwrap_or_default());
+    }
+    // What is no list has no commands, whatever it is.
+    let body: Body<&RawValue> = read(text)?;
+    match body.commands {
+        Some(raw) if raw.get().starts_with('[') => read(raw.get()),
+        Some(_) | None => Ok(Commands::default()),
+    }
+}
+
+/// What is known of a command: its ID, and the message or why there is none.
+type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
+
+/// The command in one pass, if it can be read so.
+pub(super) fn quickly<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
+    let mut named: Named<'a, InObject<Quick<'a>>> = quick::object(text)?;
+    let InObject(fields) = named.data.take()?;
+    let command = named.command(|| Ok(fields), token, now);
+    Some((named.command_id, command))
+}
+
+/// The command field by field.
+pub(super) fn thoroughly<'a>(text: &'a str, token: &str, now: Timestamp) -> Read<'a> {
     match read::<Named<'a>>(text) {
-        Ok(named) => (named.command_id, named.command(token, now)),
+        Ok(named) => {
+            let command = named.command(|| named.fields(), token, now);
+            (named.command_id, command)
+        }
         Err(error) => {
             let identified: Identified<'a> = read(text).unwrap_or_default();
             (identified.command_id, Err(error))
@@ -124,13 +145,18 @@ fn command<'a>(
     }
 }
 
-impl Named<'_> {
-    fn command(&self, token: &str, now: Timestamp) -> Result<pb::command::Command, Error> {
+impl<D> Named<'_, D> {
+    fn command<'f, I: Part<Ids>, P: Part<Object>>(
+        &self,
+        fields: impl FnOnce() -> Result<Fields<'f, I, P>, Error>,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<pb::command::Command, Error> {
         use pb::command::Command;
         Ok(match &*text("name", self.name)? {
-            "customers" => Command::UpdateCustomer(self.fields()?.update(token)?),
-            "customers/events" => Command::AddEvent(self.fields()?.event(token, now)?),
-            "campaigns/clicks" => Command::TrackCampaignClick(self.fields()?.click(token, now)?),
+            "customers" => Command::UpdateCustomer(fields()?.update(token)?),
+            "customers/events" => Command::AddEvent(fields()?.event(token, now)?),
+            "campaigns/clicks" => Command::TrackCampaignClick(fields()?.click(token, now)?),
             "system/time" => Command::GetSystemTime(pb::GetSystemTimeRequest {
                 project_token: token.to_owned(),
             }),
@@ -141,7 +167,9 @@ impl Named<'_> {
             }
         })
     }
+}
 
+impl Named<'_> {
     fn fields(&self) -> Result<Fields<'_>, Error> {
         let data = self.data.map_or("{}", RawValue::get);
         if !data.starts_with('{') {

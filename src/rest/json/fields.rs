@@ -1,4 +1,7 @@
-//! The fields of a command, still as text, and how each is read.
+//! The fields of a command, and how each is read.
+//!
+//! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands never come here
+//! like that: [`quick`](super::quick) reads them in one pass.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,23 +13,22 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
+use super::quick::QuickIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
-use crate::model::properties::{Object, Properties};
+use crate::model::properties::{Object, Properties, QuickProperties};
 use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
-/// Every field that a route knows. `null` counts as absent.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(in super::super) struct Fields<'a> {
-    #[serde(borrow)]
-    customer_ids: Option<&'a RawValue>,
+/// Every field that a route knows. `null` counts as absent. IDs and properties are text, unless they have been read already.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
+pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
+    customer_ids: Option<I>,
+    properties: Option<P>,
     #[serde(borrow)]
     event_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    properties: Option<&'a RawValue>,
     #[serde(borrow)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -65,45 +67,8 @@ impl<'a> Fields<'a> {
         read(text)
     }
 
-    pub(in super::super) fn update(&self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
-        let time = match time("update_timestamp", self.update_timestamp)? {
-            Some(time) => Some(time),
-            None => time("timestamp", self.timestamp)?,
-        };
-        Ok(pb::UpdateCustomerRequest {
-            project_token: token.to_owned(),
-            customer_ids: self.customer_ids()?,
-            properties: self.properties()?,
-            update_timestamp: time.map(timestamp),
-        })
-    }
-
-    pub(in super::super) fn event(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<pb::AddEventRequest, Error> {
-        Ok(pb::AddEventRequest {
-            project_token: token.to_owned(),
-            customer_ids: self.customer_ids()?,
-            event_type: text("event_type", self.event_type)?.into_owned(),
-            properties: self.properties()?,
-            timestamp: self.time_or_age(now)?.map(timestamp),
-        })
-    }
-
-    pub(in super::super) fn click(
-        &self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<pb::TrackCampaignClickRequest, Error> {
-        Ok(pb::TrackCampaignClickRequest {
-            project_token: token.to_owned(),
-            customer_ids: self.customer_ids()?,
-            url: text("url", self.url)?.into_owned(),
-            properties: self.properties()?,
-            timestamp: self.time_or_age(now)?.map(timestamp),
-        })
+    pub(super) fn customer_ids(&self) -> Result<Ids, Error> {
+        Ok(part(self.customer_ids)?.unwrap_or_default())
     }
 
     /// Checks that an export is asked for in the one form that there is.
@@ -117,16 +82,74 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
 
-    pub(super) fn customer_ids(&self) -> Result<BTreeMap<String, String>, Error> {
-        let Some(raw) = self.customer_ids else {
-            return Ok(BTreeMap::new());
+impl<I, P> Fields<'_, I, P>
+where
+    I: Part<Ids>,
+    P: Part<Object>,
+{
+    pub(in super::super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+        let time = match time("update_timestamp", self.update_timestamp)? {
+            Some(time) => Some(time),
+            None => time("timestamp", self.timestamp)?,
         };
-        if !raw.get().starts_with('{') {
-            return Err(wrong_type("customer_ids", "an object", raw));
+        Ok(pb::UpdateCustomerRequest {
+            project_token: token.to_owned(),
+            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            properties: part(self.properties)?,
+            update_timestamp: time.map(timestamp),
+        })
+    }
+
+    pub(in super::super) fn event(
+        self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<pb::AddEventRequest, Error> {
+        Ok(pb::AddEventRequest {
+            project_token: token.to_owned(),
+            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            event_type: text("event_type", self.event_type)?.into_owned(),
+            properties: part(self.properties)?,
+            timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
+        })
+    }
+
+    pub(in super::super) fn click(
+        self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<pb::TrackCampaignClickRequest, Error> {
+        Ok(pb::TrackCampaignClickRequest {
+            project_token: token.to_owned(),
+            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            url: text("url", self.url)?.into_owned(),
+            properties: part(self.properties)?,
+            timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
+        })
+    }
+}
+
+/// A field of its own kind, read or still text.
+pub(in super::super) trait Part<T> {
+    fn read(self) -> Result<T, Error>;
+}
+
+fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>, Error> {
+    field.map(Part::read).transpose()
+}
+
+/// Customer IDs by type.
+pub(in super::super) type Ids = BTreeMap<String, String>;
+
+impl Part<Ids> for &RawValue {
+    fn read(self) -> Result<Ids, Error> {
+        if !self.get().starts_with('{') {
+            return Err(wrong_type("customer_ids", "an object", self));
         }
-        let entries: Entries<'_> = read(raw.get())?;
-        let mut ids = BTreeMap::new();
+        let entries: Entries<'_> = read(self.get())?;
+        let mut ids = Ids::new();
         for (kind, raw) in entries.0 {
             let value = id_value(&kind, raw)?;
             if ids.insert(kind.clone().into_owned(), value).is_some() {
@@ -136,30 +159,45 @@ impl<'a> Fields<'a> {
         }
         Ok(ids)
     }
+}
 
-    fn properties(&self) -> Result<Option<Object>, Error> {
-        let Some(raw) = self.properties else {
-            return Ok(None);
-        };
-        let properties = Properties::from_json(raw.get());
+impl Part<Ids> for QuickIds {
+    fn read(self) -> Result<Ids, Error> {
+        Ok(self.0)
+    }
+}
+
+impl Part<Object> for &RawValue {
+    fn read(self) -> Result<Object, Error> {
+        let properties = Properties::from_json(self.get());
         let properties = properties.map_err(|error| refused(error.into()))?;
-        Ok(Some(properties.into()))
+        Ok(properties.into())
     }
+}
 
-    /// The event's time: `timestamp`, or else `age` before the receipt.
-    fn time_or_age(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-        if let Some(time) = time("timestamp", self.timestamp)? {
-            return Ok(Some(time));
-        }
-        let Some(raw) = self.age else {
-            return Ok(None);
-        };
-        if !is_number(raw) {
-            return Err(wrong_type("age", "a number", raw));
-        }
-        let time = Age::parse_number(raw.get()).and_then(|age| now.before(age));
-        time.map(Some).map_err(|error| bad_time("age", error))
+impl Part<Object> for QuickProperties {
+    fn read(self) -> Result<Object, Error> {
+        Ok(self.0.into())
     }
+}
+
+/// The event's time: `timestamp`, or else `age` before the receipt.
+fn time_or_age(
+    timestamp: Option<&RawValue>,
+    age: Option<&RawValue>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    if let Some(time) = time("timestamp", timestamp)? {
+        return Ok(Some(time));
+    }
+    let Some(raw) = age else {
+        return Ok(None);
+    };
+    if !is_number(raw) {
+        return Err(wrong_type("age", "a number", raw));
+    }
+    let time = Age::parse_number(raw.get()).and_then(|age| now.before(age));
+    time.map(Some).map_err(|error| bad_time("age", error))
 }
 
 /// A text; the empty one if it is absent.
@@ -190,7 +228,7 @@ fn is_number(raw: &RawValue) -> bool {
 
 /// A text, borrowed unless it has escapes.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The entries of an object in their order, none left out.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);

@@ -25,11 +25,11 @@ fn fields(body: &str) -> Result<Fields<'_>, Error> {
 }
 
 fn update(body: &str) -> Result<pb::UpdateCustomerRequest, Error> {
-    fields(body)?.update("token")
+    super::update(body.as_bytes(), "token")
 }
 
 fn event(body: &str) -> Result<pb::AddEventRequest, Error> {
-    fields(body)?.event("token", now())
+    super::event(body.as_bytes(), "token", now())
 }
 
 fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::value::RawValue;
 
+use super::super::batch::{quickly, thoroughly};
+use super::super::quick;
 use super::super::{Fields, attributes, batch, customer, events};
 use super::now;
 
@@ -43,10 +45,11 @@ const PIECES: [&str; 24] = [
     "\"timestamp\":",
 ];
 
-/// Tries every reading of a body. Whatever is read was JSON.
+/// Tries every reading of a body. Whatever is read was JSON, and is the same in one pass as field by field.
 fn read(body: &[u8]) -> Result<(), TestCaseError> {
     let text = std::str::from_utf8(body).unwrap_or_default();
     let is_json = serde_json::from_str::<&RawValue>(text).is_ok();
+    agree(body)?;
     if let Ok(fields) = Fields::of_body(body) {
         prop_assert!(is_json, "{} was read", text);
         let _ = fields.update("token");
@@ -64,7 +67,79 @@ fn read(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn agree(body: &[u8]) -> Result<(), TestCaseError> {
+    let thorough =
+        || Fields::of_body(body).expect("what is read in one pass is read field by field");
+    if let Some(quick) = quick::fields(body) {
+        let quick = format!("{:?}", quick.update("token"));
+        prop_assert_eq!(quick, format!("{:?}", thorough().update("token")));
+    }
+    if let Some(quick) = quick::fields(body) {
+        let quick = format!("{:?}", quick.event("token", now()));
+        prop_assert_eq!(quick, format!("{:?}", thorough().event("token", now())));
+    }
+    if let Some(quick) = quick::fields(body) {
+        let quick = format!("{:?}", quick.click("token", now()));
+        prop_assert_eq!(quick, format!("{:?}", thorough().click("token", now())));
+    }
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        commands: Vec<&'a RawValue>,
+    }
+    let commands = serde_json::from_slice::<Body<'_>>(body).map(|body| body.commands);
+    for command in commands.unwrap_or_default() {
+        let text = command.get();
+        if let Some(quick) = quickly(text, "token", now()) {
+            let thorough = thoroughly(text, "token", now());
+            prop_assert_eq!(format!("{quick:?}"), format!("{thorough:?}"), "{}", text);
+        }
+    }
+    Ok(())
+}
+
+/// An object with these fields.
+fn object(fields: &[(String, String)]) -> String {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| format!(r#""{name}":{value}"#))
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+#[test]
+fn what_real_clients_send_is_read_in_one_pass() {
+    let event = r#"{"event_type":"pay","timestamp":1.7000000005E9,"age":null,"customer_ids":{"registered":"a","cookie":12,"x":null},"properties":{"price":1.0E2,"d":{"x":[1,null,"\u0041"]}},"sdk":"x"}"#;
+    assert!(quick::fields(event.as_bytes()).is_some());
+    for command in [
+        format!(r#"{{"name":"customers/events","command_id":null,"data":{event}}}"#),
+        format!(r#"{{"data":{event},"name":"customers\/events"}}"#),
+    ] {
+        assert!(quickly(&command, "token", now()).is_some(), "{command}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn one_pass_reads_what_field_by_field_is_read(
+        fields in vec((
+            "customer_ids|event_type|properties|timestamp|update_timestamp|age|url|limit|x",
+            select(vec![
+                "null", "true", "0", "-0", "-1", "1.5", "1e2", r#""x""#, r#""\ud83d""#, r#""2018-08-05T12:20:25Z""#, "[]", "[[],[]]", "{}",
+                r#"{"registered":"a","cookie":1}"#, r#"{"registered":null,"x":-5}"#, r#"{"cookie":-0}"#, r#"{"cookie":1.0}"#,
+                r#"{"cookie":18446744073709551615}"#, r#"{"cookie":18446744073709551616}"#, r#"{"a":1,"a":2}"#, r#"{"\u0061":1,"a":2}"#,
+                r#"{"a":[9223372036854775807,9223372036854775808]}"#, r#"{"a":1e400}"#, r#"{"":0}"#, r#"{"a":{"b":{"c":[]}}}"#, " {} ",
+            ]).prop_map(str::to_owned),
+        ), 0..6),
+        name in select(vec![r#""customers""#, r#""customers/events""#, r#""campaigns\/clicks""#, r#""system/time""#, r#""x""#, "null", "1"]),
+        around in select(vec!["", " ", "\n"]),
+    ) {
+        let data = object(&fields);
+        agree(format!("{around}{data}{around}").as_bytes())?;
+        agree(format!(r#"{{"commands":[{{"name":{name},"command_id":[1],"data":{data}}},{{"data":{data},"name":{name}}}]}}"#).as_bytes())?;
+        agree(format!(r#"{{"commands":[{{"name":{name},"data":[{data},{data}]}},{{"name":{name}}},[{name},{data}]]}}"#).as_bytes())?;
+    }
+
     #[test]
     fn no_bytes_make_it_panic(body in vec(any::<u8>(), 0..100)) {
         read(&body)?;

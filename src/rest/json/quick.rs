@@ -1,0 +1,121 @@
+//! A command in one pass, where that can tell that no rule is broken.
+//!
+//! What cannot be read here is read again, field by field: for what is wrong with it, or because it is right but unusual. Nothing is
+//! read here that would be refused there, which the tests compare.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+
+use super::fields::{Fields, Ids, Text};
+use crate::model::properties::{QUICK_BYTES_MAX, QuickProperties};
+
+/// Fields whose IDs and properties have been read.
+pub(super) type Quick<'a> = Fields<'a, QuickIds, QuickProperties>;
+
+/// The fields of a body, if they can be read so.
+pub(super) fn fields(body: &[u8]) -> Option<Quick<'_>> {
+    let text = std::str::from_utf8(body).ok()?;
+    object(text)
+}
+
+/// Reads the text of one object. No value in it can be too large, for the whole is not.
+pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    if text.len() > QUICK_BYTES_MAX {
+        return None;
+    }
+    let InObject(read) = serde_json::from_str(text).ok()?;
+    Some(read)
+}
+
+/// What is read from an object: serde would take a list of its fields' values, too.
+pub(super) struct InObject<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for InObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Inside<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Inside<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        let inside = deserializer.deserialize_map(Inside(PhantomData))?;
+        Ok(Self(inside))
+    }
+}
+
+/// Customer IDs by type, each type once.
+#[derive(Debug)]
+pub(in super::super) struct QuickIds(pub(super) Ids);
+
+impl<'de> Deserialize<'de> for QuickIds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Ids;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ids, A::Error> {
+                let mut ids = BTreeMap::new();
+                while let Some((Text(kind), IdValue(value))) = map.next_entry()? {
+                    if ids.insert(kind.into_owned(), value).is_some() {
+                        return Err(A::Error::custom("a type stands twice"));
+                    }
+                }
+                Ok(ids)
+            }
+        }
+
+        deserializer.deserialize_map(All).map(Self)
+    }
+}
+
+/// A customer ID's value: a text, or an integer that is its own decimal text. `null` names nobody.
+struct IdValue(String);
+
+impl<'de> Deserialize<'de> for IdValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+
+        impl Visitor<'_> for One {
+            type Value = String;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an integer")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+                Ok(number.to_string())
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+                Ok(number.to_string())
+            }
+
+            fn visit_unit<E>(self) -> Result<String, E> {
+                Ok(String::new())
+            }
+        }
+
+        deserializer.deserialize_any(One).map(Self)
+    }
+}
