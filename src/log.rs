@@ -15,6 +15,7 @@ pub mod disk;
 mod error;
 pub mod memory;
 mod pb;
+mod recent;
 pub mod record;
 mod store;
 #[cfg(test)]
@@ -165,7 +166,10 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Vec<(Position, Bytes)>, Error> {
-        self.store.read_after(after, limit)
+        match self.writer.recent().read_after(after, limit) {
+            Some(records) => Ok(records),
+            None => self.store.read_after(after, limit),
+        }
     }
 
     /// Reads one record. May block on the disk.
@@ -185,6 +189,7 @@ impl Log {
         rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
     ) -> Result<(), Error> {
         let _alone = self.still.write().unwrap_or_else(PoisonError::into_inner);
+        self.writer.recent().clear();
         self.store.rewrite(&mut rewrites.into_iter())
     }
 

@@ -21,6 +21,7 @@ mod follow;
 mod hash;
 pub mod identity;
 pub mod keys;
+mod latest;
 mod nice;
 mod overlay;
 pub mod read;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+use super::recent::Recent;
 use super::{Error, Options, Position, State, Store, StoreError};
 use crate::clock::Clock;
 
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     /// Wakes the writer's thread.
     filled: Condvar,
     durable: watch::Sender<Position>,
+    recent: Recent,
     records_max: usize,
     bytes_max: usize,
     clock: Arc<dyn Clock>,
@@ -74,6 +76,7 @@ impl Writer {
             durable: watch::Sender::new(store.last()),
             store,
             queue: Mutex::default(),
+            recent: Recent::default(),
             filled: Condvar::new(),
             records_max: options.queue_records_max,
             bytes_max: options.queue_bytes_max,
@@ -131,6 +134,10 @@ impl Writer {
         self.durable.subscribe()
     }
 
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     pub(super) fn state(&self) -> State {
         let mut queue = lock(&self.queue);
         // Once readiness is off nobody may append any more, so a full disk is also asked here.
@@ -180,6 +187,7 @@ impl Writer {
             match committed {
                 Ok(()) => {
                     last = last.plus(records.len());
+                    self.recent.add(first, records);
                     self.durable.send_replace(last);
                     acknowledge(group, first);
                 }

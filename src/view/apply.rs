@@ -10,7 +10,9 @@ use prost::Message as _;
 use super::Error;
 use super::identity::{self, Known};
 use super::keys::{self, Customer, Entry, HeldId, IdEntry, Part, Property, Table, TakenId};
+use super::latest::Latest;
 use super::overlay::Overlay;
+use super::store::Store;
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
 use crate::model::customer_id::CustomerId;
@@ -49,12 +51,14 @@ impl Counts {
     }
 }
 
-/// Applies records, one after the other, to an overlay.
+/// Applies records, one after the other, and writes what came of them, some at a time.
 #[derive(Debug)]
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,
+    latest: Latest,
     /// Up to where the log is applied.
     applied: Position,
+    /// What came of those that are not written yet.
     counts: Counts,
 }
 
@@ -68,9 +72,11 @@ struct Target {
 }
 
 impl<'a> Apply<'a> {
-    pub(super) fn new(overlay: Overlay<'a>, applied: Position) -> Self {
+    /// To a store that has the log up to `applied`, and that nobody else applies records to.
+    pub(super) fn new(store: &'a Store, applied: Position) -> Self {
         Self {
-            overlay,
+            overlay: Overlay::new(store),
+            latest: Latest::default(),
             applied,
             counts: Counts::default(),
         }
@@ -110,10 +116,15 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
+    /// Up to where the log is applied.
+    pub(super) fn applied(&self) -> Position {
+        self.applied
+    }
+
     /// Writes what was applied.
-    pub(super) fn finish(mut self) -> Result<Counts, Error> {
+    pub(super) fn write(&mut self) -> Result<Counts, Error> {
         self.overlay.flush(self.applied)?;
-        Ok(self.counts)
+        Ok(std::mem::take(&mut self.counts))
     }
 
     /// Finds the record's customer, and links or merges what has to be.
@@ -138,6 +149,9 @@ impl<'a> Apply<'a> {
             self.overlay.flush(self.applied)?;
         }
         let number = resolution.target.unwrap_or(position.get());
+        if resolution.target.is_none() {
+            self.latest.begin(number);
+        }
         let mut target = Target {
             number,
             customer: known.remove(&number).unwrap_or(Customer {
@@ -336,8 +350,7 @@ impl<'a> Apply<'a> {
                 time: record.received,
             };
             let hash = keys::made_hash(&event, position);
-            let key = keys::event(number, event.time, hash);
-            self.add_entry(key, &event, position, true);
+            self.add_entry(number, hash, &event, position, true);
         }
         let customer = &mut target.customer;
         customer.evicted |= absorbed.evicted;
@@ -385,10 +398,11 @@ impl<'a> Apply<'a> {
 
     fn event(&mut self, target: &Target, event: &Event, position: Position) -> Result<(), Error> {
         let hash = keys::content_hash(event, position);
-        // Whom this record has created has no events yet.
-        let is_new = target.number == position.get() && target.customer.absorbed.is_empty();
         let numbers = std::iter::once(&target.number).chain(&target.customer.absorbed);
-        for customer in numbers.filter(|_| !is_new) {
+        for customer in numbers {
+            if !self.latest.may_have(*customer, event.time) {
+                continue;
+            }
             let key = keys::event(*customer, event.time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
@@ -400,8 +414,7 @@ impl<'a> Apply<'a> {
                 return Ok(());
             }
         }
-        let key = keys::event(target.number, event.time, hash);
-        self.add_entry(key, event, position, false);
+        self.add_entry(target.number, hash, event, position, false);
         Ok(())
     }
 
@@ -410,7 +423,16 @@ impl<'a> Apply<'a> {
             .put(Table::Hidden, keys::hidden(position), Vec::new());
     }
 
-    fn add_entry(&mut self, key: Vec<u8>, event: &Event, position: Position, made: bool) {
+    fn add_entry(
+        &mut self,
+        customer: u64,
+        hash: [u8; 16],
+        event: &Event,
+        position: Position,
+        made: bool,
+    ) {
+        self.latest.add(customer, event.time);
+        let key = keys::event(customer, event.time, hash);
         let entry = Entry {
             position,
             event_type: event.event_type.to_string(),

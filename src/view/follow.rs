@@ -10,9 +10,7 @@ use tokio::sync::watch;
 
 use super::Error;
 use super::apply::{Apply, Counts};
-use super::cache::Cache;
 use super::nice::step_back;
-use super::overlay::Overlay;
 use super::store::Store;
 use crate::log::record::Record;
 use crate::log::{self, Log, Position};
@@ -130,14 +128,13 @@ impl Follower {
     fn follow(&self, store: &Store, log: &Log, runtime: &Handle) -> Result<(), Error> {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
-        let mut applied = self.progress.borrow().applied;
-        let mut cache = Cache::default();
+        let mut apply = Apply::new(store, self.progress.borrow().applied);
         loop {
-            while *last.borrow_and_update() > applied {
+            while *last.borrow_and_update() > apply.applied() {
                 if *closing.borrow() {
                     return Ok(());
                 }
-                applied = self.batch(store, log, applied, &mut cache)?;
+                self.batch(store, log, &mut apply)?;
             }
             let goes_on = runtime.block_on(async {
                 tokio::select! {
@@ -148,29 +145,21 @@ impl Follower {
             if !goes_on {
                 return Ok(());
             }
-            self.pause(applied);
+            self.pause(apply.applied());
         }
     }
 
-    fn batch(
-        &self,
-        store: &Store,
-        log: &Log,
-        applied: Position,
-        cache: &mut Cache,
-    ) -> Result<Position, Error> {
+    fn batch(&self, store: &Store, log: &Log, apply: &mut Apply<'_>) -> Result<(), Error> {
         let _turn = store.turn();
-        let mut apply = Apply::new(Overlay::new(store, cache), applied);
-        let mut last = applied;
-        for (position, bytes) in log.read_after(applied, BATCH_RECORDS_MAX)? {
+        for (position, bytes) in log.read_after(apply.applied(), BATCH_RECORDS_MAX)? {
             apply.record(position, &Record::decode(position, bytes)?)?;
-            last = position;
         }
-        let counts = apply.finish()?;
+        let counts = apply.write()?;
         lock(&self.counts).add(counts);
+        let applied = apply.applied();
         self.progress
-            .send_modify(|progress| progress.applied = last);
-        Ok(last)
+            .send_modify(|progress| progress.applied = applied);
+        Ok(())
     }
 }
 

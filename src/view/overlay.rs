@@ -12,20 +12,22 @@ use super::store::{Store, number};
 use crate::log::Position;
 
 /// The writes of some records, which reach the store together with the position up to which they apply the log.
+///
+/// It stays for the next ones, so that neither its maps nor what the cache knows begin anew.
 #[derive(Debug)]
 pub(super) struct Overlay<'a> {
     store: &'a Store,
-    cache: &'a mut Cache,
+    cache: Cache,
     /// For each table, in the order of the enum; `None` removes.
     writes: [HashMap<Slice, Option<Slice>, Seeded>; Table::ALL.len()],
 }
 
 impl<'a> Overlay<'a> {
-    /// `cache` is to be that of all overlays over this store.
-    pub(super) fn new(store: &'a Store, cache: &'a mut Cache) -> Self {
+    /// The only overlay over this store.
+    pub(super) fn new(store: &'a Store) -> Self {
         Self {
             store,
-            cache,
+            cache: Cache::default(),
             writes: Default::default(),
         }
     }
@@ -94,7 +96,8 @@ impl<'a> Overlay<'a> {
     /// Writes everything, with the position up to which it applies the log.
     pub(super) fn flush(&mut self, applied: Position) -> Result<(), Error> {
         let applied = number(applied.get());
-        let mut writes = Vec::new();
+        let count: usize = self.writes.iter().map(HashMap::len).sum();
+        let mut writes = Vec::with_capacity(count + Table::ALL.len());
         for (table, map) in Table::ALL.into_iter().zip(&mut self.writes) {
             let before = writes.len();
             writes.extend(map.drain().map(|(key, value)| (table, key, value)));

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _, Slice};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _, Slice,
+};
 
 use super::Error;
 use super::keys::{self, Table};
@@ -269,7 +271,9 @@ impl Store {
 
     /// Writes all or nothing; `None` removes. Only the fold writes the tables that its cache keeps.
     pub(super) fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
-        let mut batch = self.database.batch();
+        let writes = writes.into_iter();
+        // What the engine's own `batch()` would make, but for the room: the journal is synced by hand.
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), writes.size_hint().0);
         let mut bytes = 0;
         for (table, key, value) in writes {
             bytes += key.len() + value.as_ref().map_or(0, |value| value.len());

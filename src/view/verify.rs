@@ -5,10 +5,8 @@ use std::path::Path;
 
 use super::Error;
 use super::apply::Apply;
-use super::cache::Cache;
 use super::follow::BATCH_RECORDS_MAX;
 use super::keys::Table;
-use super::overlay::Overlay;
 use super::store::Store;
 use crate::log::disk::files;
 use crate::log::record::Record;
@@ -45,11 +43,8 @@ pub fn compare(
     if let Some(file) = files::broken(dir).map_err(Error::store)? {
         found(format!("{} is not what was written", file.display()));
     }
-    let mut fresh = Fold {
-        store: Store::open(scratch)?,
-        cache: Cache::default(),
-        applied: Position::START,
-    };
+    let fresh = Store::open(scratch)?;
+    let mut fold = Apply::new(&fresh, Position::START);
     let compared = match Store::open_existing(dir)? {
         None => Compared::Missing,
         Some(view) if !view.has_this_format()? => Compared::OtherFormat,
@@ -58,47 +53,36 @@ pub fn compare(
             if applied > last {
                 return Err(Error::Ahead { applied, last });
             }
-            fresh.up_to(applied, log)?;
+            fold_up_to(applied, log, &mut fold)?;
             let mut entries = 0;
             for table in Table::ALL {
-                entries += tables(table, &view, &fresh.store, found)?;
+                entries += tables(table, &view, &fresh, found)?;
             }
             Compared::View { applied, entries }
         }
     };
     // What the view has not applied yet must be able to be folded too.
-    fresh.up_to(log.last(), log)?;
+    fold_up_to(log.last(), log, &mut fold)?;
     Ok(compared)
 }
 
-struct Fold {
-    store: Store,
-    cache: Cache,
-    applied: Position,
-}
-
-impl Fold {
-    fn up_to(&mut self, end: Position, log: &dyn log::Store) -> Result<(), Error> {
-        while self.applied < end {
-            let left = end.get().saturating_sub(self.applied.get());
-            let limit = usize::try_from(left).unwrap_or(usize::MAX);
-            let records = log.read_after(self.applied, limit.min(BATCH_RECORDS_MAX))?;
-            let mut apply = Apply::new(Overlay::new(&self.store, &mut self.cache), self.applied);
-            let before = self.applied;
-            for (position, bytes) in records {
-                apply.record(position, &Record::decode(position, bytes)?)?;
-                self.applied = position;
-            }
-            apply.finish()?;
-            if self.applied == before {
-                return Err(Error::Log(log::Error::Damaged {
-                    position: before.plus(1),
-                    why: "the record is missing".to_owned(),
-                }));
-            }
+fn fold_up_to(end: Position, log: &dyn log::Store, apply: &mut Apply<'_>) -> Result<(), Error> {
+    while apply.applied() < end {
+        let before = apply.applied();
+        let left = end.get().saturating_sub(before.get());
+        let limit = usize::try_from(left).unwrap_or(usize::MAX);
+        for (position, bytes) in log.read_after(before, limit.min(BATCH_RECORDS_MAX))? {
+            apply.record(position, &Record::decode(position, bytes)?)?;
         }
-        Ok(())
+        apply.write()?;
+        if apply.applied() == before {
+            return Err(Error::Log(log::Error::Damaged {
+                position: before.plus(1),
+                why: "the record is missing".to_owned(),
+            }));
+        }
     }
+    Ok(())
 }
 
 /// Compares a table's entries in the order of their keys; says how many are the same.
