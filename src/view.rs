@@ -18,6 +18,7 @@ mod error;
 mod expire;
 mod export;
 mod follow;
+mod generations;
 mod hash;
 pub mod identity;
 pub mod keys;

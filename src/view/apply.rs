@@ -4,10 +4,12 @@ mod anonymize;
 mod erase;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use prost::Message as _;
 
 use super::Error;
+use super::generations::{ENTRY_BYTES, Generations};
 use super::identity::{self, Known};
 use super::keys::{self, Customer, Entry, HeldId, IdEntry, Part, Property, Table, TakenId};
 use super::latest::Latest;
@@ -22,6 +24,8 @@ use crate::model::time::Timestamp;
 
 /// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
 const SOFT_IDS_MAX: usize = 64;
+/// Most memory that customers take who are kept from one record to the next, in bytes.
+const CUSTOMERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What came of the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +59,8 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,
+    /// Customers as they are after the last record.
+    customers: Generations<u64, Arc<Customer>>,
     latest: Latest,
     /// Up to where the log is applied.
     applied: Position,
@@ -66,7 +72,7 @@ pub(super) struct Apply<'a> {
 #[derive(Debug)]
 struct Target {
     number: u64,
-    customer: Customer,
+    customer: Arc<Customer>,
     /// Its part in the record.
     part: Part,
 }
@@ -76,6 +82,7 @@ impl<'a> Apply<'a> {
     pub(super) fn new(store: &'a Store, applied: Position) -> Self {
         Self {
             overlay: Overlay::new(store),
+            customers: Generations::new(CUSTOMERS_BYTES_MAX, |_, customer| room(customer)),
             latest: Latest::default(),
             applied,
             counts: Counts::default(),
@@ -139,9 +146,13 @@ impl<'a> Apply<'a> {
         for id in ids {
             holders.push(self.holder(project, id)?.map(|entry| entry.customer));
         }
+        if let Some(target) = self.settled(position, project, record, &holders)? {
+            return Ok(target);
+        }
         let mut known = Known::new();
         for number in holders.iter().copied().flatten().collect::<BTreeSet<_>>() {
-            known.insert(number, self.customer(number)?);
+            let customer = self.customer(number)?;
+            known.insert(number, Arc::unwrap_or_clone(customer));
         }
         let resolution = identity::resolve(ids, &holders, &known, record.clashed);
         if !resolution.merged.is_empty() {
@@ -154,10 +165,10 @@ impl<'a> Apply<'a> {
         }
         let mut target = Target {
             number,
-            customer: known.remove(&number).unwrap_or(Customer {
+            customer: Arc::new(known.remove(&number).unwrap_or(Customer {
                 project,
                 ..Customer::default()
-            }),
+            })),
             part: Part::default(),
         };
         let mut changed = resolution.target.is_none();
@@ -177,7 +188,7 @@ impl<'a> Apply<'a> {
                     kind: held.kind,
                     since: held.since,
                 }));
-                self.put_customer(other, holder);
+                self.put_customer(other, Arc::new(holder.clone()));
             }
             changed |= self.link(&mut target, id, position);
         }
@@ -194,10 +205,39 @@ impl<'a> Apply<'a> {
         }
         target.part.shaped = changed || record.clashed || !target.part.named.is_empty();
         if changed {
-            self.evict(&mut target.customer)?;
-            self.put_customer(number, &target.customer);
+            self.evict(Arc::make_mut(&mut target.customer))?;
+            self.put_customer(number, target.customer.clone());
         }
         Ok(target)
+    }
+
+    /// The record's customer, if it has all of the IDs: then they cannot clash, and nothing has to be linked or merged.
+    fn settled(
+        &mut self,
+        position: Position,
+        project: u32,
+        record: &Record,
+        holders: &[Option<u64>],
+    ) -> Result<Option<Target>, Error> {
+        let Some(Some(number)) = holders.first().copied() else {
+            return Ok(None);
+        };
+        if record.clashed || holders.iter().any(|holder| *holder != Some(number)) {
+            return Ok(None);
+        }
+        let customer = self.customer(number)?;
+        let ids = record.ids.as_slice();
+        if !ids.iter().all(|id| customer.has(id)) {
+            return Ok(None);
+        }
+        for id in ids.iter().filter(|id| id.soft) {
+            self.put_id(project, id, number, position.get());
+        }
+        Ok(Some(Target {
+            number,
+            customer,
+            part: Part::default(),
+        }))
     }
 
     /// Notes that a record names a customer whom it is not about.
@@ -251,20 +291,29 @@ impl<'a> Apply<'a> {
         entry.map(|value| IdEntry::decode(&value)).transpose()
     }
 
-    fn customer(&mut self, number: u64) -> Result<Customer, Error> {
+    fn customer(&mut self, number: u64) -> Result<Arc<Customer>, Error> {
+        if let Some(customer) = self.customers.get(&number) {
+            return Ok(customer);
+        }
         let value = self
             .overlay
             .get(Table::Customers, &keys::customer(number))?
             .ok_or(Error::Damaged("an ID leads to no customer"))?;
-        Customer::read(&value)
+        let customer = Arc::new(Customer::read(&value)?);
+        self.customers.put(number, customer.clone());
+        Ok(customer)
     }
 
-    fn put_customer(&mut self, number: u64, customer: &Customer) {
-        self.overlay.put(
-            Table::Customers,
-            keys::customer(number),
-            customer.encode_to_vec(),
-        );
+    fn put_customer(&mut self, number: u64, customer: Arc<Customer>) {
+        let (key, value) = (keys::customer(number), customer.encode_to_vec());
+        self.overlay.put(Table::Customers, key, value);
+        self.customers.put(number, customer);
+    }
+
+    fn remove_customer(&mut self, number: u64) {
+        self.overlay
+            .remove(Table::Customers, keys::customer(number));
+        self.customers.remove(&number);
     }
 
     fn put_id(&mut self, project: u32, id: &CustomerId, customer: u64, last_used: u64) {
@@ -278,10 +327,9 @@ impl<'a> Apply<'a> {
 
     /// Gives the customer an ID; says whether the customer itself has changed.
     fn link(&mut self, target: &mut Target, id: &CustomerId, position: Position) -> bool {
-        let customer = &mut target.customer;
-        let new = !customer.ids.iter().any(|held| held.is(id));
+        let new = !target.customer.has(id);
         if new {
-            customer.ids.push(HeldId {
+            Arc::make_mut(&mut target.customer).ids.push(HeldId {
                 kind: id.kind.to_string(),
                 value: id.value.clone(),
                 soft: id.soft,
@@ -290,7 +338,7 @@ impl<'a> Apply<'a> {
         }
         // Which soft ID was unused for longest must be known when there are too many of them.
         if new || id.soft {
-            self.put_id(customer.project, id, target.number, position.get());
+            self.put_id(target.customer.project, id, target.number, position.get());
         }
         new
     }
@@ -352,7 +400,7 @@ impl<'a> Apply<'a> {
             let hash = keys::made_hash(&event, position);
             self.add_entry(number, hash, &event, position, true);
         }
-        let customer = &mut target.customer;
+        let customer = Arc::make_mut(&mut target.customer);
         customer.evicted |= absorbed.evicted;
         for held in absorbed.ids {
             let id = held.id();
@@ -363,7 +411,7 @@ impl<'a> Apply<'a> {
         }
         customer.absorbed.push(merged);
         customer.absorbed.extend(absorbed.absorbed);
-        self.overlay.remove(Table::Customers, prefix);
+        self.remove_customer(merged);
         Ok(())
     }
 
@@ -440,6 +488,15 @@ impl<'a> Apply<'a> {
         };
         self.overlay.put(Table::Timeline, key, entry.encode());
     }
+}
+
+/// What a customer takes of the memory, in bytes, as good as that can be told.
+fn room(customer: &Customer) -> usize {
+    let ids = customer.ids.iter();
+    let ids: usize = ids
+        .map(|id| size_of::<HeldId>() + id.kind.len() + id.value.len())
+        .sum();
+    ENTRY_BYTES + size_of::<Customer>() + ids + customer.absorbed.len() * size_of::<u64>()
 }
 
 /// The IDs of a customer as the properties of the event that records its merge.

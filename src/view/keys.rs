@@ -318,6 +318,11 @@ impl Customer {
     pub fn read(value: &[u8]) -> Result<Self, Error> {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of customers"))
     }
+
+    /// Whether it has an ID.
+    pub fn has(&self, id: &CustomerId) -> bool {
+        self.ids.iter().any(|held| held.is(id))
+    }
 }
 
 /// What part a customer has in a record, or an erasure.

@@ -1,6 +1,7 @@
 //! Customers whose IDs and properties go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Apply, Target};
 use crate::log::Position;
@@ -44,11 +45,11 @@ impl Apply<'_> {
             self.overlay.remove(Table::Properties, key.to_vec());
         }
         let mut customer = target.customer;
-        for held in std::mem::take(&mut customer.ids) {
+        for held in std::mem::take(&mut Arc::make_mut(&mut customer).ids) {
             self.overlay
                 .remove(Table::Ids, keys::id(project, &held.id()));
         }
-        self.put_customer(number, &customer);
+        self.put_customer(number, customer);
         self.counts.anonymized += 1;
         Ok(())
     }

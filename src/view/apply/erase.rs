@@ -9,6 +9,7 @@
 //! more depends on it, and a fold of what is left gives everybody else what they have.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use fjall::Slice;
 use prost::Message as _;
@@ -56,7 +57,9 @@ impl Apply<'_> {
         // Scans see the store only.
         self.overlay.flush(self.applied)?;
         let customer = self.customer(number)?;
-        let numbers: Numbers = std::iter::once(number).chain(customer.absorbed).collect();
+        let numbers: Numbers = std::iter::once(number)
+            .chain(customer.absorbed.iter().copied())
+            .collect();
         for number in &numbers {
             self.each(Table::Records, *number, |apply, key, value| {
                 apply.others_record(erasure, &numbers, key, &Part::read(value)?)
@@ -91,8 +94,7 @@ impl Apply<'_> {
             let key = keys::id(project, &held.id());
             self.overlay.remove(Table::Ids, key);
         }
-        self.overlay
-            .remove(Table::Customers, keys::customer(number));
+        self.remove_customer(number);
         self.counts.erased += 1;
         Ok(())
     }
@@ -183,12 +185,13 @@ impl Apply<'_> {
         let mut customer = self.customer(taken.customer)?;
         let is_taken =
             |held: &mut keys::HeldId| held.kind == taken.kind && held.since == taken.since;
-        let lost: Vec<_> = customer.ids.extract_if(.., is_taken).collect();
+        let ids = &mut Arc::make_mut(&mut customer).ids;
+        let lost: Vec<_> = ids.extract_if(.., is_taken).collect();
         for held in lost {
             self.overlay
                 .remove(Table::Ids, keys::id(project, &held.id()));
         }
-        self.put_customer(taken.customer, &customer);
+        self.put_customer(taken.customer, customer);
         Ok(())
     }
 }
