@@ -13,6 +13,7 @@ mod limits;
 mod linger;
 mod listeners;
 mod metrics;
+mod outgoing;
 mod patience;
 mod readiness;
 mod reload;

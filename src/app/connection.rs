@@ -169,21 +169,8 @@ fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
             None => asked.then_some(Guard::HeaderTimeout),
         };
     }
-    if error.is_parse_too_large() {
-        return Some(Guard::HeaderBytes);
-    }
-    let error: &h2::Error = error.source()?.downcast_ref()?;
-    if !error.is_library() {
-        return None;
-    }
-    let is_flood = [
-        h2::Reason::ENHANCE_YOUR_CALM,
-        // A header that is longer than all of them together may be.
-        h2::Reason::COMPRESSION_ERROR,
-    ];
-    is_flood
-        .contains(&error.reason()?)
-        .then_some(Guard::Http2Flood)
+    // h2's guards show in what it sent before.
+    error.is_parse_too_large().then_some(Guard::HeaderBytes)
 }
 
 /// A connection's service, which says whose its requests are.

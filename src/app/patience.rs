@@ -3,6 +3,8 @@
 //! - Whoever sends the beginning of HTTP/2's preface, even one byte of it, has said neither that it speaks HTTP/2 nor HTTP/1.1, so
 //!   that the timeouts of neither hold.
 //! - Whoever takes nothing of what it is sent keeps an HTTP/1.1 connection, with the answer that is on its way, without a limit.
+//!
+//! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's.
 
 use std::io;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::outgoing::Outgoing;
 use crate::middleware::{Guard, Rejections};
 
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
@@ -25,8 +28,7 @@ pub(super) struct Patience<S> {
     stream: S,
     idle_timeout: Duration,
     rejections: Rejections,
-    /// None once it is known which protocol is spoken.
-    preface: Option<Preface>,
+    protocol: Protocol,
     /// There is one while the caller takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
     /// Nothing more is waited for.
@@ -37,6 +39,15 @@ pub(super) struct Patience<S> {
 /// Whether the caller has sent something since it was last sent something: it has begun to ask for the next answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked(Arc<AtomicBool>);
+
+/// What is spoken.
+#[derive(Debug)]
+enum Protocol {
+    /// Nothing yet.
+    Unknown(Preface),
+    Http1,
+    Http2(Outgoing),
+}
 
 #[derive(Debug)]
 struct Preface {
@@ -67,7 +78,7 @@ impl<S> Patience<S> {
             stream,
             idle_timeout,
             rejections,
-            preface: Some(Preface {
+            protocol: Protocol::Unknown(Preface {
                 left: PREFACE,
                 until: Box::pin(tokio::time::sleep_until(preface_until)),
             }),
@@ -80,6 +91,25 @@ impl<S> Patience<S> {
     /// What tells, from then on, whether the caller has begun to ask.
     pub(super) fn asked(&self) -> Asked {
         self.asked.clone()
+    }
+
+    /// Follows what was written of `pieces`, where that are frames.
+    fn follow<'a>(
+        &mut self,
+        written: &Poll<io::Result<usize>>,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) {
+        let Protocol::Http2(outgoing) = &mut self.protocol else {
+            return;
+        };
+        let Poll::Ready(Ok(mut left)) = *written else {
+            return;
+        };
+        for piece in pieces {
+            let (sent, _) = piece.split_at(left.min(piece.len()));
+            left -= sent.len();
+            outgoing.follow(sent, |guard| self.rejections.count(guard));
+        }
     }
 
     /// What became of writing, unless that has been pending for too long.
@@ -119,13 +149,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         if !new.is_empty() {
             this.asked.set(true);
         }
-        let Some(preface) = &mut this.preface else {
+        let Protocol::Unknown(preface) = &mut this.protocol else {
             return read;
         };
         match &read {
+            Poll::Ready(_) if new.starts_with(preface.left) => {
+                this.protocol = Protocol::Http2(Outgoing::default());
+            }
             Poll::Ready(_) => match preface.left.strip_prefix(new) {
-                Some(left) if !left.is_empty() && !new.is_empty() => preface.left = left,
-                _ => this.preface = None,
+                Some(left) if !new.is_empty() => preface.left = left,
+                _ => this.protocol = Protocol::Http1,
             },
             Poll::Pending => {
                 if preface.until.as_mut().poll(context).is_ready() {
@@ -146,6 +179,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     ) -> Poll<io::Result<usize>> {
         self.asked.set(false);
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.follow(&written, [bytes]);
         self.taken(written, context)
     }
 
@@ -156,6 +190,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     ) -> Poll<io::Result<usize>> {
         self.asked.set(false);
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.follow(&written, bytes.iter().map(|piece| &**piece));
         self.taken(written, context)
     }
 
@@ -171,5 +206,57 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = Pin::new(&mut self.stream).poll_shutdown(context);
         self.taken(closed, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A stream that is one too many, as HTTP/2 says it.
+    const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+    /// How many bytes are on their way at most, so that what is written is written in parts.
+    const TAKEN_BYTES_MAX: usize = 5;
+
+    /// Sends two such frames, at once and in pieces, to a caller that has begun so; tells whether just these two were counted.
+    async fn counts_two(begun: &[u8]) -> bool {
+        let mut registry = Registry::default();
+        let rejections = Rejections::new(&mut registry);
+        let (near, mut far) = tokio::io::duplex(TAKEN_BYTES_MAX);
+        let minute = Duration::from_mins(1);
+        let mut near = Patience::new(near, Instant::now() + minute, minute, rejections);
+        let sends = async {
+            near.read_exact(&mut vec![0; begun.len()]).await.unwrap();
+            near.write_all(REFUSED).await.unwrap();
+            let (head, code) = REFUSED.split_at(9);
+            let mut pieces = &mut [head, code].map(io::IoSlice::new)[..];
+            while !pieces.is_empty() {
+                let sent = near.write_vectored(pieces).await.unwrap();
+                io::IoSlice::advance_slices(&mut pieces, sent);
+            }
+            drop(near);
+        };
+        let takes = async {
+            far.write_all(begun).await.unwrap();
+            let mut taken = Vec::new();
+            far.read_to_end(&mut taken).await.unwrap();
+            assert_eq!(taken, REFUSED.repeat(2));
+        };
+        tokio::join!(sends, takes);
+        let mut shown = String::new();
+        prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+        shown.contains("{guard=\"streams_max\"} 2\n")
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_is_read_over_http_2_and_not_over_http_1_1() {
+        assert!(counts_two(PREFACE).await);
+        assert!(counts_two(&[PREFACE, &[0, 0, 0, 4, 0]].concat()).await);
+        for begun in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nNO"] {
+            assert!(!counts_two(begun).await);
+        }
     }
 }

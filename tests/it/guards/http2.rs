@@ -23,9 +23,9 @@ fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
 }
 
-/// Requests that are reset as soon as they are made.
+/// Requests that are reset as soon as they are made, from the second stream on.
 fn resets(count: u32) -> Vec<u8> {
-    let streams = (0..count).map(|n| 2 * n + 1);
+    let streams = (1..=count).map(|n| 2 * n + 1);
     let pairs = streams.flat_map(|stream| [get(stream), reset(stream)]);
     pairs.flatten().collect()
 }
@@ -50,7 +50,23 @@ async fn rapid_resets_end_the_connection() {
     let mut raw = Raw::open(server.address, &[]).await;
     raw.send(&resets(200)).await;
     raw.ends_in_a_calm_down("too_many_resets").await;
-    server.rejects("http2_flood", 1).await;
+    server.rejects("resets_max", 1).await;
+    assert_eq!(server.rejected("http2_flood").await, 0);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attacker_that_first_says_that_it_goes_is_counted_too() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
+    // A call that waits for its message keeps the connection.
+    let open = frame(HEADERS, END_HEADERS, 1, &headers);
+    let going = frame(GOAWAY, 0, 0, &[0; 8]);
+    raw.send(&[open, going, resets(200)].concat()).await;
+    raw.ends_in_a_calm_down("too_many_resets").await;
+    server.rejects("resets_max", 1).await;
     server.serves().await;
     server.stop().await;
 }
@@ -64,7 +80,7 @@ async fn as_many_resets_as_the_setting_says_are_borne() {
     let mut raw = Raw::open(server.address, &[]).await;
     raw.send(&resets(200)).await;
     raw.is_alive().await;
-    assert_eq!(server.rejected("http2_flood").await, 0);
+    assert_eq!(server.rejected("resets_max").await, 0);
     drop(raw);
     server.stop().await;
 }
@@ -96,7 +112,30 @@ async fn a_few_bytes_that_stand_for_many_headers_end_the_connection() {
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &headers))
         .await;
     raw.ends_in_a_calm_down("header_list_way_too_large").await;
-    server.rejects("http2_flood", 1).await;
+    server.rejects("header_bytes_max", 1).await;
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_does_not_end_behind_too_many_ends_the_connection() {
+    let server = Server::start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    // Too much is remembered and named, and then the header begins that does not end.
+    let mut headers = request("GET", "/", &[]);
+    headers.extend([0x40, 1, b'x']);
+    headers.extend(length(3_000));
+    headers.extend([b'y'; 3_000]);
+    headers.extend([0x80 | 62; 30]);
+    headers.extend([0, 1, b'z']);
+    headers.extend(length(1_000_000));
+    headers.extend([b'z'; 100]);
+    let one = frame(CONTINUATION, 0, 1, &[b'z'; 16_000]);
+    raw.send(&[frame(HEADERS, 0, 1, &headers), one.repeat(5)].concat())
+        .await;
+    let (code, _) = raw.ends().await.unwrap();
+    assert_eq!(code, COMPRESSION_ERROR);
+    server.rejects("header_bytes_max", 1).await;
     server.serves().await;
     server.stop().await;
 }
@@ -154,7 +193,28 @@ async fn streams_beyond_the_limit_are_refused_and_who_goes_on_is_cut_off() {
         raw.send(&open(2 * n + 1)).await;
     }
     raw.ends_in_a_calm_down("too_many_internal_resets").await;
-    server.rejects("http2_flood", 1).await;
+    server.rejects("streams_max", 5).await;
+    server.rejects("error_resets_max", 1).await;
+    assert_eq!(server.rejected("http2_flood").await, 0);
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_end_for_their_callers_mistakes_end_the_connection() {
+    let settings = "[server]\nerror_resets_max = 5";
+    let server = Setup::default().with(settings).start().await;
+    let mut raw = Raw::open(server.address, &[]).await;
+    let mistaken = request("GET", "/", &[("connection", "close")]);
+    let open = |stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &mistaken);
+    for n in 0..5 {
+        raw.send(&open(2 * n + 1)).await;
+        assert_eq!(raw.next_of(RST_STREAM).await.stream, 2 * n + 1);
+    }
+    raw.send(&open(11)).await;
+    raw.ends_in_a_calm_down("too_many_internal_resets").await;
+    server.rejects("error_resets_max", 1).await;
+    assert_eq!(server.rejected("streams_max").await, 0);
     server.serves().await;
     server.stop().await;
 }
@@ -191,7 +251,7 @@ async fn a_caller_that_goes_on_while_it_is_refused_keeps_its_connection() {
         raw.send(&frame(DATA, END_STREAM, stream, &[0; 5])).await;
     }
     raw.is_alive().await;
-    assert_eq!(server.rejected("http2_flood").await, 0);
+    assert_eq!(server.rejected("error_resets_max").await, 0);
     drop(raw);
     server.stop().await;
 }
