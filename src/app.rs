@@ -203,6 +203,7 @@ impl App {
             limiters,
             resolver,
             room,
+            header_bytes_max: config.server.header_bytes_max,
             rejections,
             metrics: requests,
             panics,

@@ -7,12 +7,15 @@
 //! - [`peer`] finds out whose call it is
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
 //! - [`in_flight`] refuses what there is no room for
+//! - [`header_list`] refuses too large headers over HTTP/2
 //!
 //! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
 pub mod contain;
 mod finish;
 pub mod guard;
+pub mod header_list;
+mod http_status;
 pub mod in_flight;
 pub mod observe;
 pub mod peer;
@@ -24,6 +27,8 @@ pub mod timed_body;
 pub use contain::{Contain, Panics};
 pub use finish::{Finish, Finished};
 pub use guard::{Guard, Inside, Rejections};
+pub use header_list::HeaderList;
+pub use http_status::HttpStatus;
 pub use in_flight::{InFlight, Room};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;

@@ -17,6 +17,5 @@ pub mod routes;
 mod serve;
 mod stream;
 
-pub use error::HttpStatus;
 pub use render::{Cors, Render};
 pub use serve::{Limits, Rest};

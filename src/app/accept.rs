@@ -25,6 +25,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest that an HTTP/2 caller who is asked whether it is still there may take to say so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// By how much h2 bounds a list of headers more widely than `header_bytes_max`: up to there the answer is ours, beyond it h2's.
+const HEADER_LIST_TIMES: u32 = 2;
+
 /// What bounds connections.
 #[derive(Clone, Debug)]
 pub(super) struct Guards {
@@ -37,6 +40,8 @@ pub(super) struct Guards {
     rejections: Rejections,
     streams_max: u32,
     header_bytes_max: u32,
+    /// What h2 bounds a list of headers by.
+    header_list_bytes_max: u32,
     resets_max: usize,
     error_resets_max: usize,
     header_timeout: Duration,
@@ -50,6 +55,7 @@ impl Guards {
         rejections: Rejections,
     ) -> Self {
         let connections_max = options.connections_max.get().min(Semaphore::MAX_PERMITS);
+        let header_bytes_max = options.header_bytes_max.get();
         Self {
             connections: Arc::new(Semaphore::new(connections_max)),
             connections_max,
@@ -57,7 +63,8 @@ impl Guards {
             resolver,
             rejections,
             streams_max: options.streams_max.get(),
-            header_bytes_max: options.header_bytes_max.get(),
+            header_bytes_max,
+            header_list_bytes_max: header_bytes_max.saturating_mul(HEADER_LIST_TIMES),
             resets_max: options.resets_max.get(),
             error_resets_max: options.error_resets_max.get(),
             header_timeout: options.header_timeout,
@@ -70,6 +77,8 @@ impl Guards {
         Self {
             connections: Arc::new(Semaphore::new(self.connections_max)),
             by_address: None,
+            // What answers operators does not look at the size of their headers.
+            header_list_bytes_max: self.header_bytes_max,
             ..self
         }
     }
@@ -87,7 +96,7 @@ impl Guards {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.streams_max)
-            .max_header_list_size(self.header_bytes_max)
+            .max_header_list_size(self.header_list_bytes_max)
             .max_pending_accept_reset_streams(self.resets_max)
             .max_local_error_reset_streams(self.error_resets_max)
             .keep_alive_interval(self.idle_timeout)

@@ -1,6 +1,7 @@
 //! The stack of layers, and the router below it.
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,8 +22,8 @@ use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::middleware::observe::Metrics;
 use crate::middleware::{
-    Body, Contain, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Received, Rejections,
-    Room, TimedBody, is_grpc, sends_many,
+    Body, Contain, HeaderList, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Received,
+    Rejections, Room, TimedBody, is_grpc, sends_many,
 };
 use crate::model::address::Resolver;
 use crate::rest::{Cors, Limits, Render, Rest, routes};
@@ -36,6 +37,7 @@ pub(super) struct Stack {
     pub(super) limiters: Arc<Limiters>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) room: Room,
+    pub(super) header_bytes_max: NonZeroU32,
     pub(super) rejections: Rejections,
     pub(super) metrics: Metrics,
     pub(super) panics: Panics,
@@ -46,7 +48,7 @@ pub(super) struct Stack {
 }
 
 /// The whole of it, from the outermost layer in.
-pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<InFlight<Router>>>>>>;
+pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<InFlight<HeaderList<Router>>>>>>>;
 
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
@@ -63,7 +65,8 @@ impl Stack {
             rejections: self.rejections,
             rest: Arc::new(Rest::new(tracking, customers, self.health, self.limits)),
         };
-        let in_flight = InFlight::layer(self.room).layer(router);
+        let headed = HeaderList::layer(self.header_bytes_max).layer(router);
+        let in_flight = InFlight::layer(self.room).layer(headed);
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
         let peering = Peering::layer(self.resolver).layer(limited);
         let contained = Contain::layer(self.panics).layer(peering);

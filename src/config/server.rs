@@ -27,7 +27,7 @@ pub struct Options {
     pub connections_per_address_max: NonZeroUsize,
     /// Concurrent HTTP/2 streams of one connection. Default 256.
     pub streams_max: NonZeroU32,
-    /// Head of an HTTP/1.1 request, and list of headers of an HTTP/2 one, in bytes. Default 32 KiB.
+    /// Head of an HTTP/1.1 request, and list of headers of an HTTP/2 one, in bytes, with 32 for each header. Default 32 KiB.
     pub header_bytes_max: NonZeroU32,
     /// HTTP/2 streams of one connection that their caller has reset before they were looked at. Default 20.
     pub resets_max: NonZeroUsize,

@@ -3,11 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::{Body, Guard};
-
-/// The HTTP status of an answer whose gRPC code would say another: an extension of the response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HttpStatus(pub StatusCode);
+use crate::middleware::{Body, Guard, HttpStatus};
 
 /// Why a REST call fails.
 #[derive(Debug)]

@@ -7,9 +7,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::details;
-use crate::middleware::Body;
+use crate::middleware::{Body, HttpStatus};
 use crate::rest::answer::{put, text};
-use crate::rest::error::HttpStatus;
 use crate::rest::serve::json_response;
 
 /// Headers of a status that the answer keeps.

@@ -1,17 +1,21 @@
 //! HTTP/2: floods of frames that cost their sender little, and callers that wait for nothing.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::SendRequest;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tonic::{Code, Status};
 
 use super::time;
 use crate::harness::frames::*;
-use crate::harness::{PUBLIC, Server, Setup};
+use crate::harness::{Answer, PUBLIC, Server, Setup};
 
 const INITIAL_WINDOW_SIZE: u16 = 4;
+const HEADER_BYTES_MAX: usize = 32 * 1024;
 const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
 
 fn get(stream: u32) -> Vec<u8> {
@@ -31,11 +35,28 @@ fn resets(count: u32) -> Vec<u8> {
 }
 
 /// An honest HTTP/2 client, which sends what it is told to.
-async fn client(server: &Server) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(server.address).await.unwrap();
+async fn client(address: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
     client.ready().await.unwrap()
+}
+
+/// An answer of REST's over HTTP/2.
+async fn read(answer: http::Response<RecvStream>) -> Answer {
+    let (head, mut body) = answer.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(piece) = body.data().await {
+        bytes.extend(piece.unwrap());
+    }
+    let headers = head.headers.iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    Answer {
+        status: head.status.as_u16(),
+        headers: headers.collect(),
+        body: String::from_utf8(bytes).unwrap(),
+    }
 }
 
 fn call(path: &str) -> http::request::Builder {
@@ -141,18 +162,79 @@ async fn a_header_that_does_not_end_behind_too_many_ends_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_beyond_the_limit_are_431_and_the_connection_goes_on() {
+async fn headers_beyond_the_limit_are_431_over_rest_and_the_connection_goes_on() {
     let server = Server::start().await;
-    let mut client = client(&server).await;
-    for (bytes, status) in [(30_000, 200), (40_000, 431), (30_000, 200)] {
-        let request = http::Request::get(format!("http://footfall{}", time()))
+    let mut client = client(server.address).await;
+    let mut get = |path: &str, filler: usize| {
+        let request = http::Request::get(format!("http://footfall{path}"))
             .header("authorization", PUBLIC)
-            .header("filler", "x".repeat(bytes));
-        let request = request.body(()).unwrap();
-        let (answer, _) = client.send_request(request, true).unwrap();
+            .header("filler", "x".repeat(filler));
+        let (answer, _) = client
+            .send_request(request.body(()).unwrap(), true)
+            .unwrap();
+        async { read(answer.await.unwrap()).await }
+    };
+    for (count, path) in [&time(), "/healthz"].into_iter().enumerate() {
+        let others = format!(":methodGET:schemehttp:authorityfootfall:path{path}");
+        let others = format!("{others}authorization{PUBLIC}filler").len() + 6 * 32;
+        let filler = HEADER_BYTES_MAX - others;
+        assert_eq!(get(path, filler).await.status, 200);
+        let refusal = get(path, filler + 1).await.refusal();
+        let text = "Headers are too large: 32769 bytes, at most 32768";
+        let told = (refusal.status, &*refusal.code, &*refusal.text);
+        assert_eq!(told, (431, "INVALID_ARGUMENT", text), "{path}");
+        assert_eq!(server.rejected("header_bytes_max").await, count as u64 + 1);
+        // Far beyond, h2 answers by itself.
+        let bare = get(path, 2 * HEADER_BYTES_MAX).await;
+        assert_eq!((bare.status, &*bare.body), (431, ""));
+        assert_eq!(server.rejected("header_bytes_max").await, count as u64 + 1);
+        assert_eq!(get(path, filler).await.status, 200);
+    }
+    server.serves().await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_of_operators_have_the_same_limit() {
+    let server = Server::start().await;
+    let mut client = client(server.admin).await;
+    for (bytes, status) in [(30_000, 200), (40_000, 431), (30_000, 200)] {
+        let request = http::Request::get("http://footfall/healthz");
+        let request = request.header("filler", "x".repeat(bytes)).body(());
+        let (answer, _) = client.send_request(request.unwrap(), true).unwrap();
         assert_eq!(answer.await.unwrap().status(), status, "{bytes}");
     }
-    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_beyond_the_limit_are_a_status_over_grpc_and_the_connection_goes_on() {
+    let server = Server::start().await;
+    let mut client = client(server.address).await;
+    let health = "/grpc.health.v1.Health/Check";
+    for (path, count) in [(ADD_EVENT, 1), (health, 2)] {
+        let filler = "x".repeat(HEADER_BYTES_MAX);
+        let request = call(path).header("filler", filler).body(()).unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        let answer = answer.await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(
+            (answer.status(), status.code()),
+            (http::StatusCode::OK, Code::InvalidArgument)
+        );
+        let begins = status.message().starts_with("Headers are too large: 33");
+        let ends = status.message().ends_with(" bytes, at most 32768");
+        assert!(begins && ends, "{status}");
+        assert_eq!(server.rejected("header_bytes_max").await, count);
+        // The message was on its way.
+        body.send_data(vec![0; 5].into(), true).unwrap();
+        let (answer, mut body) = client
+            .send_request(call(health).body(()).unwrap(), false)
+            .unwrap();
+        body.send_data(vec![0; 5].into(), true).unwrap();
+        let mut served = answer.await.unwrap().into_body();
+        assert!(served.data().await.unwrap().is_ok());
+    }
     server.serves().await;
     server.stop().await;
 }
@@ -355,7 +437,7 @@ async fn a_caller_that_does_not_say_whether_it_is_there_is_cut_off() {
 async fn a_grpc_message_that_does_not_come_in_time_is_deadline_exceeded() {
     let hasty = "[server]\nbody_timeout = \"300ms\"";
     let server = Setup::default().with(hasty).start().await;
-    let mut client = client(&server).await;
+    let mut client = client(server.address).await;
     let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     for (count, path) in [ADD_EVENT, "/grpc.health.v1.Health/Check"]
         .into_iter()
@@ -384,7 +466,7 @@ async fn a_grpc_message_that_does_not_come_in_time_is_deadline_exceeded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grpc_message_beyond_the_limit_is_refused_before_it_comes() {
     let server = Server::start().await;
-    let mut client = client(&server).await;
+    let mut client = client(server.address).await;
     let request = call(ADD_EVENT).body(()).unwrap();
     let (answer, mut body) = client.send_request(request, false).unwrap();
     let mut prefix = vec![0];
