@@ -18,7 +18,6 @@ mod error;
 mod expire;
 mod export;
 mod follow;
-mod generations;
 mod hash;
 pub mod identity;
 pub mod keys;

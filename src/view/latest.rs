@@ -2,40 +2,44 @@
 //!
 //! Most events are later than all others of their customer, so that none of those can be the same one: the engine need not be asked.
 
-use super::generations::Generations;
+use quick_cache::UnitWeighter;
+use quick_cache::unsync;
+
+use super::cache;
+use super::hash::Seeded;
 use crate::model::time::Timestamp;
 
 /// Most customers of which this is kept, at some 50 bytes each.
-const CUSTOMERS_MAX: usize = 400_000;
+const CUSTOMERS_MAX: u64 = 400_000;
 
 /// The latest event of each customer that was created not long ago, or had another event; none without any.
 #[derive(Debug)]
-pub(super) struct Latest(Generations<u64, Option<Timestamp>>);
+pub(super) struct Latest(unsync::Cache<u64, Option<Timestamp>, UnitWeighter, Seeded>);
 
 impl Default for Latest {
     fn default() -> Self {
-        Self(Generations::new(CUSTOMERS_MAX, |_, _| 1))
+        Self(cache::kept(CUSTOMERS_MAX, 1, UnitWeighter))
     }
 }
 
 impl Latest {
     /// A customer begins, without events.
     pub(super) fn begin(&mut self, customer: u64) {
-        self.0.put(customer, None);
+        self.0.insert(customer, None);
     }
 
     /// A customer has an event more.
     pub(super) fn add(&mut self, customer: u64, time: Timestamp) {
         // Of whom nothing is known, earlier events may be later than this one.
-        if let Some(latest) = self.0.get(&customer) {
-            self.0.put(customer, latest.max(Some(time)));
+        if let Some(mut latest) = self.0.get_mut(&customer) {
+            *latest = (*latest).max(Some(time));
         }
     }
 
     /// Whether a customer may have an event at this time.
     pub(super) fn may_have(&mut self, customer: u64, time: Timestamp) -> bool {
         let latest = self.0.get(&customer);
-        latest.is_none_or(|latest| Some(time) <= latest)
+        latest.is_none_or(|latest| Some(time) <= *latest)
     }
 }
 

@@ -3,30 +3,41 @@
 use std::sync::Arc;
 
 use prost::Message as _;
+use quick_cache::Weighter;
+use quick_cache::unsync;
 
 use super::Apply;
 use crate::model::customer_id::CustomerId;
 use crate::view::Error;
-use crate::view::generations::{ENTRY_BYTES, Generations};
+use crate::view::cache::{self, ENTRY_BYTES};
+use crate::view::hash::Seeded;
 use crate::view::keys::{self, Customer, HeldId, IdEntry, Table};
 
 /// Most memory that customers take who are kept from one record to the next, in bytes.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
+const BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// About how much a customer takes, in bytes.
+const USUAL_BYTES: u64 = 320;
 
 /// Customers as they are after the last record, as far as they are kept.
-pub(super) type Kept = Generations<u64, Arc<Customer>>;
+pub(super) type Kept = unsync::Cache<u64, Arc<Customer>, Weigh, Seeded>;
 
 pub(super) fn kept() -> Kept {
-    Generations::new(BYTES_MAX, |_, customer| room(customer))
+    cache::kept(BYTES_MAX, USUAL_BYTES, Weigh)
 }
 
 /// What a customer takes of the memory, in bytes, as good as that can be told.
-fn room(customer: &Customer) -> usize {
-    let ids = customer.ids.iter();
-    let ids: usize = ids
-        .map(|id| size_of::<HeldId>() + id.kind.len() + id.value.len())
-        .sum();
-    ENTRY_BYTES + size_of::<Customer>() + ids + customer.absorbed.len() * size_of::<u64>()
+#[derive(Clone, Debug)]
+pub(super) struct Weigh;
+
+impl Weighter<u64, Arc<Customer>> for Weigh {
+    fn weight(&self, _: &u64, customer: &Arc<Customer>) -> u64 {
+        let ids = customer.ids.iter();
+        let ids: usize = ids
+            .map(|id| size_of::<HeldId>() + id.kind.len() + id.value.len())
+            .sum();
+        let absorbed = customer.absorbed.len() * size_of::<u64>();
+        (ENTRY_BYTES + size_of::<Customer>() + ids + absorbed) as u64
+    }
 }
 
 impl Apply<'_> {
@@ -50,21 +61,21 @@ impl Apply<'_> {
 
     pub(super) fn customer(&mut self, number: u64) -> Result<Arc<Customer>, Error> {
         if let Some(customer) = self.customers.get(&number) {
-            return Ok(customer);
+            return Ok(customer.clone());
         }
         let value = self
             .overlay
             .get(Table::Customers, &keys::customer(number))?
             .ok_or(Error::Damaged("an ID leads to no customer"))?;
         let customer = Arc::new(Customer::read(&value)?);
-        self.customers.put(number, customer.clone());
+        self.customers.insert(number, customer.clone());
         Ok(customer)
     }
 
     pub(super) fn put_customer(&mut self, number: u64, customer: Arc<Customer>) {
         let (key, value) = (keys::customer(number), customer.encode_to_vec());
         self.overlay.put(Table::Customers, key, value);
-        self.customers.put(number, customer);
+        self.customers.insert(number, customer);
     }
 
     pub(super) fn remove_customer(&mut self, number: u64) {
