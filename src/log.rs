@@ -24,7 +24,7 @@ pub mod verify;
 mod writer;
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -166,10 +166,14 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Vec<(Position, Bytes)>, Error> {
-        match self.writer.recent().read_after(after, limit) {
-            Some(records) => Ok(records),
-            None => self.store.read_after(after, limit),
+        if let Some(records) = self.writer.recent().read_after(after, limit) {
+            return Ok(records);
         }
+        // The store has a commit before it is told of, and before it is added to the recent ones. Who saw it then could have it
+        // rewritten before it is added as it was.
+        let told = self.last().get().saturating_sub(after.get());
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        self.store.read_after(after, limit.min(told))
     }
 
     /// Reads one record. May block on the disk.
@@ -188,9 +192,16 @@ impl Log {
         &self,
         rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
     ) -> Result<(), Error> {
-        let _alone = self.still.write().unwrap_or_else(PoisonError::into_inner);
-        self.writer.recent().clear();
-        self.store.rewrite(&mut rewrites.into_iter())
+        self.alone().rewrite(rewrites)
+    }
+
+    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Whoever must hold something else
+    /// while rewriting takes this first, for the wait may be a backup's.
+    pub fn alone(&self) -> Alone<'_> {
+        Alone {
+            log: self,
+            _still: self.still.write().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// Keeps all records as they are until it is dropped; appends go on. Who reads one record after the other and needs
@@ -233,6 +244,28 @@ impl Log {
     /// Refuses further appends, commits what is queued, and waits for the writer to end. May block on the disk.
     pub fn close(&self) {
         self.writer.close();
+    }
+}
+
+/// The right to rewrite records.
+#[derive(Debug)]
+pub struct Alone<'a> {
+    log: &'a Log,
+    /// It guards nothing that a panic could spoil.
+    _still: RwLockWriteGuard<'a, ()>,
+}
+
+impl Alone<'_> {
+    /// As [`Log::rewrite`].
+    ///
+    /// # Errors
+    /// Those of [`Log::rewrite`].
+    pub fn rewrite(
+        &self,
+        rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
+    ) -> Result<(), Error> {
+        self.log.writer.recent().clear();
+        self.log.store.rewrite(&mut rewrites.into_iter())
     }
 }
 

@@ -40,6 +40,23 @@ async fn positions_follow_each_other() {
 }
 
 #[tokio::test]
+async fn a_commit_that_nobody_was_told_of_is_not_read() {
+    let bench = bench(&Options::default());
+    bench.log.append(record("a")).await.unwrap();
+    // As if the writer were held up behind its commit.
+    bench
+        .store
+        .commit(Position::from_number(2), &record("b"))
+        .unwrap();
+    bench.log.writer.recent().clear();
+    let read = |after| {
+        let read = bench.log.read_after(Position::from_number(after), 10);
+        read.unwrap().len()
+    };
+    assert_eq!((read(0), read(1), read(2)), (1, 0, 0));
+}
+
+#[tokio::test]
 async fn appends_that_wait_share_one_commit() {
     let bench = bench(&Options::default());
     bench.store.stall(true);

@@ -88,6 +88,8 @@ impl Sweep<'_> {
         let prefix = keys::customer(number);
         let mut last = None;
         while !(self.is_over)() {
+            // A backup may keep this waiting, and the fold must go on then.
+            let alone = self.view.log.alone();
             // What is decided on is not to change meanwhile.
             let _turn = store.turn();
             let customer = match live {
@@ -116,7 +118,9 @@ impl Sweep<'_> {
                 }
                 last = Some(key);
             }
-            self.view.log.rewrite(page.rewrites)?;
+            if !page.rewrites.is_empty() {
+                alone.rewrite(page.rewrites)?;
+            }
             store.write(page.writes)?;
         }
         Ok(())

@@ -9,6 +9,7 @@ use super::bench::Bench;
 use super::histories::{check, requests};
 use super::naive::Naive;
 use super::request::{Request, erase, event, update};
+use crate::model::time::Timestamp;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -177,6 +178,33 @@ fn records_that_changed_nothing_leave_not_even_their_ids() {
     bench.expire(3);
     let left = bench.ids_in_log();
     assert_eq!(left, [1, 0, 0, 1], "IDs of each record");
+}
+
+#[test]
+fn the_view_goes_on_while_a_backup_keeps_what_is_too_old_in_the_log() {
+    let bench = Bench::new();
+    let visit = |second| event(&[A], "visit", "{}", second);
+    bench.takes(&[visit(1), visit(2), visit(3), visit(4)]);
+    let (begins, begun) = std::sync::mpsc::channel();
+    let limit = Timestamp::MAX;
+    let view = bench.view();
+    let still = view.log.hold_still();
+    std::thread::scope(|scope| {
+        let sweep = scope.spawn(move || {
+            let is_over = || begins.send(()).is_err();
+            view.expire(limit, &is_over).unwrap();
+        });
+        begun.recv().unwrap();
+        for second in 5..100 {
+            bench.takes(&[visit(second)]);
+        }
+        assert_eq!(bench.ids_in_log().len(), 99);
+        assert!(bench.ids_in_log().iter().all(|ids| *ids == 1));
+        drop(still);
+        while begun.recv().is_ok() {}
+        sweep.join().unwrap();
+    });
+    assert_eq!(bench.ids_in_log().iter().take(4).sum::<usize>(), 1);
 }
 
 #[test]
