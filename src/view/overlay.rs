@@ -11,6 +11,9 @@ use super::keys::Table;
 use super::store::{Store, number};
 use crate::log::Position;
 
+/// Most entries of a table that its map keeps room for from one batch to the next.
+const ROOM_MAX: usize = 16 * 1024;
+
 /// The writes of some records, which reach the store together with the position up to which they apply the log.
 ///
 /// It stays for the next ones, so that neither its maps nor what the cache knows begin anew.
@@ -101,6 +104,7 @@ impl<'a> Overlay<'a> {
         for (table, map) in Table::ALL.into_iter().zip(&mut self.writes) {
             let before = writes.len();
             writes.extend(map.drain().map(|(key, value)| (table, key, value)));
+            map.shrink_to(ROOM_MAX);
             // The engine's way to a key's neighbour lies in the processor's cache.
             let new = writes.get_mut(before..).unwrap_or_default();
             new.sort_unstable_by(|(_, left, _), (_, right, _)| left.cmp(right));
