@@ -96,7 +96,12 @@ impl Schema {
 
 fn usable(kind: &Type, value: &str) -> Result<Option<String>, Error> {
     let value = value.trim();
-    if matches!(value, "null" | "undefined") || !value.chars().any(char::is_alphanumeric) {
+    // Before it is looked at: what is kept must be usable, and not only what came.
+    let value = match kind.lowercase {
+        true => value.to_lowercase(),
+        false => value.to_owned(),
+    };
+    if matches!(&*value, "null" | "undefined") || !value.chars().any(char::is_alphanumeric) {
         return Ok(None);
     }
     // Bytes bound characters, so that only a long value is counted.
@@ -106,11 +111,7 @@ fn usable(kind: &Type, value: &str) -> Result<Option<String>, Error> {
             chars: value.chars().count(),
         });
     }
-    Ok(Some(if kind.lowercase {
-        value.to_lowercase()
-    } else {
-        value.to_owned()
-    }))
+    Ok(Some(value))
 }
 
 /// One ID of a customer.
@@ -212,6 +213,9 @@ mod tests {
         for value in ["", "  ", "null", " undefined ", "---", "?!"] {
             assert_eq!(parsed(&[("cookie", value)]), [], "{value:?}");
         }
+        for value in ["NULL", "Undefined"] {
+            assert_eq!(parsed(&[("email", value)]), [], "{value:?}");
+        }
         assert_eq!(parsed(&[("cookie", "č")]), [("cookie".into(), "č".into())]);
     }
 
@@ -238,6 +242,12 @@ mod tests {
         assert!(matches!(
             schema().parse([("cookie", long.as_str())]),
             Err(Error::TooLong { chars: 257, .. })
+        ));
+        // In lower case it takes two characters.
+        let long = "İ".repeat(129);
+        assert!(matches!(
+            schema().parse([("email", long.as_str())]),
+            Err(Error::TooLong { chars: 258, .. })
         ));
     }
 }
