@@ -82,7 +82,8 @@ impl Timestamp {
             return Err(Error::Nanos(nanos));
         }
         let micros = seconds.checked_mul(MICROS_A_SECOND);
-        match micros.and_then(|micros| Self::within(micros + i64::from(nanos) / 1_000)) {
+        let micros = micros.and_then(|micros| micros.checked_add(i64::from(nanos) / 1_000));
+        match micros.and_then(Self::within) {
             Some(time) => Ok(time),
             None => Self::parse_number(&seconds.to_string()),
         }
