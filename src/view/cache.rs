@@ -12,8 +12,8 @@ use quick_cache::{OptionsBuilder, Weighter};
 use super::hash::Seeded;
 use super::keys::Table;
 
-/// Most memory that a table's entries take, in bytes.
-const BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Most memory that a table's entries take, in bytes. In tests so little that entries go.
+const BYTES_MAX: u64 = if cfg!(test) { 2 << 10 } else { 32 << 20 };
 /// What an entry takes beside its key and its value, in bytes, as good as that can be told.
 pub(super) const ENTRY_BYTES: usize = 96;
 /// Share of what was asked for more than once. With more of it, customers who just came go before they come again: folding records of a
