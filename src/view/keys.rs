@@ -11,7 +11,8 @@
 //! | repeats    | key of the timeline, position (u64)            | customer (u64) |
 //! | hidden     | position (u64) of an event that is in no timeline | nothing |
 //! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
-//! | meta       | `applied`, `format`                            | a number (u64) |
+//! | meta       | `format`                                       | a number (u64) |
+//! | meta       | `applied`                                      | a number (u64); in the middle of the next record, a random number (u64) |
 //! | the others | [`MARK`]                                       | `applied` again |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!

@@ -1,6 +1,7 @@
 //! Writes that are not in the store yet, and reads that see them.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use fjall::Slice;
 
@@ -21,6 +22,8 @@ const ROOM_MAX: usize = 16 * 1024;
 pub(super) struct Overlay<'a> {
     store: &'a Store,
     cache: Cache,
+    /// Up to where the log was applied at the last flush.
+    flushed: Option<Position>,
     /// For each table, in the order of the enum; `None` removes.
     writes: [HashMap<Slice, Option<Slice>, Seeded>; Table::ALL.len()],
 }
@@ -31,6 +34,7 @@ impl<'a> Overlay<'a> {
         Self {
             store,
             cache: Cache::default(),
+            flushed: None,
             writes: Default::default(),
         }
     }
@@ -98,7 +102,11 @@ impl<'a> Overlay<'a> {
 
     /// Writes everything, with the position up to which it applies the log.
     pub(super) fn flush(&mut self, applied: Position) -> Result<(), Error> {
-        let applied = number(applied.get());
+        let mut mark = number(applied.get());
+        if self.flushed.replace(applied) == Some(applied) {
+            // A part of the next record, which takes many writes: no other part leaves the same mark.
+            mark.extend(RandomState::new().hash_one(()).to_be_bytes());
+        }
         let count: usize = self.writes.iter().map(HashMap::len).sum();
         let mut writes = Vec::with_capacity(count + Table::ALL.len());
         for (table, map) in Table::ALL.into_iter().zip(&mut self.writes) {
@@ -111,8 +119,31 @@ impl<'a> Overlay<'a> {
             for (table, key, value) in &*new {
                 self.cache.put(*table, key, value.as_ref());
             }
-            writes.push((table, table.mark().into(), Some(applied.clone().into())));
+            writes.push((table, table.mark().into(), Some(mark.clone().into())));
         }
         self.store.write(writes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::keys;
+    use crate::view::tests::scratch;
+
+    #[test]
+    fn each_part_of_a_record_leaves_a_mark_of_its_own() {
+        let dir = scratch();
+        let store = Store::open(dir.path()).unwrap();
+        let mut overlay = Overlay::new(&store);
+        let mut flush = |applied| {
+            overlay.flush(Position::from_number(applied)).unwrap();
+            assert_eq!(store.applied().unwrap().get(), applied);
+            store.get(Table::Meta, keys::APPLIED).unwrap().unwrap()
+        };
+        let marks = [flush(1), flush(1), flush(1), flush(2)];
+        assert_eq!((&*marks[0], &*marks[3]), (&*number(1), &*number(2)));
+        assert_ne!(marks[0], marks[1]);
+        assert_ne!(marks[1], marks[2]);
     }
 }

@@ -292,7 +292,8 @@ impl Store {
 
     /// Up to where the log is applied.
     pub(super) fn applied(&self) -> Result<Position, Error> {
-        let applied = self.number(keys::APPLIED)?;
+        let mark = self.get(Table::Meta, keys::APPLIED)?;
+        let applied = mark.map(|mark| keys::read_number(&mark)).transpose()?;
         Ok(Position::from_number(applied.unwrap_or_default()))
     }
 
