@@ -78,7 +78,7 @@ def run(attack, binary, seconds, memory_max):
             honest = Honest(service.address)
             time.sleep(ALONE_SECONDS)
             alone = honest.ends()
-            before, counted = service.state(), service.rejections()
+            before, counted = service.settled(), service.rejections()
             honest, watcher = Honest(service.address), Watcher(service)
             got, wrong = Crowd(attack, service, seconds).ends()
             # What the attack left behind is folded and written a moment later.

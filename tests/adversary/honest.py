@@ -127,4 +127,4 @@ def one(connection, method, path, body, headers):
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     text = answer.read()
-    return None if answer.status == 200 else f"{answer.status} {text[:200]!r}"
+    return None if answer.status == 200 else f"{answer.status} {text[:100].decode(errors='replace')}"

@@ -12,7 +12,10 @@ END_STREAM, ACK, END_HEADERS = 1, 1, 4
 INITIAL_WINDOW_SIZE = 4
 CODES = {0: "no error", 1: "protocol error", 7: "refused", 8: "cancel", 9: "compression error", 11: "enhance your calm"}
 FRAME_BYTES_MAX = 16384
+# What is written at once, in as many frames as it takes.
+WRITE_BYTES_MAX = 64 * FRAME_BYTES_MAX
 WINDOW_BYTES_MAX = (1 << 31) - 1
+STILL_OPEN = "still open at the end"
 
 TRACKING = b"/footfall.tracking.v2.TrackingService/"
 CUSTOMERS = b"/footfall.tracking.v2.CustomerService/"
@@ -22,6 +25,13 @@ HEALTH = b"/grpc.health.v1.Health/Watch"
 
 def frame(kind, flags, stream, payload=b""):
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def frames(stream, data, ends):
+    """Data in frames as large as they may be."""
+    pieces = [data[at:at + FRAME_BYTES_MAX] for at in range(0, len(data), FRAME_BYTES_MAX)] or [b""]
+    last = len(pieces) - 1
+    return b"".join(frame(DATA, END_STREAM if ends and n == last else 0, stream, p) for n, p in enumerate(pieces))
 
 
 def length(count):
@@ -139,7 +149,7 @@ class H2:
         until = time.monotonic() + seconds
         at = 0
         while at < len(data) or ends:
-            room = min(self.window, self.windows.get(stream, 0), FRAME_BYTES_MAX, len(data) - at)
+            room = min(self.window, self.windows.get(stream, 0), WRITE_BYTES_MAX, len(data) - at)
             if room <= 0 and at < len(data):
                 if stream in self.outcomes or self.ended or not self.pump(until - time.monotonic()):
                     return False
@@ -148,7 +158,7 @@ class H2:
             self.window -= room
             self.windows[stream] -= room
             last = ends and at == len(data)
-            if not self.write(frame(DATA, END_STREAM if last else 0, stream, data[at - room:at])):
+            if not self.write(frames(stream, data[at - room:at], last)):
                 return False
             if last:
                 break
@@ -233,4 +243,4 @@ class H2:
         return self.outcomes.get(stream, self.ended or "no answer")
 
     def outcome(self, stream):
-        return self.outcomes.get(stream) or self.ended or "still open at the end"
+        return self.outcomes.get(stream) or self.ended or STILL_OPEN

@@ -12,9 +12,7 @@ SETTINGS = """
 [server]
 listen = "127.0.0.1:0"
 admin_listen = "127.0.0.1:0"
-header_timeout = "2s"
-body_timeout = "2s"
-idle_timeout = "2s"
+{timeouts}
 {server}
 [client_address]
 trusted_proxies = []
@@ -42,8 +40,13 @@ id = "honest-reader"
 secrets = ["honest-secret"]
 permissions = ["customers:get", "events:get"]
 """
-# Where an attack is not about the quota, the quota does not save the service.
-WIDE_QUOTA = "requests = 1000000"
+# Unless an attack says something else: timeouts that end while one looks, and no help by the quota.
+DEFAULTS = {
+    "timeouts": 'header_timeout = "2s"\nbody_timeout = "2s"\nidle_timeout = "2s"',
+    "server": "",
+    "rate_limit": "requests = 1000000",
+    "data": "",
+}
 
 # Gauges that say how much there is, or was, and not how much is held for somebody.
 MAY_GROW = {
@@ -63,11 +66,10 @@ class Service:
     """A running service. `extra` has lines for tables of the settings, and `descriptors`: how many it may open."""
 
     def __init__(self, binary, folder, extra):
-        settings = {"server": "", "rate_limit": WIDE_QUOTA, "data": ""}
-        settings.update({name: lines for name, lines in extra.items() if name in settings})
+        settings = {**DEFAULTS, **extra}
+        descriptors = settings.pop("descriptors", None)
         with open(os.path.join(folder, "footfall.toml"), "w") as file:
             file.write(SETTINGS.format(**settings))
-        descriptors = extra.get("descriptors")
 
         def limit():
             if descriptors:
@@ -158,6 +160,12 @@ class Service:
             memory_mib=self.status("VmRSS") // 1024,
             gauges={name: value for name, value in values.items() if name.split("{")[0] in gauges - MAY_GROW},
         )
+
+    def settled(self):
+        """What it holds once all that was sent is folded."""
+        while self.metrics()[0]["footfall_view_lag_records"]:
+            time.sleep(0.05)
+        return self.state()
 
     def returns_to(self, before):
         """Waits until everything is back at rest. What is not, and how many seconds that took."""

@@ -106,8 +106,8 @@ def unfinished(target, authorization, connections=64):
     def begins(index):
         with http2.H2(target.address) as caller:
             stream = caller.open(http2.call(ADD_EVENT, authorization))
-            if not caller.send(stream, body, seconds=3) and stream not in caller.outcomes:
-                return f"not taken, {caller.outcome(stream)}"
+            if not caller.send(stream, body, seconds=4):
+                target.count("not taken whole")
             while target.goes_on() and stream not in caller.outcomes and not caller.ended:
                 caller.pump(0.1)
             return caller.outcome(stream)
@@ -115,12 +115,12 @@ def unfinished(target, authorization, connections=64):
     target.at_once(connections, begins)
 
 
-@attack()
+@attack(seconds=6)
 def unfinished_messages_without_credentials(target):
     unfinished(target, None)
 
 
-@attack()
+@attack(seconds=6)
 def unfinished_messages_with_a_public_key(target):
     unfinished(target, http1.PUBLIC)
 

@@ -9,6 +9,8 @@ import http1
 import http2
 from crowd import attack
 
+from . import streams
+
 EVENTS = http1.TRACK + "/customers/events"
 ADD_EVENT = http2.TRACKING + b"AddEvent"
 DESCRIPTORS = 1024
@@ -19,9 +21,11 @@ FIVE = f'requests = {QUOTA}\nperiod = "1h"\nexempt = ["127.0.0.2/32", "127.0.0.3
 COUNTING = "127.0.0.3"
 
 
-@attack(descriptors=DESCRIPTORS, seconds=5)
+@attack(timeouts="", descriptors=DESCRIPTORS, seconds=5)
 def idle_connections_where_descriptors_are_few(target):
     """More connections than the process may have descriptors, from several addresses."""
+    writer = http1.Caller(target.address)
+    target.count(http1.outcome(writer.asks(EVENTS, http1.event({"cookie": "before"})["data"])))
     connections = []
     for n in range(DESCRIPTORS + 100):
         try:
@@ -30,14 +34,14 @@ def idle_connections_where_descriptors_are_few(target):
             target.count(type(error).__name__)
             break
     target.count("connected", len(connections))
-    # While there are none left, much is written, so that the engine needs files.
-    try:
-        with http1.Caller(target.address, timeout=5) as caller:
-            body = {"commands": [http1.event({"cookie": f"few-{n}"}, {"x": "y" * 10_000}) for n in range(50)]}
-            while target.goes_on():
-                target.count("batches: " + http1.outcome(caller.asks(http1.TRACK + "/batch", body)))
-    except OSError as error:
-        target.count("batches: " + type(error).__name__)
+    # While none are left, so much is written that the engine needs files.
+    with writer:
+        body = {"commands": [http1.event({"cookie": f"few-{n}"}, {"x": "y" * 15_000}) for n in range(50)]}
+        while target.goes_on():
+            outcome = http1.outcome(writer.asks(http1.TRACK + "/batch", body))
+            target.count("batches: " + outcome)
+            if outcome != "200":
+                time.sleep(0.1)
     http1.hold(target, connections)
     # Once the attacker has gone, others are served as before.
     time.sleep(1)
@@ -82,13 +86,13 @@ def calls_that_look_like_preflights(target):
         return http2.message(http2.add_event({"cookie": "quota"}, properties={"n": name}))
 
     with http2.H2(target.address) as caller:
-        streams = []
+        calls = []
         for n in range(TRIES):
             stream = caller.open(http2.call(ADD_EVENT, http1.PUBLIC, method=b"OPTIONS"))
             caller.send(stream, event(f"h2-{n}"), ends=True)
-            streams.append(stream)
-        caller.settle(5, streams)
-        for stream in streams:
+            calls.append(stream)
+        caller.settle(5, calls)
+        for stream in calls:
             target.count("HTTP/2: " + caller.outcome(stream))
     for n in range(TRIES):
         body = event(f"h1-{n}")
@@ -109,6 +113,21 @@ def messages_of_a_stream_beyond_the_quota(target):
             caller.send(stream, http2.message(http2.track(str(n).encode(), event)))
         caller.settle(1)
     within_the_quota(target)
+
+
+@attack(rate_limit=FIVE)
+def questions_to_reflection_beyond_the_quota(target):
+    with http2.H2(target.address) as caller:
+        stream = caller.open(http2.call(http2.REFLECTION))
+        caller.send(stream, streams.LIST_SERVICES)
+        caller.settle(0.5)
+        one = caller.bytes.get(stream, 0)
+        caller.send(stream, streams.LIST_SERVICES * TRIES)
+        caller.settle(1)
+        answered = caller.bytes.get(stream, 0) // one if one else 0
+    target.count("answered", answered)
+    if answered > QUOTA:
+        target.breaks(f"{answered} questions are answered to an address that may send {QUOTA} requests")
 
 
 def within_the_quota(target):

@@ -6,6 +6,8 @@ from crowd import attack
 from http2 import DATA, END_STREAM, HEADERS, frame
 
 MIB = 1 << 20
+# More than one address has any business to hold: as many as it may have requests in flight.
+STREAMS_OF_AN_ADDRESS = 1024
 TRACK_STREAM = http2.TRACKING + b"TrackStream"
 WATCH = http2.CUSTOMERS + b"WatchEvents"
 # A question to reflection: list_services.
@@ -28,6 +30,9 @@ def many_streams(target, headers, first, ends, connections=20, streams=250):
                 target.count(caller.outcome(stream))
 
     target.at_once(connections, opens)
+    left = target.got[http2.STILL_OPEN]
+    if left > STREAMS_OF_AN_ADDRESS:
+        target.breaks(f"one address holds {left} streams")
 
 
 @attack()
@@ -61,7 +66,7 @@ def first_of_a_stream(index):
     return http2.message(http2.track(b"1", http2.add_event({"cookie": f"stream-{index}"})))
 
 
-@attack(seconds=6)
+@attack(seconds=9)
 def messages_of_streams_that_do_not_end(target):
     """Each stream says whose it is, and then sends most of a message of 16 MiB: 1 GiB in all."""
     unfinished = http2.message(b" " * (16 * MIB - 64), claimed=16 * MIB - 63)
@@ -70,18 +75,46 @@ def messages_of_streams_that_do_not_end(target):
         with http2.H2(target.address) as caller:
             stream = caller.open(http2.call(TRACK_STREAM, http1.PUBLIC))
             caller.send(stream, first_of_a_stream(index))
-            if not caller.send(stream, unfinished, seconds=3) and stream not in caller.outcomes:
-                return f"not taken, {caller.outcome(stream)}"
+            if not caller.send(stream, unfinished, seconds=5):
+                target.count("not taken whole")
             while target.goes_on() and stream not in caller.outcomes and not caller.ended:
                 caller.pump(0.2)
             return caller.outcome(stream)
 
     target.at_once(64, sends)
+    messages_end(target)
+
+
+def messages_end(target):
+    """`body_timeout` is over for all messages that have begun."""
+    left = target.got[http2.STILL_OPEN]
+    if left:
+        target.breaks(f"{left} messages of streams may take longer than body_timeout")
+
+
+@attack(seconds=6)
+def stream_messages_that_trickle(target):
+    """Messages of 1 MiB, of which a byte comes now and then."""
+    def sends(index):
+        with http2.H2(target.address) as caller:
+            streams = [caller.open(http2.call(TRACK_STREAM, http1.PUBLIC)) for _ in range(50)]
+            for stream in streams:
+                caller.send(stream, first_of_a_stream(index) + http2.message(b"", claimed=MIB))
+            while target.goes_on() and not caller.ended:
+                for stream in streams:
+                    if stream not in caller.outcomes:
+                        caller.send(stream, b" ", seconds=0.01)
+                caller.pump(0.3)
+            for stream in streams:
+                target.count(caller.outcome(stream))
+
+    target.at_once(8, sends)
+    messages_end(target)
 
 
 @attack()
 def stream_messages_a_byte_at_a_time(target):
-    """After the first message, each byte is a frame, and all but the last byte of a message of 1 MiB come."""
+    """Behind the first message, each byte of a message of 1 MiB is a frame, and they come as fast as they can."""
     def sends(index):
         with http2.H2(target.address) as caller:
             streams = [caller.open(http2.call(TRACK_STREAM, http1.PUBLIC)) for _ in range(50)]
