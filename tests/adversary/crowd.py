@@ -91,6 +91,9 @@ def attacks_as(attack, target, results):
             outcome = attack.function(target)
         except OSError as error:
             outcome = f"the attack ended with {error!r}"
+        except Exception as error:
+            outcome = None
+            target.breaks(f"the attack itself is wrong: {error!r}")
         if outcome:
             target.count(outcome)
     else:

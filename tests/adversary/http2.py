@@ -66,9 +66,9 @@ def call(path, authorization=None, method=b"POST"):
     return request(method, path, b"application/grpc", more)
 
 
-def message(body, claimed=None):
+def message(body, claimed=None, compressed=False):
     """A gRPC message, which may claim to be longer than it is."""
-    return struct.pack(">BI", 0, len(body) if claimed is None else claimed) + body
+    return struct.pack(">BI", compressed, len(body) if claimed is None else claimed) + body
 
 
 def varint(number):

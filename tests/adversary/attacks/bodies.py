@@ -76,7 +76,15 @@ def deflate_within_the_limit_a_hundred_times(target):
 
 @attack()
 def batches_without_their_last_byte(target):
-    """Plain batches, with a public key."""
+    without_the_last_byte(target, http1.PUBLIC)
+
+
+@attack()
+def batches_without_credentials_and_last_byte(target):
+    without_the_last_byte(target, "nobody")
+
+
+def without_the_last_byte(target, authorization):
     body = b" " * (BATCH_BYTES - 1)
     connections = []
 
@@ -84,7 +92,7 @@ def batches_without_their_last_byte(target):
         connection = http1.connect(target.address)
         connections.append(connection)
         try:
-            connection.sendall(http1.head(http1.TRACK + "/batch", BATCH_BYTES) + body)
+            connection.sendall(http1.head(http1.TRACK + "/batch", BATCH_BYTES, authorization) + body)
         except TimeoutError:
             return "not read from any more"
         while target.goes_on():
@@ -123,6 +131,44 @@ def unfinished_messages_without_credentials(target):
 @attack(seconds=6)
 def unfinished_messages_with_a_public_key(target):
     unfinished(target, http1.PUBLIC)
+
+
+@attack()
+def compressed_messages(target):
+    """gRPC's own compression: 16 KB that become a message of 16 MiB, whose last byte comes at one moment."""
+    batch = http2.field(1, b"adversary") + http2.field(9, b" " * BATCH_BYTES)
+    body = http2.message(gzip.compress(batch, 9), compressed=True)
+    headers = http2.call(http2.TRACKING + b"ExecuteBatch", http1.PUBLIC) + http2.header(b"grpc-encoding", b"gzip")
+    callers = []
+    for _ in range(AT_ONCE):
+        caller = http2.H2(target.address)
+        stream = caller.open(headers)
+        caller.send(stream, body[:-1])
+        callers.append((caller, stream))
+
+    def ends(index):
+        caller, stream = callers[index]
+        caller.send(stream, body[-1:], ends=True)
+        caller.settle(10, [stream])
+        return caller.outcome(stream)
+
+    target.at_once(AT_ONCE, ends)
+
+
+@attack()
+def values_that_grow_as_they_are_read(target):
+    """Lists of numbers of one digit, which take many times as much as protobuf as they do as JSON."""
+    numbers = "[" + "0," * 8_000 + "0]"
+    properties = "{" + ",".join(f'"p{n}":{numbers}' for n in range(49)) + "}"
+    command = '{"name":"customers","data":{"customer_ids":{"cookie":"grown"},"properties":' + properties + "}}"
+    request = http1.post(http1.TRACK + "/batch", ('{"commands":[' + ",".join([command] * 20) + "]}").encode())
+
+    def sends(_):
+        with http1.Caller(target.address) as caller:
+            caller.socket.sendall(request)
+            return http1.outcome(caller.answer())
+
+    target.at_once(32, sends)
 
 
 @attack()
