@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 
+import http1
+
 # On loopback as the attackers are, with quotas of its own.
 ADDRESS = "127.0.0.2"
 # Who waits longer than this was not served.
@@ -61,9 +63,11 @@ class Honest:
     """A process that goes on until it is stopped, so that it does not share Python's lock with the attackers."""
 
     def __init__(self, address):
-        self.stop, self.results = multiprocessing.Event(), multiprocessing.Queue()
-        self.process = multiprocessing.Process(target=calls, args=(address, self.stop, self.results), daemon=True)
+        self.stop, self.results, began = multiprocessing.Event(), multiprocessing.Queue(), multiprocessing.Event()
+        arguments = (address, began, self.stop, self.results)
+        self.process = multiprocessing.Process(target=calls, args=arguments, daemon=True)
         self.process.start()
+        began.wait(TIMEOUT * 2)
 
     def ends(self):
         self.stop.set()
@@ -72,9 +76,10 @@ class Honest:
         return results
 
 
-def calls(address, stop, results):
+def calls(address, began, stop, results):
     answers = []
     failures = first_writes(address)
+    began.set()
     if failures:
         results.put([("write", [], failures)])
         return
@@ -139,4 +144,4 @@ def one(connection, method, path, body, headers):
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     text = answer.read()
-    return None if answer.status == 200 else f"{answer.status} {text[:100].decode(errors='replace')}"
+    return None if answer.status == 200 else http1.outcome((answer.status, text))

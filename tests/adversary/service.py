@@ -59,7 +59,7 @@ MAY_GROW = {
 REST_SECONDS = 20
 # How much more there may be at rest than before. The engine opens files of its own as it writes, the runtime keeps a
 # few threads, and the caches and tables of engine and fold keep what was written.
-MORE = {"sockets": 0, "files": 64, "threads": 8, "memory_mib": 192}
+MORE = {"sockets": 0, "files": 64, "threads": 8, "memory_mib": 384}
 
 
 class Service:

@@ -74,12 +74,12 @@ def deflate_within_the_limit_a_hundred_times(target):
     within(target, "deflate")
 
 
-@attack()
+@attack(timeouts="", seconds=6)
 def batches_without_their_last_byte(target):
     without_the_last_byte(target, http1.PUBLIC)
 
 
-@attack()
+@attack(timeouts="", seconds=6)
 def batches_without_credentials_and_last_byte(target):
     without_the_last_byte(target, "nobody")
 
@@ -114,7 +114,7 @@ def unfinished(target, authorization, connections=64):
     def begins(index):
         with http2.H2(target.address) as caller:
             stream = caller.open(http2.call(ADD_EVENT, authorization))
-            if not caller.send(stream, body, seconds=4):
+            if not caller.send(stream, body, seconds=7):
                 target.count("not taken whole")
             while target.goes_on() and stream not in caller.outcomes and not caller.ended:
                 caller.pump(0.1)
@@ -123,12 +123,12 @@ def unfinished(target, authorization, connections=64):
     target.at_once(connections, begins)
 
 
-@attack(seconds=6)
+@attack(timeouts="", seconds=8)
 def unfinished_messages_without_credentials(target):
     unfinished(target, None)
 
 
-@attack(seconds=6)
+@attack(timeouts="", seconds=8)
 def unfinished_messages_with_a_public_key(target):
     unfinished(target, http1.PUBLIC)
 

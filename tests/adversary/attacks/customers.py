@@ -53,10 +53,10 @@ def folded(target, caller, customer):
 
 @attack(seconds=6)
 def large_profile_merged(target):
-    """64 MiB of properties, and one update that merges their customer into an older one."""
+    """125 MiB of properties, and one update that merges their customer into an older one."""
     with http1.Caller(target.address) as caller:
         http1.send_batches(target, caller, [[http1.update({"registered": "older"})]])
-        http1.send_batches(target, caller, profile_batches({"cookie": "large"}, 4))
+        http1.send_batches(target, caller, profile_batches({"cookie": "large"}, 8))
         folded(target, caller, {"cookie": "large"})
         link = http1.update({"registered": "older", "cookie": "large"})["data"]
         target.count("merge: " + http1.outcome(caller.asks(CUSTOMERS, link)))

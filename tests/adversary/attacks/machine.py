@@ -23,7 +23,7 @@ COUNTING = "127.0.0.3"
 
 @attack(timeouts="", descriptors=DESCRIPTORS, seconds=5)
 def idle_connections_where_descriptors_are_few(target):
-    """More connections than the process may have descriptors, from several addresses."""
+    """More connections than the process may have descriptors, from several addresses, while others write."""
     writer = http1.Caller(target.address)
     target.count(http1.outcome(writer.asks(EVENTS, http1.event({"cookie": "before"})["data"])))
     connections = []

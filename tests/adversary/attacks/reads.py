@@ -85,12 +85,12 @@ def large_answers_not_taken(target):
 
 @attack(seconds=6)
 def large_answers_without_a_window(target):
-    """100 answers of 14 MiB over one connection of HTTP/2, which may send none of them."""
+    """200 answers of 14 MiB over one connection of HTTP/2, which may send none of them."""
     many_events(target)
     question = http2.name_customer({"cookie": "read"}) + http2.field(3, b"t")
     headers = http2.call(http2.CUSTOMERS + b"ListEvents", http1.PRIVATE)
     with http2.H2(target.address, window=0) as caller:
-        streams = [caller.open(headers) for _ in range(100)]
+        streams = [caller.open(headers) for _ in range(200)]
         for stream in streams:
             caller.send(stream, http2.message(question), ends=True)
         while target.goes_on() and not caller.ended:
