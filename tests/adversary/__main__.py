@@ -88,7 +88,7 @@ def run(attack, binary, seconds, memory_max):
                 print("\n".join(f"    {line}" for line in service.last_lines()))
                 return [*wrong, "the service has ended"]
             peak = service.peak_mib()
-            busy, waited = service.returns_to(before)
+            busy, waited = service.returns_to(before, attack.more)
             guards, panics = service.rejections() - counted, int(service.metrics()[0]["footfall_panics_total"])
             rest = service.status("VmRSS") // 1024
         finally:

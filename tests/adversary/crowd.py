@@ -25,18 +25,20 @@ class Attack:
     builds something up first.
     `seconds`: how long it lasts, in place of what the command line says.
     `reads_within`: the most seconds that an honest read may take, where that is less than the caller's own patience.
+    `more`: what there may be more at rest, where that is another figure than `service.MORE` has.
     `settings`: lines for tables of the service's settings, and `descriptors` that the service may open.
     """
 
-    def __init__(self, function, connections, seconds, reads_within, settings):
+    def __init__(self, function, connections, seconds, reads_within, more, settings):
         self.function, self.name = function, function.__name__
-        self.connections, self.seconds, self.reads_within, self.settings = connections, seconds, reads_within, settings
+        self.connections, self.seconds, self.reads_within = connections, seconds, reads_within
+        self.more, self.settings = more or {}, settings
 
 
-def attack(connections=None, seconds=None, reads_within=None, **settings):
+def attack(connections=None, seconds=None, reads_within=None, more=None, **settings):
     """Registers a function as an attack."""
     def register(function):
-        ATTACKS[function.__name__] = Attack(function, connections, seconds, reads_within, settings)
+        ATTACKS[function.__name__] = Attack(function, connections, seconds, reads_within, more, settings)
         return function
     return register
 

@@ -155,7 +155,7 @@ def compressed_messages(target):
     target.at_once(AT_ONCE, ends)
 
 
-@attack()
+@attack(timeouts="")
 def values_that_grow_as_they_are_read(target):
     """Lists of numbers of one digit, which take many times as much as protobuf as they do as JSON."""
     numbers = "[" + "0," * 8_000 + "0]"

@@ -6,6 +6,9 @@ import time
 import http1
 from crowd import attack
 
+# Millions of records fill all tables and caches.
+FULL = {"memory_mib": 512}
+
 
 def flood(target, command):
     """Batches of 50 over a connection that is kept, whose results are not looked into."""
@@ -22,12 +25,12 @@ def flood(target, command):
     return "done"
 
 
-@attack(16, seconds=15, reads_within=2)
+@attack(16, seconds=15, reads_within=2, more=FULL)
 def flood_of_batches(target):
     return flood(target, lambda name: http1.event({"cookie": name}, {"a": 1, "b": "two", "c": 3.5}))
 
 
-@attack(16, seconds=15, reads_within=2)
+@attack(16, seconds=15, reads_within=2, more=FULL)
 def flood_of_batches_that_link(target):
     return flood(target, lambda name: http1.update({"registered": name, "cookie": name[-4:]}, {"a": name}))
 
