@@ -94,12 +94,12 @@ def messages_end(target):
 
 @attack(seconds=6)
 def stream_messages_that_trickle(target):
-    """Messages of 1 MiB, of which a byte comes now and then."""
+    """Messages of 4 MiB, of which a byte comes now and then."""
     def sends(index):
         with http2.H2(target.address) as caller:
             streams = [caller.open(http2.call(TRACK_STREAM, http1.PUBLIC)) for _ in range(50)]
             for stream in streams:
-                caller.send(stream, first_of_a_stream(index) + http2.message(b"", claimed=MIB))
+                caller.send(stream, first_of_a_stream(index) + http2.message(b"", claimed=4 * MIB))
             while target.goes_on() and not caller.ended:
                 for stream in streams:
                     if stream not in caller.outcomes:
