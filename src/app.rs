@@ -169,8 +169,7 @@ impl App {
         let rejections = Rejections::new(&mut registry);
         let resolver = Arc::new(settings::resolver(&config.client_address)?);
         let room = Room::new(
-            config.server.requests_max,
-            config.server.requests_per_address_max,
+            settings::room(&config.server),
             resolver.clone(),
             rejections.clone(),
         );
@@ -184,6 +183,7 @@ impl App {
             tracker.clone(),
             log.clone(),
             view.clone(),
+            room.clone(),
         );
         let reload = Reload::new(limiters.clone(), &tracker, tls.clone(), &clock, config);
         let health = Health::default();

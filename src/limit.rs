@@ -87,8 +87,10 @@
 
 pub mod account;
 pub mod bucket;
+pub mod budget;
 pub mod charge;
 pub mod failures;
+pub mod holder;
 pub mod ladder;
 pub mod limiter;
 pub mod quota;
@@ -98,8 +100,10 @@ pub mod table;
 
 pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
 pub use bucket::{Refusal, Standing, Verdict};
+pub use budget::{Budget, BudgetOptions, Meter, Spent};
 pub use charge::{Charge, Subject, Ticket};
 pub use failures::{Failed, FailureCounts, Failures};
+pub use holder::KeyHolder;
 pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;

@@ -1,6 +1,7 @@
 //! Floor 3: what every call passes before a service sees it, whatever its protocol. From the outside in:
 //!
 //! - `received` is the body, whose rest is read if nobody wants it
+//! - [`class`] decides what the request is, for all that follows
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
 //! - [`contain`] keeps a panic to its call
@@ -11,36 +12,37 @@
 //!
 //! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
+pub mod class;
 pub mod contain;
 mod finish;
 pub mod guard;
 pub mod header_list;
+mod held_body;
 mod http_status;
 pub mod in_flight;
+pub mod message_body;
 pub mod observe;
 pub mod peer;
 pub mod rate_limit;
 mod received;
 pub mod refusal;
-pub mod timed_body;
+pub mod room;
+pub mod rpc;
 
+pub use class::{Classified, Classify, Probe, RequestClass};
 pub use contain::{Contain, Panics};
 pub use finish::{Finish, Finished};
 pub use guard::{Guard, Inside, Rejections};
 pub use header_list::HeaderList;
 pub use http_status::HttpStatus;
-pub use in_flight::{InFlight, Room};
+pub use in_flight::InFlight;
+pub use message_body::{Ending, MessageBody, Pace};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;
-pub use rate_limit::{Limiters, RateLimit, Toll, sends_many};
+pub use rate_limit::{Limiters, RateLimit, Toll};
 pub use received::Received;
-pub use timed_body::TimedBody;
+pub use room::{KeyStreams, Room, RoomOptions};
+pub use rpc::{Answers, Rpc, Service};
 
 /// The body of every answer.
 pub type Body = tonic::body::Body;
-
-/// Whether a request is a gRPC call.
-pub fn is_grpc(headers: &http::HeaderMap) -> bool {
-    let content_type = headers.get(http::header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}

@@ -8,6 +8,7 @@ mod anonymize;
 mod cursor;
 mod error;
 mod export;
+mod known;
 mod members;
 mod read;
 mod slots;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limit::{Account, AccountCounters, AccountCounts, Failures};
+use crate::limit::{Account, AccountCounters, AccountCounts, Failures, KeyHolder, Meter};
 use crate::log::Log;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
@@ -30,6 +31,7 @@ use crate::view::View;
 pub use crate::model::project::Error as AccessError;
 pub use error::Error;
 pub use export::{Export, ExportedCustomer, NAMES_MAX};
+pub use known::Known;
 pub use members::Member;
 use members::Members;
 pub use read::{
@@ -91,6 +93,16 @@ impl Access {
     /// The project's token.
     pub fn token(&self) -> &str {
         &self.project.token
+    }
+
+    /// What the caller holds from now on is its key's too.
+    pub fn hold(&self, meter: &Meter) {
+        meter.of_key(self.project.clone(), self.key.clone());
+    }
+
+    /// The key, as the holder of what lasts.
+    pub fn holder(&self) -> KeyHolder {
+        KeyHolder::new(&self.project.token, &self.key)
     }
 
     fn allow(&self, permission: Permission) -> Result<(), Error> {

@@ -1,14 +1,26 @@
 //! Bodies of any bytes on every route over REST: an answer of a kind that callers know, and never an internal error.
 #![no_main]
 
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
 use bytes::Bytes;
+use footfall::limit::{Budget, BudgetOptions};
 use footfall::rest::routes::ENTRIES;
 use footfall_fuzz::{AUTHORIZATION, Service, TOKEN};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use libfuzzer_sys::fuzz_target;
+
+/// More than any body takes.
+fn budget() -> Budget {
+    let max = NonZeroUsize::new(1 << 30).unwrap();
+    Budget::new(BudgetOptions {
+        all_max: max,
+        address_max: max,
+        key_max: max,
+    })
+}
 
 static SERVICE: Mutex<Option<Service>> = Mutex::new(None);
 
@@ -22,7 +34,10 @@ fuzz_target!(|input: (u8, &[u8])| {
     let path = posts[usize::from(route) % posts.len()]
         .path
         .replace("{project_token}", TOKEN);
+    let classified = footfall::rest::routes::classify(&http::Method::POST, &path);
     let request = Request::post(path)
+        .extension(classified)
+        .extension(budget().meter(None))
         .header("authorization", AUTHORIZATION)
         .header("content-type", "application/json")
         .body(Full::new(Bytes::copy_from_slice(body)))

@@ -18,12 +18,15 @@ use super::tls::Tls;
 use crate::config::server;
 use crate::limit::{Share, Shares};
 use crate::middleware::{Body, Guard, Received, Rejections};
-use crate::model::address::{ClientAddress, Peer, Resolver};
+use crate::model::address::{AddressKey, ClientAddress, Peer, Resolver};
 
 /// How long to wait after a failed accept: the process may be out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest that an HTTP/2 caller who is asked whether it is still there may take to say so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What an HTTP/2 stream may send before it is read: a stream that waits for its caller to take what it was answered is not read.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
 /// By how much h2 bounds a list of headers more widely than `header_bytes_max`: up to there the answer is ours, beyond it h2's.
 const HEADER_LIST_TIMES: u32 = 2;
@@ -34,7 +37,7 @@ pub(super) struct Guards {
     connections: Arc<Semaphore>,
     connections_max: usize,
     /// None: an address may have as many as there are.
-    by_address: Option<Arc<Shares>>,
+    by_address: Option<Arc<Shares<AddressKey>>>,
     /// Knows the proxies, which connect for many.
     resolver: Arc<Resolver>,
     rejections: Rejections,
@@ -96,6 +99,7 @@ impl Guards {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.streams_max)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .max_header_list_size(self.header_list_bytes_max)
             .max_pending_accept_reset_streams(self.resets_max)
             .max_local_error_reset_streams(self.error_resets_max)
@@ -138,7 +142,7 @@ impl Guards {
 #[derive(Debug)]
 struct Place {
     _slot: Option<OwnedSemaphorePermit>,
-    _share: Option<Share>,
+    _share: Option<Share<AddressKey>>,
 }
 
 /// Accepts connections until it is drained.

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use super::upkeep;
 use crate::clock::Clock;
 use crate::log::{Log, State};
-use crate::middleware::Limiters;
+use crate::middleware::{Limiters, Room};
 use crate::tracker::Tracker;
 use crate::view::View;
 
@@ -22,6 +22,7 @@ struct Counted {
     tracker: Arc<Tracker>,
     log: Log,
     view: View,
+    room: Room,
 }
 
 pub(super) fn register(
@@ -31,6 +32,7 @@ pub(super) fn register(
     tracker: Arc<Tracker>,
     log: Log,
     view: View,
+    room: Room,
 ) {
     registry.register_collector(Box::new(Counted {
         limiters,
@@ -38,6 +40,7 @@ pub(super) fn register(
         tracker,
         log,
         view,
+        room,
     }));
 }
 
@@ -125,7 +128,23 @@ impl Collector for Counted {
         .map(|(name, help, value)| (format!("footfall_view_{name}"), help, value));
         let slots = self.limiters.calls.slots();
         let in_debt = self.limiters.calls.in_debt(self.clock.elapsed());
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let gauges = [
+            (
+                "footfall_body_memory_bytes",
+                "Memory that bodies and messages take of body_memory_max",
+                number(self.room.memory_taken()),
+            ),
+            (
+                "footfall_requests_under_way",
+                "Calls whose answers have not begun",
+                number(self.room.calls_taken()),
+            ),
+            (
+                "footfall_streaming_calls",
+                "Streaming calls under way",
+                number(self.room.streaming_taken()),
+            ),
             (
                 "footfall_rate_limit_slots",
                 "Addresses and networks that the table has room for",

@@ -9,7 +9,8 @@ use crate::config::{
     TrustConfig,
 };
 use crate::config::{client_address, rate_limit, server};
-use crate::limit::{self, Failures, Limiter, Quota, Quotas};
+use crate::limit::{self, BudgetOptions, Failures, Limiter, Quota, Quotas};
+use crate::middleware::RoomOptions;
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Project, SecretHash};
@@ -60,6 +61,21 @@ pub(super) fn limiter_options(options: &rate_limit::Options) -> Result<limit::Op
         shadow: options.shadow,
         slots: options.slots,
     })
+}
+
+pub(super) fn room(options: &server::Options) -> RoomOptions {
+    RoomOptions {
+        calls_max: options.requests_max,
+        calls_per_address_max: options.requests_per_address_max,
+        streaming_max: options.streaming_calls_max,
+        streaming_per_address_max: options.streaming_calls_per_address_max,
+        streaming_per_key_max: options.streaming_calls_per_key_max,
+        budget: BudgetOptions {
+            all_max: options.body_memory_max,
+            address_max: options.body_memory_per_address_max,
+            key_max: options.body_memory_per_key_max,
+        },
+    }
 }
 
 pub(super) fn probe_limiter() -> Result<Limiter, StartError> {

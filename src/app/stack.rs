@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Method, Request, Response, Version};
 use tonic::Status;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::{v1, v1alpha};
@@ -20,14 +20,22 @@ use crate::grpc::health::Health;
 use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
+use crate::limit::Meter;
 use crate::middleware::observe::Metrics;
 use crate::middleware::{
-    Body, Contain, HeaderList, InFlight, Limiters, Observe, Panics, Peering, RateLimit, Received,
-    Rejections, Room, TimedBody, is_grpc, sends_many,
+    Body, Classified, Contain, Ending, HeaderList, InFlight, Limiters, MessageBody, Observe, Pace,
+    Panics, Peering, RateLimit, Received, Rejections, RequestClass, Room, Service as Serves, Toll,
+    class, message_body,
 };
 use crate::model::address::Resolver;
 use crate::rest::{Cors, Limits, Render, Rest, routes};
 use crate::tracker::Tracker;
+
+/// Largest message of a stream of commands, in bytes: a command has 800 KiB at most as JSON, and small numbers take three times as
+/// much as protobuf.
+const STREAM_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest message to health and reflection, which nobody needs a key for, in bytes.
+const OPEN_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
 /// What the stack is made of.
 #[derive(Debug)]
@@ -57,9 +65,13 @@ impl Stack {
         let router = Router {
             tracking: TrackingServiceServer::new(tracking.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            streams: TrackingServiceServer::new(tracking.clone())
+                .max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX),
+            shown: tracking.clone(),
             customers: CustomerServiceServer::new(customers.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
-            health: HealthServer::new(self.health.clone()),
+            health: HealthServer::new(self.health.clone())
+                .max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
             reflection: Reflection::new()?,
             body_timeout: self.limits.body_timeout,
             rejections: self.rejections,
@@ -71,35 +83,14 @@ impl Stack {
         let peering = Peering::layer(self.resolver).layer(limited);
         let contained = Contain::layer(self.panics).layer(peering);
         let rendered = Render::layer(self.cors).layer(contained);
-        let observe = Observe::layer(self.metrics, route_name, self.id_prefix, self.clock);
+        let observe = Observe::layer(self.metrics, classify, self.id_prefix, self.clock);
         Ok(observe.layer(rendered))
     }
 }
 
-/// The rpcs by name, for the metrics; callers must not be able to make up names.
-const RPCS: [&str; 15] = [
-    "/footfall.tracking.v2.TrackingService/UpdateCustomer",
-    "/footfall.tracking.v2.TrackingService/AddEvent",
-    "/footfall.tracking.v2.TrackingService/TrackCampaignClick",
-    "/footfall.tracking.v2.TrackingService/ExecuteBatch",
-    "/footfall.tracking.v2.TrackingService/TrackStream",
-    "/footfall.tracking.v2.TrackingService/GetSystemTime",
-    "/footfall.tracking.v2.CustomerService/GetCustomer",
-    "/footfall.tracking.v2.CustomerService/GetAttributes",
-    "/footfall.tracking.v2.CustomerService/ListEvents",
-    "/footfall.tracking.v2.CustomerService/AnonymizeCustomer",
-    "/footfall.tracking.v2.CustomerService/EraseCustomer",
-    "/footfall.tracking.v2.CustomerService/WatchEvents",
-    "/footfall.tracking.v2.CustomerService/ExportCustomers",
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-];
-
-fn route_name(path: &str) -> &'static str {
-    match RPCS.iter().find(|rpc| **rpc == path) {
-        Some(rpc) => rpc,
-        None => routes::name(path),
-    }
+/// What a request is.
+fn classify(method: &Method, version: Version, path: &str, headers: &HeaderMap) -> Classified {
+    class::grpc(method, version, path, headers).unwrap_or_else(|| routes::classify(method, path))
 }
 
 /// Reflection's two versions, which clients choose between by name.
@@ -109,7 +100,7 @@ struct Reflection {
     v1alpha: Boxed,
 }
 
-type Boxed = BoxCloneSyncService<Request<TimedBody<Received>>, Response<Body>, Infallible>;
+type Boxed = BoxCloneSyncService<Request<MessageBody<Received>>, Response<Body>, Infallible>;
 
 impl Reflection {
     fn new() -> Result<Self, StartError> {
@@ -123,8 +114,16 @@ impl Reflection {
                 .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)
         };
         Ok(Self {
-            v1: BoxCloneSyncService::new(builder().build_v1()?),
-            v1alpha: BoxCloneSyncService::new(builder().build_v1alpha()?),
+            v1: BoxCloneSyncService::new(
+                builder()
+                    .build_v1()?
+                    .max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
+            ),
+            v1alpha: BoxCloneSyncService::new(
+                builder()
+                    .build_v1alpha()?
+                    .max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
+            ),
         })
     }
 }
@@ -133,6 +132,10 @@ impl Reflection {
 #[derive(Clone, Debug)]
 pub(super) struct Router {
     tracking: TrackingServiceServer<Tracking>,
+    /// The same, for streams of commands: a stream keeps the room of its largest message for as long as it lasts.
+    streams: TrackingServiceServer<Tracking>,
+    /// Looks at what callers show.
+    shown: Tracking,
     customers: CustomerServiceServer<Customers>,
     health: HealthServer<Health>,
     reflection: Reflection,
@@ -153,52 +156,131 @@ impl Service<Request<Received>> for Router {
     }
 
     fn call(&mut self, request: Request<Received>) -> Answer {
-        if !is_grpc(request.headers()) {
-            let rest = self.rest.clone();
-            return Box::pin(async move { Ok(rest.serve(request).await) });
+        let classified = Classified::of(request.extensions());
+        let rpc = match classified.class {
+            RequestClass::Grpc(rpc) => rpc,
+            RequestClass::OtherGrpc
+            | RequestClass::Preflight
+            | RequestClass::Probe(_)
+            | RequestClass::Rest => {
+                let rest = self.rest.clone();
+                return Box::pin(async move { Ok(rest.serve(request).await) });
+            }
+        };
+        let Some(rpc) = rpc else {
+            return refused(Status::unimplemented("unknown rpc"));
+        };
+        match rpc.service {
+            Serves::Tracking | Serves::Customers => {}
+            // For these nobody needs a key.
+            Serves::Health => {
+                return self
+                    .health
+                    .call(self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX));
+            }
+            Serves::Reflection => return self.reflect(request, &self.reflection.v1),
+            Serves::ReflectionAlpha => return self.reflect(request, &self.reflection.v1alpha),
         }
-        let lasts = sends_many(request.uri().path());
-        let request = request.map(|body| match lasts {
-            true => TimedBody::endless(body),
-            false => TimedBody::new(body, self.body_timeout, self.rejections.clone()),
-        });
-        let path = request.uri().path();
-        let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-        match service.map_or("", |(service, _)| service) {
-            "footfall.tracking.v2.TrackingService" => self.tracking.call(request),
-            "footfall.tracking.v2.CustomerService" => self.customers.call(request),
-            "grpc.health.v1.Health" => self.health.call(request),
-            "grpc.reflection.v1.ServerReflection" => {
-                Box::pin(self.reflection.v1.clone().oneshot(request))
+        let mut request = request;
+        match self
+            .shown
+            .recognize(request.headers(), request.extensions())
+        {
+            Ok(known) => {
+                if let Some(meter) = request.extensions().get() {
+                    known.hold(meter);
+                }
+                request.extensions_mut().insert(known);
             }
-            "grpc.reflection.v1alpha.ServerReflection" => {
-                Box::pin(self.reflection.v1alpha.clone().oneshot(request))
+            Err(status) => return refused(status),
+        }
+        match (rpc.service, classified.sends_many()) {
+            (Serves::Customers, _) => {
+                self.customers
+                    .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX))
             }
-            _ => Box::pin(std::future::ready(Ok(Status::unimplemented(
-                "unknown service",
-            )
-            .into_http()))),
+            (_, true) => {
+                self.streams
+                    .call(self.bounded(request, Pace::Many, STREAM_MESSAGE_BYTES_MAX))
+            }
+            (_, false) => self
+                .tracking
+                .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX)),
         }
     }
+}
+
+impl Router {
+    /// Bounds the messages of a call.
+    fn bounded(
+        &self,
+        request: Request<Received>,
+        pace: Pace,
+        bytes_max: usize,
+    ) -> Request<MessageBody<Received>> {
+        let meter = request.extensions().get().cloned();
+        let limits = message_body::Limits {
+            bytes_max,
+            timeout: self.body_timeout,
+            meter: meter.unwrap_or_else(Meter::none),
+            rejections: self.rejections.clone(),
+        };
+        request.map(|body| MessageBody::new(body, pace, limits))
+    }
+
+    /// Asks reflection, which keeps to itself why it stops to read.
+    fn reflect(&self, request: Request<Received>, service: &Boxed) -> Answer {
+        let toll: Option<Toll> = request.extensions().get().cloned();
+        let request = self.bounded(request, Pace::ManyInTime(toll), OPEN_MESSAGE_BYTES_MAX);
+        let verdict = request.body().verdict();
+        let answered = service.clone().oneshot(request);
+        Box::pin(async move {
+            let answer = answered.await?;
+            Ok(answer.map(|body| Body::new(Ending::new(body, verdict))))
+        })
+    }
+}
+
+fn refused(status: Status) -> Answer {
+    Box::pin(std::future::ready(Ok(status.into_http())))
 }
 
 #[cfg(test)]
 mod tests {
     use prost_reflect::DescriptorPool;
 
+    use crate::middleware::rpc::{Answers, RPCS, Rpc, Sends};
+
     use super::*;
 
     #[test]
-    fn every_rpc_is_counted_under_its_own_name() {
-        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
-        let mut rpcs = 0;
-        for service in pool.services() {
-            for method in service.methods() {
-                let path = format!("/{}/{}", service.full_name(), method.name());
-                assert_eq!(route_name(&path), path);
-                rpcs += 1;
-            }
+    fn every_rpc_of_the_contract_and_no_other_is_led_to_its_service() {
+        let mut pool = DescriptorPool::new();
+        for file in [
+            DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            v1::FILE_DESCRIPTOR_SET,
+            v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            pool.decode_file_descriptor_set(file).unwrap();
         }
-        assert!(rpcs >= 12, "otherwise it proves nothing: {rpcs}");
+        let methods: Vec<_> = pool
+            .services()
+            .flat_map(|service| service.methods().collect::<Vec<_>>())
+            .filter(|method| !method.full_name().starts_with("google."))
+            .collect();
+        assert_eq!(methods.len(), RPCS.len());
+        for method in methods {
+            let service = method.parent_service();
+            let path = format!("/{}/{}", service.full_name(), method.name());
+            let rpc = Rpc::find(&path).unwrap_or_else(|| panic!("{path}"));
+            let sends_many = rpc.sends == Sends::Many;
+            let lasts = rpc.answers == Answers::Lasts;
+            assert_eq!(
+                (sends_many, lasts),
+                (method.is_client_streaming(), method.is_server_streaming()),
+                "{path}"
+            );
+        }
     }
 }

@@ -35,7 +35,7 @@ pub struct Options {
     pub error_resets_max: NonZeroUsize,
     /// Calls under way, from their headers until their answers begin. Default 16384.
     pub requests_max: NonZeroUsize,
-    /// Calls under way of one client address (IPv6: of a /64). Default 1024.
+    /// Calls under way of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2. Default 1024.
     pub requests_per_address_max: NonZeroUsize,
     /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
     /// and for the end of a TLS handshake. Default 10 s.
@@ -52,6 +52,19 @@ pub struct Options {
     pub watchers_max: NonZeroUsize,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
+    /// Watches, exports, streams of commands, watches of health and reflections under way, over all protocols. Default 16384.
+    pub streaming_calls_max: NonZeroUsize,
+    /// The same of one client address (IPv6: of a /64). Default 256.
+    pub streaming_calls_per_address_max: NonZeroUsize,
+    /// Streams of commands of one key. Default 4096.
+    pub streaming_calls_per_key_max: NonZeroUsize,
+    /// What the bodies and messages that are received, decompressed or not yet handled may take of the memory, in bytes. The first
+    /// 4 KiB of each call are not counted. Default 256 MiB.
+    pub body_memory_max: NonZeroUsize,
+    /// The same of one client address (IPv6: of a /64). Default 64 MiB.
+    pub body_memory_per_address_max: NonZeroUsize,
+    /// The same of one key. Default 128 MiB.
+    pub body_memory_per_key_max: NonZeroUsize,
     /// Largest body of a single route, decompressed, in bytes. Default 1 MiB.
     pub body_bytes_max: NonZeroUsize,
     /// Largest body of a batch, decompressed, in bytes. Default 16 MiB.
@@ -95,6 +108,12 @@ impl Default for Options {
             request_timeout: Duration::from_secs(10),
             watchers_max: nonzero(64),
             watch_heartbeat: Duration::from_secs(15),
+            streaming_calls_max: nonzero(16_384),
+            streaming_calls_per_address_max: nonzero(256),
+            streaming_calls_per_key_max: nonzero(4096),
+            body_memory_max: nonzero(256 << 20),
+            body_memory_per_address_max: nonzero(64 << 20),
+            body_memory_per_key_max: nonzero(128 << 20),
             body_bytes_max: nonzero(1 << 20),
             batch_bytes_max: nonzero(16 << 20),
             drain_wait: Duration::ZERO,
@@ -134,6 +153,32 @@ impl Options {
             request_timeout: fields.read("request_timeout", DURATION, default.request_timeout),
             watchers_max: fields.read("watchers_max", count(), default.watchers_max),
             watch_heartbeat: fields.read("watch_heartbeat", DURATION, default.watch_heartbeat),
+            streaming_calls_max: fields.read(
+                "streaming_calls_max",
+                count(),
+                default.streaming_calls_max,
+            ),
+            streaming_calls_per_address_max: fields.read(
+                "streaming_calls_per_address_max",
+                count(),
+                default.streaming_calls_per_address_max,
+            ),
+            streaming_calls_per_key_max: fields.read(
+                "streaming_calls_per_key_max",
+                count(),
+                default.streaming_calls_per_key_max,
+            ),
+            body_memory_max: fields.read("body_memory_max", SIZE, default.body_memory_max),
+            body_memory_per_address_max: fields.read(
+                "body_memory_per_address_max",
+                SIZE,
+                default.body_memory_per_address_max,
+            ),
+            body_memory_per_key_max: fields.read(
+                "body_memory_per_key_max",
+                SIZE,
+                default.body_memory_per_key_max,
+            ),
             body_bytes_max: fields.read("body_bytes_max", SIZE, default.body_bytes_max),
             batch_bytes_max: fields.read("batch_bytes_max", SIZE, default.batch_bytes_max),
             drain_wait: fields.read("drain_wait", WAIT, default.drain_wait),

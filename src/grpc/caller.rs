@@ -1,12 +1,14 @@
 //! Who calls.
 
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use tonic::{Extensions, Request};
 
 use crate::limit::Ticket;
 use crate::model::address::ClientAddress;
 use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
-use crate::tracker::{Access, Error, Tracker};
+use crate::tracker::{Access, Error, Known, Tracker};
 
 /// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and says
 /// whom it let in.
@@ -53,14 +55,43 @@ pub(super) fn authenticate(
     extensions: &Extensions,
     ticket: &Ticket,
 ) -> Result<Access, Error> {
+    // What was shown has been looked at already, if it came with the headers of a gRPC call.
+    let known = extensions.get::<Known>();
+    if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
+        return Ok(access);
+    }
+    let by_certificate = by_certificate(credentials, extensions);
+    let credentials = by_certificate.as_ref().unwrap_or(credentials);
+    tracker.authenticate(token, credentials, address(extensions), ticket)
+}
+
+/// Looks at what the headers of a gRPC call show, before its message is read.
+pub(super) fn recognize(
+    tracker: &Tracker,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Known, Error> {
+    let credentials = match headers.get(AUTHORIZATION) {
+        Some(value) => Credentials::from_authorization(value.as_bytes()),
+        None => Credentials::Missing,
+    };
+    let by_certificate = by_certificate(&credentials, extensions);
+    let credentials = by_certificate.as_ref().unwrap_or(&credentials);
+    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
+    tracker.recognize(credentials, address(extensions), &ticket)
+}
+
+/// The certificate's names as credentials, for whoever shows no others.
+fn by_certificate(credentials: &Credentials, extensions: &Extensions) -> Option<Credentials> {
     let names = extensions.get::<CertificateNames>();
-    let by_certificate = match (credentials, names) {
+    match (credentials, names) {
         (Credentials::Missing, Some(names)) => Some(Credentials::Certificate(names.clone())),
         // Whoever shows a key wants to be that one, even if it is a wrong one.
         _ => None,
-    };
-    let credentials = by_certificate.as_ref().unwrap_or(credentials);
+    }
+}
+
+fn address(extensions: &Extensions) -> ClientAddress {
     let address = extensions.get::<ClientAddress>().copied();
-    let address = address.unwrap_or(ClientAddress::Unix);
-    tracker.authenticate(token, credentials, address, ticket)
+    address.unwrap_or(ClientAddress::Unix)
 }

@@ -82,7 +82,7 @@ impl Health {
 /// Somebody who watches a service.
 struct Watcher {
     states: watch::Receiver<State>,
-    service: String,
+    service: Asked,
     told: Option<ServingStatus>,
 }
 
@@ -92,8 +92,7 @@ impl Watcher {
         loop {
             let ended = {
                 let state = self.states.borrow_and_update();
-                let status = serving(&self.service, &state.readiness);
-                let status = status.unwrap_or(ServingStatus::ServiceUnknown);
+                let status = self.service.status(&state.readiness);
                 if self.told.replace(status) != Some(status) {
                     return Some(status);
                 }
@@ -106,18 +105,38 @@ impl Watcher {
     }
 }
 
-fn serving(service: &str, state: &Readiness) -> Option<ServingStatus> {
-    let serves = match service {
-        "liveness" => true,
-        "startup" => state.started,
-        "" | "readiness" => state.is_ready(),
-        name if SERVICES.contains(&name) => state.is_ready(),
-        _ => return None,
-    };
-    Some(match serves {
-        true => ServingStatus::Serving,
-        false => ServingStatus::NotServing,
-    })
+/// What is asked about. A watch keeps this, and not the name that it was asked by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Liveness,
+    Startup,
+    Readiness,
+    Unknown,
+}
+
+impl Asked {
+    fn named(service: &str) -> Self {
+        match service {
+            "liveness" => Self::Liveness,
+            "startup" => Self::Startup,
+            "" | "readiness" => Self::Readiness,
+            name if SERVICES.contains(&name) => Self::Readiness,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn status(self, state: &Readiness) -> ServingStatus {
+        let serves = match self {
+            Self::Liveness => true,
+            Self::Startup => state.started,
+            Self::Readiness => state.is_ready(),
+            Self::Unknown => return ServingStatus::ServiceUnknown,
+        };
+        match serves {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        }
+    }
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -132,10 +151,13 @@ impl Service for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let service = &request.get_ref().service;
-        match serving(service, &self.state.borrow().readiness) {
-            Some(status) => Ok(Response::new(answer(status))),
-            None => Err(Status::not_found("unknown service")),
+        let asked = Asked::named(&request.get_ref().service);
+        match asked {
+            Asked::Unknown => Err(Status::not_found("unknown service")),
+            Asked::Liveness | Asked::Startup | Asked::Readiness => {
+                let status = asked.status(&self.state.borrow().readiness);
+                Ok(Response::new(answer(status)))
+            }
         }
     }
 
@@ -148,7 +170,7 @@ impl Service for Health {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let watcher = Watcher {
             states: self.state.subscribe(),
-            service: request.into_inner().service,
+            service: Asked::named(&request.get_ref().service),
             told: None,
         };
         let changes = stream::unfold(watcher, async |mut watcher| {

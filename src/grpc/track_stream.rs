@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use prost::Message as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Extensions, Request, Status, Streaming};
@@ -19,8 +20,8 @@ use super::pb;
 use super::status::{invalid, unavailable};
 use super::streams::Messages;
 use super::tracking::{Prepared, Tracking, rpc_status};
-use crate::limit::Ticket;
-use crate::middleware::{Guard, Rejections, Toll, refusal};
+use crate::limit::{KeyHolder, Share, Ticket};
+use crate::middleware::{Guard, KeyStreams, Rejections, Toll, refusal};
 use crate::model::credentials::Credentials;
 use crate::tracker::{Accepted, Access, Error, Tracker};
 
@@ -28,6 +29,10 @@ use crate::tracker::{Accepted, Access, Error, Tracker};
 const GROUP_COMMANDS_MAX: usize = 256;
 /// Bytes of commands beyond which no more are added to a group.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of what is acknowledged beyond which no more commands are added to a group: a caller that does not read keeps them.
+const GROUP_RESULT_BYTES_MAX: usize = 64 * 1024;
+/// Longest name that a caller may give a command, in bytes.
+pub(super) const COMMAND_ID_BYTES_MAX: usize = 1024;
 /// Most groups that wait for the disk at once.
 const GROUPS_MAX: usize = 4;
 /// How long a caller should wait before it opens another stream.
@@ -48,6 +53,7 @@ pub(super) fn acknowledged(
         extensions,
         messages,
         access: None,
+        place: None,
         taken: 0,
     };
     let groups = stream::unfold(Some(lane), async |lane| {
@@ -74,6 +80,8 @@ struct Lane {
     deadline: Instant,
     /// Known once the first message has said whose stream it is.
     access: Option<Access>,
+    /// The stream's place among those of its key.
+    place: Option<Share<KeyHolder>>,
     /// How many messages were taken.
     taken: u64,
 }
@@ -83,6 +91,7 @@ struct Lane {
 struct Group {
     writes: Vec<Accepted>,
     bytes: usize,
+    result_bytes: usize,
     results: Vec<(pb::Acknowledgement, Kind)>,
     /// Why nothing comes behind them.
     end: Option<Status>,
@@ -106,8 +115,9 @@ impl Lane {
                 Some(Err(status)) => group.end = Some(status),
                 None => break,
             }
-            let is_full =
-                group.results.len() == GROUP_COMMANDS_MAX || group.bytes >= GROUP_BYTES_MAX;
+            let is_full = group.results.len() == GROUP_COMMANDS_MAX
+                || group.bytes >= GROUP_BYTES_MAX
+                || group.result_bytes >= GROUP_RESULT_BYTES_MAX;
             if is_full || group.end.is_some() {
                 break;
             }
@@ -156,13 +166,21 @@ impl Lane {
         };
         self.taken += 1;
         let mut command = message.command.unwrap_or_default();
+        let command_id = std::mem::take(&mut command.command_id);
+        let named = check_id(&command_id);
         let mut result = pb::CommandResult {
-            command_id: std::mem::take(&mut command.command_id),
+            command_id: if named.is_ok() {
+                command_id
+            } else {
+                String::new()
+            },
             error: None,
             time: None,
         };
         let mut kind = Kind::Decided;
-        match self.prepare(&access, &message.project_token, command) {
+        let charged = self.charge(&access).and(named);
+        let token = &message.project_token;
+        match charged.and_then(|()| self.prepare(&access, token, command)) {
             Ok(Prepared::Write(write)) => {
                 group.bytes += write.bytes();
                 group.writes.push(write);
@@ -174,6 +192,7 @@ impl Lane {
                 result.error = Some(rpc_status(&status));
             }
         }
+        group.result_bytes += result.encoded_len();
         let acknowledgement = pb::Acknowledgement {
             number: self.taken,
             result: Some(result),
@@ -189,8 +208,16 @@ impl Lane {
             return Ok(tracker.renew(access)?);
         }
         let ticket = Ticket::default();
-        authenticate(tracker, token, &self.credentials, &self.extensions, &ticket)
-            .map_err(|error| refused(&ticket, error))
+        // Nobody looks at them again.
+        let credentials = std::mem::replace(&mut self.credentials, Credentials::Missing);
+        let access = authenticate(tracker, token, &credentials, &self.extensions, &ticket)
+            .map_err(|error| refused(&ticket, error))?;
+        // A stream that came through no layer has no bounds of its own.
+        if let Some(streams) = self.extensions.get::<KeyStreams>() {
+            let place = streams.take(access.holder());
+            self.place = Some(place.inspect_err(|status| self.count(Guard::of(status)))?);
+        }
+        Ok(access)
     }
 
     fn prepare(
@@ -199,7 +226,6 @@ impl Lane {
         token: &str,
         command: pb::Command,
     ) -> Result<Prepared, Status> {
-        self.charge(access)?;
         if !token.is_empty() && token != access.token() {
             return Err(invalid(
                 Some("project_token"),
@@ -257,6 +283,17 @@ impl Group {
             messages.extend(end.map(Err));
             messages
         }
+    }
+}
+
+/// Checks the name that a caller gave a command.
+fn check_id(id: &str) -> Result<(), Status> {
+    match id.len() {
+        0..=COMMAND_ID_BYTES_MAX => Ok(()),
+        bytes => Err(invalid(
+            Some("command_id"),
+            format!("Field 'command_id' has {bytes} bytes, at most {COMMAND_ID_BYTES_MAX}."),
+        )),
     }
 }
 

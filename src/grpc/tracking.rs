@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tonic::{Code, Extensions, Request, Response, Status, Streaming};
 
-use super::caller::{access, enter};
+use super::caller::{self, access, enter};
 use super::convert::{time, timestamp};
 use super::streams::Messages;
 use super::{pb, track_stream};
@@ -14,7 +15,7 @@ use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
 use crate::tracker::{
-    Accepted, Access, AccessError, AddEvent, Error, TrackClick, Tracker, UpdateCustomer,
+    Accepted, Access, AccessError, AddEvent, Error, Known, TrackClick, Tracker, UpdateCustomer,
     check_batch,
 };
 
@@ -52,6 +53,14 @@ impl Tracking {
         extensions: &Extensions,
     ) -> Result<Access, Status> {
         Ok(enter(&self.tracker, token, credentials, extensions)?)
+    }
+
+    /// Looks at what the headers of a gRPC call show, before its message is read: whether it is some key's.
+    ///
+    /// # Errors
+    /// The status that says why not.
+    pub fn recognize(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Known, Status> {
+        Ok(caller::recognize(&self.tracker, headers, extensions)?)
     }
 
     /// The service's time.

@@ -1,30 +1,29 @@
-//! How much each address has at once of what lasts: connections, calls under way.
+//! How much each address, or each key, has at once of what lasts: connections, calls under way, streams.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::address::AddressKey;
-
-/// Counts what each address has, and gives it no more than so much.
+/// Counts what each holder has, and gives it no more than so much.
 ///
-/// There is an entry for each address that has something and for no other, so that whatever bounds all of it bounds the map too.
+/// There is an entry for each holder that has something and for no other, so that whatever bounds all of it bounds the map too.
 #[derive(Debug)]
-pub struct Shares {
+pub struct Shares<K: Eq + Hash> {
     each_max: NonZeroUsize,
-    taken: Mutex<HashMap<AddressKey, NonZeroUsize>>,
+    taken: Mutex<HashMap<K, NonZeroUsize>>,
 }
 
-/// One of what an address has, until it is dropped.
+/// One of what a holder has, until it is dropped.
 #[derive(Debug)]
-pub struct Share {
-    of: Arc<Shares>,
-    key: AddressKey,
+pub struct Share<K: Eq + Hash> {
+    of: Arc<Shares<K>>,
+    key: K,
 }
 
-impl Shares {
-    /// Gives each address up to `each_max` at once.
+impl<K: Clone + Eq + Hash> Shares<K> {
+    /// Gives each holder up to `each_max` at once.
     pub fn new(each_max: NonZeroUsize) -> Arc<Self> {
         Arc::new(Self {
             each_max,
@@ -32,9 +31,9 @@ impl Shares {
         })
     }
 
-    /// One more for an address; none: it has all that it may have.
-    pub fn take(self: &Arc<Self>, key: AddressKey) -> Option<Share> {
-        self.with(|taken| match taken.entry(key) {
+    /// One more for a holder; none: it has all that it may have.
+    pub fn take(self: &Arc<Self>, key: K) -> Option<Share<K>> {
+        self.with(|taken| match taken.entry(key.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(NonZeroUsize::MIN);
                 true
@@ -52,21 +51,24 @@ impl Shares {
             key,
         })
     }
+}
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<AddressKey, NonZeroUsize>) -> T) -> T {
+impl<K: Eq + Hash> Shares<K> {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<K, NonZeroUsize>) -> T) -> T {
         // Nothing in here panics half way.
         work(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Drop for Share {
+impl<K: Eq + Hash> Drop for Share<K> {
     fn drop(&mut self) {
         self.of.with(|taken| {
-            if let Entry::Occupied(mut occupied) = taken.entry(self.key) {
-                match NonZeroUsize::new(occupied.get().get() - 1) {
-                    Some(left) => *occupied.get_mut() = left,
-                    None => drop(occupied.remove()),
-                }
+            let Some(has) = taken.get_mut(&self.key) else {
+                return;
+            };
+            match NonZeroUsize::new(has.get() - 1) {
+                Some(left) => *has = left,
+                None => drop(taken.remove(&self.key)),
             }
         });
     }
@@ -75,6 +77,7 @@ impl Drop for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::address::AddressKey;
 
     fn of(host: u8) -> AddressKey {
         AddressKey::V4([203, 0, 113, host].into())

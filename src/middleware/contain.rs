@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Body, RequestId, is_grpc};
+use super::{Body, Classified, RequestId};
 
 /// Answers `INTERNAL` to a call whose handling panics.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request.extensions().get().map(|RequestId(id)| id.clone());
+        let has_trailers = Classified::of_request(&request).is_grpc();
         // What a panic leaves half changed belongs to its call, or stands behind a lock whose users say why it is good
         // nevertheless.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
@@ -91,6 +92,7 @@ where
             failure,
             panics: self.panics.clone(),
             id,
+            has_trailers,
         }
     }
 }
@@ -104,6 +106,7 @@ pin_project! {
         failure: Option<Status>,
         panics: Panics,
         id: Option<HeaderValue>,
+        has_trailers: bool,
     }
 }
 
@@ -127,16 +130,26 @@ where
                 .into_http(),
             (None, Ok(polled)) => ready!(polled)?,
         };
-        Poll::Ready(Ok(contain(response, this.panics, this.id.as_ref())))
+        // A body that is there as a whole does not panic any more.
+        if response.body().size_hint().exact().is_some() {
+            return Poll::Ready(Ok(response));
+        }
+        Poll::Ready(Ok(contain(
+            response,
+            this.panics,
+            this.id.as_ref(),
+            *this.has_trailers,
+        )))
     }
 }
 
-/// Watches over a body too, if it is not there as a whole yet.
-fn contain(response: Response<Body>, panics: &Panics, id: Option<&HeaderValue>) -> Response<Body> {
-    if response.body().size_hint().exact().is_some() {
-        return response;
-    }
-    let has_trailers = is_grpc(response.headers());
+/// Watches over a body too.
+fn contain(
+    response: Response<Body>,
+    panics: &Panics,
+    id: Option<&HeaderValue>,
+    has_trailers: bool,
+) -> Response<Body> {
     response.map(|body| {
         Body::new(ContainedBody {
             inner: Some(body),

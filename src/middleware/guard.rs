@@ -53,11 +53,23 @@ pub enum Guard {
     Commands,
     /// Watches and exports of a key.
     Watchers,
+    /// Memory of bodies and messages, in all.
+    BodyMemory,
+    /// Memory of bodies and messages of an address.
+    BodyMemoryPerAddress,
+    /// Memory of bodies and messages of a key.
+    BodyMemoryPerKey,
+    /// Streaming calls, in all.
+    StreamingCalls,
+    /// Streaming calls of an address.
+    StreamingCallsPerAddress,
+    /// Streams of commands of a key.
+    StreamingCallsPerKey,
 }
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 24] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::HeaderTimeout,
@@ -76,6 +88,12 @@ impl Guard {
         Self::Depth,
         Self::Commands,
         Self::Watchers,
+        Self::BodyMemory,
+        Self::BodyMemoryPerAddress,
+        Self::BodyMemoryPerKey,
+        Self::StreamingCalls,
+        Self::StreamingCallsPerAddress,
+        Self::StreamingCallsPerKey,
     ];
 
     /// Its name in the metrics: its setting's, where it has one.
@@ -99,6 +117,12 @@ impl Guard {
             Self::Depth => "depth",
             Self::Commands => "commands",
             Self::Watchers => "watchers_max",
+            Self::BodyMemory => "body_memory_max",
+            Self::BodyMemoryPerAddress => "body_memory_per_address_max",
+            Self::BodyMemoryPerKey => "body_memory_per_key_max",
+            Self::StreamingCalls => "streaming_calls_max",
+            Self::StreamingCallsPerAddress => "streaming_calls_per_address_max",
+            Self::StreamingCallsPerKey => "streaming_calls_per_key_max",
         }
     }
 

@@ -1,104 +1,32 @@
 //! How many calls may be under way at once, in all and of one address: beyond it a call is refused before its body is read.
 //!
 //! A call is under way from its headers until its answer begins: that is when the service works for it, and when its body takes
-//! room. A stream is not under way for as long as it lasts, or a handful of watches would use up what everybody needs; what bounds
-//! streams is `watchers_max`, and how many a connection may have.
+//! room. A streaming call goes on behind that, so it has a place of another kind too, until its stream ends: or a handful of watches
+//! would use up what everybody needs. Who only probes takes no place of those that call, and has few.
+//!
+//! An address keeps its place until it has taken its answer, where that can be said: over HTTP/2 a connection has hundreds of answers
+//! that nobody takes, over HTTP/1.1 one. The place among all calls is free once the answer begins.
+//!
+//! What a call holds of the memory for bodies is given back with its place, or with its stream.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::future::Either;
-use http::{Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use http::{Request, Response, Version};
+use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::Body;
 use super::finish::{Finish, Finished};
 use super::guard::{Guard, Inside, Rejections};
-use super::rate_limit::{address, is_probe, sends_many};
-use crate::limit::{Share, Shares};
-use crate::model::address::Resolver;
-
-/// How long a caller should wait before it calls again.
-const DELAY: Duration = Duration::from_secs(1);
-
-/// The room for calls under way. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Room {
-    all: Arc<Semaphore>,
-    all_max: usize,
-    by_address: Arc<Shares>,
-    address_max: usize,
-    /// Proxies that are known by their address call for many.
-    resolver: Arc<Resolver>,
-    rejections: Rejections,
-}
-
-impl Room {
-    /// Room for `all_max` calls, `address_max` of them of one address.
-    pub fn new(
-        all_max: NonZeroUsize,
-        address_max: NonZeroUsize,
-        resolver: Arc<Resolver>,
-        rejections: Rejections,
-    ) -> Self {
-        let all_max = all_max.get().min(Semaphore::MAX_PERMITS);
-        Self {
-            all: Arc::new(Semaphore::new(all_max)),
-            all_max,
-            by_address: Shares::new(address_max),
-            address_max: address_max.get(),
-            resolver,
-            rejections,
-        }
-    }
-
-    /// A place for a call, or the refusal.
-    fn enter<B>(&self, request: &Request<B>) -> Result<Place, Status> {
-        // Orchestrators ask whether a service lives that is busy.
-        if is_probe(request) {
-            return Ok(Place::default());
-        }
-        let client = address(request);
-        let by_address = match self.resolver.is_proxy(client) {
-            true => None,
-            false => Some(self.by_address.take(client.key()).ok_or_else(|| {
-                let text = format!(
-                    "{} calls from {} are under way, which is the most",
-                    self.address_max,
-                    client.key()
-                );
-                refusal(Guard::RequestsPerAddress, text)
-            })?),
-        };
-        let all = self.all.clone().try_acquire_owned().map_err(|_| {
-            let text = format!("{} calls are under way, which is the most", self.all_max);
-            refusal(Guard::Requests, text)
-        })?;
-        Ok(Place {
-            _all: Some(all),
-            _by_address: by_address,
-        })
-    }
-}
-
-fn refusal(guard: Guard, text: String) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(DELAY));
-    guard.behind(Status::with_error_details(Code::Unavailable, text, details))
-}
-
-/// The place of a call, as long as it is under way.
-#[derive(Debug, Default)]
-struct Place {
-    _all: Option<OwnedSemaphorePermit>,
-    _by_address: Option<Share>,
-}
+use super::held_body::HeldBody;
+use super::rate_limit::address;
+use super::room::{Entered, Room};
+use super::{Body, Classified};
+use crate::limit::Share;
+use crate::model::address::AddressKey;
 
 /// Refuses calls with `UNAVAILABLE` for which there is no room, and counts what any guard behind it refuses.
 #[derive(Clone, Debug)]
@@ -117,16 +45,44 @@ impl<S> InFlight<S> {
     }
 }
 
+/// Goes with an answer over HTTP/2: its address's place, until the answer is taken.
+#[derive(Clone, Debug)]
+pub(super) struct Untaken(Arc<Share<AddressKey>>);
+
+impl Untaken {
+    /// The answer, with what goes with it.
+    pub(super) fn hold(mut response: Response<Body>) -> Response<Body> {
+        match response.extensions_mut().remove() {
+            Some(Self(share)) => response.map(|body| HeldBody::hold(body, share)),
+            None => response,
+        }
+    }
+}
+
 /// A call under way.
 #[derive(Debug)]
 pub struct UnderWay {
-    _place: Place,
+    entered: Entered,
+    is_http2: bool,
     rejections: Rejections,
 }
 
 impl Finish<Body> for UnderWay {
-    fn finish(self, response: Response<Body>) -> Response<Body> {
+    fn finish(self, mut response: Response<Body>) -> Response<Body> {
         count(&response, &self.rejections);
+        let Entered {
+            place,
+            streaming,
+            meter,
+        } = self.entered;
+        if let Some(streaming) = streaming {
+            let held = Arc::new((streaming, meter));
+            return response.map(|body| HeldBody::hold(body, held));
+        }
+        if let Some(share) = place.by_address.filter(|_| self.is_http2) {
+            let untaken = Untaken(Arc::new(share));
+            response.extensions_mut().insert(untaken);
+        }
         response
     }
 }
@@ -153,23 +109,22 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.room.enter(&request) {
-            Ok(place) => {
-                if sends_many(request.uri().path()) {
-                    // What it refuses once its answer has begun, it has to count itself.
-                    request
-                        .extensions_mut()
-                        .insert(self.room.rejections.clone());
-                }
+        let classified = Classified::of_request(&request);
+        let is_http2 = request.version() == Version::HTTP_2;
+        match self.room.enter(classified, address(&request)) {
+            Ok(entered) => {
+                let extensions = request.extensions_mut();
+                self.room.equip(classified, extensions, &entered.meter);
                 let under_way = UnderWay {
-                    _place: place,
-                    rejections: self.room.rejections.clone(),
+                    entered,
+                    is_http2,
+                    rejections: self.room.rejections().clone(),
                 };
                 Either::Left(Finished::new(self.inner.call(request), under_way))
             }
             Err(status) => {
                 let response = status.into_http();
-                count(&response, &self.room.rejections);
+                count(&response, self.room.rejections());
                 Either::Right(ready(Ok(response)))
             }
         }

@@ -1,4 +1,4 @@
-//! One ID, one count and one time a call.
+//! One class, one ID, one count and one time a call.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use prometheus_client::registry::Registry;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
-use super::is_grpc;
+use super::in_flight::Untaken;
+use super::{Body, Classified, Classify};
 use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,9 +60,6 @@ struct Labels {
 struct Protocol {
     protocol: &'static str,
 }
-
-/// Which route a request takes, under a name from a fixed set: callers must not be able to make up labels.
-pub type RouteName = fn(path: &str) -> &'static str;
 
 impl Metrics {
     /// Metrics that `registry` shows.
@@ -109,21 +107,21 @@ impl Ids {
     }
 }
 
-/// Counts and times calls, and gives each its ID.
+/// Counts and times calls, and gives each its class and its ID.
 #[derive(Clone, Debug)]
 pub struct Observe<S> {
     inner: S,
     metrics: Metrics,
-    route: RouteName,
+    classify: Classify,
     ids: Arc<Ids>,
     clock: Arc<dyn Clock>,
 }
 
 impl<S> Observe<S> {
-    /// The layer that counts into `metrics`. `id_prefix` should differ between processes.
+    /// The layer that counts into `metrics` what `classify` makes of requests. `id_prefix` should differ between processes.
     pub fn layer(
         metrics: Metrics,
-        route: RouteName,
+        classify: Classify,
         id_prefix: u64,
         clock: Arc<dyn Clock>,
     ) -> impl Layer<S, Service = Self> + Clone {
@@ -134,7 +132,7 @@ impl<S> Observe<S> {
         layer_fn(move |inner| Self {
             inner,
             metrics: metrics.clone(),
-            route,
+            classify,
             ids: ids.clone(),
             clock: clock.clone(),
         })
@@ -145,30 +143,30 @@ impl<S> Observe<S> {
 #[derive(Debug)]
 pub struct Observed {
     metrics: Metrics,
-    is_grpc: bool,
-    route: &'static str,
+    classified: Classified,
     began: Duration,
     clock: Arc<dyn Clock>,
     id: HeaderValue,
 }
 
-impl<B> Finish<B> for Observed {
-    fn finish(self, mut response: Response<B>) -> Response<B> {
+impl Finish<Body> for Observed {
+    fn finish(self, mut response: Response<Body>) -> Response<Body> {
         let measures = &*self.metrics.0;
-        let (protocol, duration, code) = match self.is_grpc {
+        let (protocol, duration, code) = match self.classified.is_grpc() {
             true => (GRPC, &measures.grpc_duration, grpc_code(response.headers())),
             false => (REST, &measures.rest_duration, response.status().as_u16()),
         };
         let labels = Labels {
             protocol,
-            route: self.route,
+            route: self.classified.route,
             code,
         };
         measures.requests.get_or_create(&labels).inc();
         let took = self.clock.elapsed().saturating_sub(self.began);
         duration.observe(took.as_secs_f64());
         response.headers_mut().insert(REQUEST_ID, self.id);
-        response
+        // Out here, for an answer may have got another body on its way.
+        Untaken::hold(response)
     }
 }
 
@@ -189,11 +187,11 @@ fn sane_id(headers: &HeaderMap) -> Option<HeaderValue> {
     (fits && id.as_bytes().iter().all(sane)).then(|| id.clone())
 }
 
-impl<S, B, R> Service<Request<B>> for Observe<S>
+impl<S, B> Service<Request<B>> for Observe<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<Body>>,
 {
-    type Response = Response<R>;
+    type Response = Response<Body>;
     type Error = S::Error;
     type Future = Finished<S::Future, Observed>;
 
@@ -203,11 +201,15 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = sane_id(request.headers()).unwrap_or_else(|| self.ids.next());
-        request.extensions_mut().insert(RequestId(id.clone()));
+        let path = request.uri().path();
+        let version = request.version();
+        let classified = (self.classify)(request.method(), version, path, request.headers());
+        let extensions = request.extensions_mut();
+        extensions.insert(classified);
+        extensions.insert(RequestId(id.clone()));
         let observed = Observed {
             metrics: self.metrics.clone(),
-            is_grpc: is_grpc(request.headers()),
-            route: (self.route)(request.uri().path()),
+            classified,
             began: self.clock.elapsed(),
             clock: self.clock.clone(),
             id,

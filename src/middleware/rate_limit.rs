@@ -10,17 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::Either;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
-use super::{Body, refusal};
+use super::{Body, Classified, refusal};
 use crate::clock::Clock;
 use crate::limit::{Charge, Decision, Failures, Limiter, Refused, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
-
-/// The end of the path of calls that send many messages, each of which is charged.
-const SENDS_MANY: &str = ".TrackingService/TrackStream";
 
 /// The quotas of calls and of probes.
 #[derive(Debug)]
@@ -95,12 +92,12 @@ impl<S> RateLimit<S> {
         })
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Decision {
-        let (address, now) = (address(request), self.clock.elapsed());
-        if is_probe(request) {
-            return self.limiters.probes.check(address, now);
+    fn check(&self, classified: Classified, address: ClientAddress) -> Decision {
+        let now = self.clock.elapsed();
+        match classified.is_probe() {
+            true => self.limiters.probes.check(address, now),
+            false => self.limiters.call(address, now),
         }
-        self.limiters.call(address, now)
     }
 }
 
@@ -108,19 +105,6 @@ pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
     let address = request.extensions().get::<ClientAddress>();
     // Without a layer that knows better, all share one address.
     address.copied().unwrap_or(ClientAddress::Unix)
-}
-
-/// Whether a path is that of a call that sends one message after the other, for as long as it likes.
-pub fn sends_many(path: &str) -> bool {
-    path.ends_with(SENDS_MANY)
-}
-
-/// Whether a request asks for health alone. Preflights are answered from constants, like probes.
-pub(super) fn is_probe<B>(request: &Request<B>) -> bool {
-    let path = request.uri().path();
-    path.starts_with("/grpc.health.v1.Health/")
-        || matches!(path, "/healthz" | "/readyz" | "/startupz")
-        || request.method() == Method::OPTIONS
 }
 
 /// What a call was charged to, so that its answer tells how the caller stands.
@@ -163,13 +147,14 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let address_charge = charge(self.check(&request));
+        let classified = Classified::of_request(&request);
+        let address_charge = charge(self.check(classified, address(&request)));
         if let Some(refusal) = refusal::response(address_charge.as_slice()) {
             return Either::Right(ready(Ok(refusal)));
         }
         let ticket = Ticket::default();
         request.extensions_mut().insert(ticket.clone());
-        if sends_many(request.uri().path()) {
+        if classified.sends_many() {
             let toll = Toll {
                 limiters: self.limiters.clone(),
                 clock: self.clock.clone(),
@@ -179,7 +164,7 @@ where
         }
         let stand = Stand {
             // Probes are limited, but nobody counts on how far.
-            address: address_charge.filter(|_| !is_probe(&request)),
+            address: address_charge.filter(|_| !classified.is_probe()),
             ticket,
         };
         Either::Left(Finished::new(self.inner.call(request), stand))

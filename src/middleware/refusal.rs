@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, QuotaViolation, StatusExt as _};
 
-use super::Body;
-use crate::limit::{Charge, Quota, Refusal, Subject, Verdict};
+use super::{Body, Guard};
+use crate::limit::{Charge, Quota, Refusal, Spent, Subject, Verdict};
 use crate::model::address::{AddressKey, Width};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -19,6 +19,43 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Room for an item of a header, which most need no more than.
 const ITEM_BYTES: usize = 48;
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// How long a caller should wait for what others hold, before it calls again.
+const DELAY: Duration = Duration::from_secs(1);
+
+/// The status of a call for which there is no room for now.
+pub fn unavailable(text: String) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(DELAY));
+    let mut status = Status::with_error_details(Code::Unavailable, text, details);
+    if let Ok(pushback) = DELAY.as_millis().to_string().parse() {
+        status.metadata_mut().insert(PUSHBACK, pushback);
+    }
+    status
+}
+
+/// The status of a body or message for which there is no memory.
+pub fn memory(spent: Spent) -> Status {
+    let text = match spent {
+        Spent::All => "bodies take all the memory that they may, in all",
+        Spent::Address => "bodies of this address take all the memory that they may",
+        Spent::Key => "bodies of this key take all the memory that they may",
+        // It would be no better later.
+        Spent::Never(bytes_max) => {
+            let text = format!("Body is too large, at most {bytes_max} bytes");
+            return Status::out_of_range(text);
+        }
+    };
+    unavailable(text.to_owned())
+}
+
+/// The guard behind it.
+pub fn memory_guard(spent: Spent) -> Guard {
+    match spent {
+        Spent::All | Spent::Never(_) => Guard::BodyMemory,
+        Spent::Address => Guard::BodyMemoryPerAddress,
+        Spent::Key => Guard::BodyMemoryPerKey,
+    }
+}
 
 /// The answer to a call that one of `charges` refuses; none if all of them admit it.
 pub(super) fn response(charges: &[Charge]) -> Option<Response<Body>> {

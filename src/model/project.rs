@@ -60,7 +60,7 @@ impl Permission {
 }
 
 /// The digest of a secret: what is kept of it in memory.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
@@ -185,6 +185,26 @@ impl Key {
             (KeyAccess::Private { id, .. }, KeyAccess::Private { id: other, .. }) => id == other,
             (KeyAccess::Public(_), KeyAccess::Private { .. })
             | (KeyAccess::Private { .. }, KeyAccess::Public(_)) => false,
+        }
+    }
+
+    /// Whether the key is the one that credentials show, its secret included. What has expired is shown all the same.
+    pub fn is_shown_by(&self, credentials: &Credentials) -> bool {
+        match (&self.access, credentials) {
+            (_, Credentials::Certificate(names)) => {
+                let cert = self.client_cert.as_ref();
+                cert.is_some_and(|name| names.has(name))
+            }
+            (KeyAccess::Public(key), Credentials::Public(text)) => {
+                key.matches(&SecretHash::of(text))
+            }
+            (KeyAccess::Private { id, secrets }, Credentials::Private { id: shown, secret }) => {
+                let secret = SecretHash::of(secret);
+                id == shown && secrets.iter().any(|known| known.matches(&secret))
+            }
+            (_, Credentials::Missing | Credentials::Unreadable)
+            | (KeyAccess::Public(_), Credentials::Private { .. })
+            | (KeyAccess::Private { .. }, Credentials::Public(_)) => false,
         }
     }
 

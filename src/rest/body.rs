@@ -1,25 +1,28 @@
 //! The body of a request: read to its limit, decompressed to the same limit.
 
-use std::io::{self, Read};
+mod decode;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use super::error::Error;
-use crate::middleware::Guard;
+use crate::limit::{Meter, Spent};
+use crate::middleware::{Guard, refusal};
 use crate::model::quote::quoted;
+use decode::decode;
 
 const JSON: &str = "application/json";
-/// Buffer of brotli's decoder, in bytes.
-const BROTLI_BUFFER_BYTES: usize = 4096;
-/// The largest window that a zstd frame may ask for, as a power of two: what browsers and RFC 9659 allow.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
+/// The least room in which pieces are copied together, in bytes.
+const ROOM_BYTES_MIN: usize = 1024;
+/// Bytes that have to have come before room is made for all that were announced.
+const EXPECTED_BYTES_MIN: usize = 16 * 1024;
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
@@ -30,12 +33,14 @@ enum Coding {
     Zstd,
 }
 
-/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression.
+/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression. What it takes of the memory is
+/// held of `meter`.
 pub(super) async fn read<B>(
     headers: &HeaderMap,
     body: B,
     (bytes_max, guard): (usize, Guard),
     timeout: Duration,
+    meter: &Meter,
 ) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,
@@ -47,27 +52,127 @@ where
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Error::too_large(bytes_max, guard));
     }
-    let collected = tokio::time::timeout(timeout, Limited::new(body, bytes_max).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Error::too_large(bytes_max, guard));
-        }
-        Ok(Err(_)) => return Err(Status::cancelled("The body ended early").into()),
-        Err(_) => {
-            let message = format!("The body did not arrive within {} s", timeout.as_secs_f64());
-            return Err(Guard::BodyTimeout
-                .behind(Status::deadline_exceeded(message))
-                .into());
-        }
+    let limits = Limits {
+        bytes_max,
+        guard,
+        meter,
     };
+    let collected = tokio::time::timeout(timeout, collect(body, limits)).await;
+    let bytes = collected.unwrap_or_else(|_| {
+        let message = format!("The body did not arrive within {} s", timeout.as_secs_f64());
+        Err(Guard::BodyTimeout
+            .behind(Status::deadline_exceeded(message))
+            .into())
+    })?;
     if coding == Coding::Identity {
         return Ok(bytes);
     }
     // A bomb may take a while to be found out, and must not keep others from being served.
-    let decoded =
-        tokio::task::spawn_blocking(move || decode(coding, &bytes, (bytes_max, guard))).await;
+    let meter = meter.clone();
+    let decoded = tokio::task::spawn_blocking(move || {
+        let limits = Limits {
+            bytes_max,
+            guard,
+            meter: &meter,
+        };
+        let decoded = decode(coding, &bytes, limits);
+        let received = bytes.len();
+        drop(bytes);
+        meter.give(received);
+        decoded
+    });
+    let decoded = decoded.await;
     decoded.unwrap_or_else(|_| Err(Status::internal("decompression failed").into()))
+}
+
+/// What bounds a body.
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    bytes_max: usize,
+    guard: Guard,
+    meter: &'a Meter,
+}
+
+impl Limits<'_> {
+    /// Copies a piece behind those of `out`, of which `expected` bytes will come in all, if that is known.
+    ///
+    /// Room that nothing was written to yet takes none of the memory. While pieces move into larger room they take twice as much.
+    fn append(
+        &self,
+        out: &mut Vec<u8>,
+        piece: &[u8],
+        expected: Option<usize>,
+    ) -> Result<(), Error> {
+        let (length, room) = (out.len(), out.capacity());
+        let wanted = length.saturating_add(piece.len());
+        if wanted > self.bytes_max {
+            return Err(Error::too_large(self.bytes_max, self.guard));
+        }
+        if wanted > room {
+            let doubled = room.saturating_mul(2).max(ROOM_BYTES_MIN);
+            let larger = match expected {
+                Some(expected) if length >= EXPECTED_BYTES_MIN => expected,
+                Some(_) | None => doubled,
+            };
+            let larger = larger.min(self.bytes_max).max(wanted);
+            self.take(length)?;
+            let reserved = out.try_reserve_exact(larger - length);
+            self.meter.give(length);
+            reserved.map_err(|_| no_memory(Spent::All))?;
+        }
+        self.take(piece.len())?;
+        out.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Error> {
+        self.meter.take(bytes).map_err(no_memory)
+    }
+}
+
+fn no_memory(spent: Spent) -> Error {
+    match spent {
+        Spent::Never(bytes_max) => Error::too_large(bytes_max, refusal::memory_guard(spent)),
+        Spent::All | Spent::Address | Spent::Key => refusal::memory_guard(spent)
+            .behind(refusal::memory(spent))
+            .into(),
+    }
+}
+
+/// All that comes. A body in one piece is left as it is. Further pieces are copied behind it: each would keep the buffer that it came
+/// in, however few bytes of it are its own.
+async fn collect<B>(body: B, limits: Limits<'_>) -> Result<Bytes, Error>
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let expected = body.size_hint().exact();
+    let expected = expected.and_then(|bytes| usize::try_from(bytes).ok());
+    let mut body = std::pin::pin!(body);
+    let (mut first, mut joined) = (Bytes::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Status::cancelled("The body ended early"))?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if first.is_empty() && joined.is_empty() {
+            if piece.len() > limits.bytes_max {
+                return Err(Error::too_large(limits.bytes_max, limits.guard));
+            }
+            limits.take(piece.len())?;
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            limits.append(&mut joined, &first, expected)?;
+            limits.meter.give(first.len());
+            first = Bytes::new();
+        }
+        limits.append(&mut joined, &piece, expected)?;
+    }
+    Ok(match joined.is_empty() {
+        true => first,
+        false => joined.into(),
+    })
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), Error> {
@@ -107,110 +212,5 @@ fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
             "Content-Encoding must be one of gzip, deflate, br, zstd, not '{}'",
             quoted(&String::from_utf8_lossy(value))
         ))),
-    }
-}
-
-fn decode(
-    coding: Coding,
-    bytes: &[u8],
-    (bytes_max, guard): (usize, Guard),
-) -> Result<Bytes, Error> {
-    let decoded = match coding {
-        Coding::Identity => take(bytes, bytes_max),
-        Coding::Gzip => take(MultiGzDecoder::new(bytes), bytes_max),
-        Coding::Deflate => take(ZlibDecoder::new(bytes), bytes_max),
-        Coding::Brotli => take(
-            brotli::Decompressor::new(bytes, BROTLI_BUFFER_BYTES),
-            bytes_max,
-        ),
-        Coding::Zstd => zstd_decoder(bytes).and_then(|decoder| take(decoder, bytes_max)),
-    };
-    match decoded {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::too_large(bytes_max, guard)),
-        Err(_) => Err(Error::invalid(
-            None,
-            "The body is not compressed as Content-Encoding says".to_owned(),
-        )),
-    }
-}
-
-fn zstd_decoder(bytes: &[u8]) -> io::Result<impl Read> {
-    let mut decoder = zstd::stream::read::Decoder::new(bytes)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-    Ok(decoder)
-}
-
-/// All that `reader` gives; `None` if that is more than `bytes_max`.
-fn take(reader: impl Read, bytes_max: usize) -> io::Result<Option<Bytes>> {
-    let mut out = Vec::new();
-    reader.take(bytes_max as u64 + 1).read_to_end(&mut out)?;
-    Ok((out.len() <= bytes_max).then(|| out.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    fn compressed(coding: Coding, bytes: &[u8]) -> Vec<u8> {
-        match coding {
-            Coding::Identity => bytes.to_vec(),
-            Coding::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
-                encoder.write_all(bytes).unwrap();
-                encoder.finish().unwrap()
-            }
-            Coding::Deflate => {
-                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
-                encoder.write_all(bytes).unwrap();
-                encoder.finish().unwrap()
-            }
-            Coding::Brotli => {
-                let mut out = Vec::new();
-                brotli::CompressorWriter::new(&mut out, 4096, 5, 22)
-                    .write_all(bytes)
-                    .unwrap();
-                out
-            }
-            Coding::Zstd => zstd::encode_all(bytes, 3).unwrap(),
-        }
-    }
-
-    fn within(bytes_max: usize) -> (usize, Guard) {
-        (bytes_max, Guard::BodyBytes)
-    }
-
-    const CODINGS: [Coding; 5] = [
-        Coding::Identity,
-        Coding::Gzip,
-        Coding::Deflate,
-        Coding::Brotli,
-        Coding::Zstd,
-    ];
-
-    #[test]
-    fn every_coding_is_read_up_to_the_limit() {
-        let text = b"0123456789".repeat(100);
-        for coding in CODINGS {
-            let bytes = compressed(coding, &text);
-            assert_eq!(
-                decode(coding, &bytes, within(1000)).unwrap(),
-                text,
-                "{coding:?}"
-            );
-            assert!(decode(coding, &bytes, within(999)).is_err(), "{coding:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_compressed_as_it_says_is_refused() {
-        for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
-            assert!(
-                decode(coding, b"{\"a\": 1}", within(1000)).is_err(),
-                "{coding:?}"
-            );
-        }
     }
 }

@@ -43,6 +43,13 @@ impl Error {
         }
     }
 
+    /// gRPC in a way that is not served.
+    pub(super) fn other_grpc() -> Self {
+        let text =
+            "gRPC is served as application/grpc or application/grpc+proto, by POST over HTTP/2";
+        Self::unsupported(text.to_owned())
+    }
+
     /// A body that is not JSON by its own account.
     pub(super) fn unsupported(message: String) -> Self {
         Self {

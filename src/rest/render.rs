@@ -21,7 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use tower::{Layer, Service, layer::layer_fn};
 
-use crate::middleware::{Body, Finish, Finished, is_grpc};
+use crate::middleware::{Body, Classified, Finish, Finished};
 
 /// What a preflight is told.
 const PREFLIGHT: [(HeaderName, &str); 3] = [
@@ -145,7 +145,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if is_grpc(request.headers()) {
+        if Classified::of(request.extensions()).is_grpc() {
             return Either::Left(self.inner.call(request));
         }
         let path = request.uri().path().trim_start_matches('/');

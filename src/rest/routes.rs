@@ -1,5 +1,9 @@
 //! What can be called over REST.
 
+use http::Method;
+
+use crate::middleware::{Answers, Classified, Probe, RequestClass};
+
 /// A route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -70,9 +74,9 @@ impl Methods {
     }
 
     /// Whether a method is one of them.
-    pub fn contains(self, method: &http::Method) -> bool {
-        let get = *method == http::Method::GET || *method == http::Method::HEAD;
-        let post = *method == http::Method::POST;
+    pub fn contains(self, method: &Method) -> bool {
+        let get = *method == Method::GET || *method == Method::HEAD;
+        let post = *method == Method::POST;
         match self {
             Self::Get => get,
             Self::Post => post,
@@ -146,9 +150,43 @@ fn token<'a>(entry: &Entry, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// A path's name among the metrics.
-pub fn name(path: &str) -> &'static str {
-    find(path).map_or("other", |(entry, _)| entry.path)
+/// The class of a request that is not gRPC.
+pub fn classify(method: &Method, path: &str) -> Classified {
+    let entry = find(path).map(|(entry, _)| entry);
+    let meant = entry.filter(|entry| entry.methods.contains(method));
+    let class = match meant.map(|entry| entry.route) {
+        _ if *method == Method::OPTIONS => RequestClass::Preflight,
+        Some(Route::Healthz) => RequestClass::Probe(Probe::Liveness),
+        Some(Route::Readyz) => RequestClass::Probe(Probe::Readiness),
+        Some(Route::Startupz) => RequestClass::Probe(Probe::Startup),
+        Some(_) | None => RequestClass::Rest,
+    };
+    Classified {
+        class,
+        route: entry.map_or("other", |entry| entry.path),
+        answers: meant.map_or(Answers::Once, |entry| entry.route.answers()),
+    }
+}
+
+impl Route {
+    /// Whether the answer is one piece or lasts.
+    fn answers(self) -> Answers {
+        match self {
+            Self::Export | Self::Watch => Answers::Lasts,
+            Self::SystemTime
+            | Self::Customers
+            | Self::CustomersEvents
+            | Self::CampaignsClicks
+            | Self::Batch
+            | Self::Attributes
+            | Self::ExportOne
+            | Self::Events
+            | Self::Anonymize
+            | Self::Healthz
+            | Self::Readyz
+            | Self::Startupz => Answers::Once,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +216,21 @@ mod tests {
         assert_eq!(found("//track/v2/projects/t/customers/events"), route);
         assert_eq!(found("/track/v2/projects/t/customers/events/"), route);
         assert_eq!(found("/track/v2/projects/t/customers/events//"), None);
+    }
+
+    #[test]
+    fn only_what_is_answered_as_a_probe_is_one() {
+        let class = |method: Method, path| classify(&method, path).class;
+        let ready = RequestClass::Probe(Probe::Readiness);
+        for path in ["/readyz", "//readyz/"] {
+            assert_eq!(class(Method::GET, path), ready);
+            assert_eq!(class(Method::HEAD, path), ready);
+            assert_eq!(class(Method::POST, path), RequestClass::Rest);
+        }
+        for path in ["/readyz/x", "/grpc.health.v1.Health/Check", "/"] {
+            assert_eq!(class(Method::GET, path), RequestClass::Rest, "{path}");
+            assert_eq!(class(Method::OPTIONS, path), RequestClass::Preflight);
+        }
     }
 
     #[test]

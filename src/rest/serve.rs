@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tonic::Request as Call;
 
@@ -17,7 +17,8 @@ use crate::grpc::health::{Health, Readiness};
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
-use crate::middleware::{Body, Guard, Inside};
+use crate::limit::Meter;
+use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass};
 use crate::model::credentials::Credentials;
 use crate::tracker::Access;
 
@@ -67,8 +68,15 @@ impl Rest {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if request.method() == Method::OPTIONS {
-            return Ok(json_response(Bytes::from_static(b"{\"success\": true}")));
+        match Classified::of(request.extensions()).class {
+            RequestClass::Rest => {}
+            RequestClass::Preflight => {
+                return Ok(json_response(Bytes::from_static(b"{\"success\": true}")));
+            }
+            RequestClass::Probe(Probe::Liveness) => return Ok(self.health(|_| true)),
+            RequestClass::Probe(Probe::Readiness) => return Ok(self.health(Readiness::is_ready)),
+            RequestClass::Probe(Probe::Startup) => return Ok(self.health(|state| state.started)),
+            RequestClass::Grpc(_) | RequestClass::OtherGrpc => return Err(Error::other_grpc()),
         }
         let (head, body) = request.into_parts();
         let (entry, token) = routes::find(head.uri.path()).ok_or_else(Error::unknown_path)?;
@@ -76,9 +84,8 @@ impl Rest {
             return Err(Error::wrong_method(entry.methods.allow()));
         }
         match entry.route {
-            Route::Healthz => Ok(self.health(|_| true)),
-            Route::Readyz => Ok(self.health(Readiness::is_ready)),
-            Route::Startupz => Ok(self.health(|state| state.started)),
+            // Who asks for these is a probe, and was answered as one.
+            Route::Healthz | Route::Readyz | Route::Startupz => Err(Error::unknown_path()),
             Route::SystemTime => {
                 let access = self.authenticate(&head, token)?;
                 let request = pb::GetSystemTimeRequest {
@@ -112,7 +119,10 @@ impl Rest {
                     false => (self.limits.body_bytes_max, Guard::BodyBytes),
                 };
                 let timeout = self.limits.body_timeout;
-                let body = body::read(&head.headers, body, limit, timeout).await?;
+                let meter = head.extensions.get().cloned();
+                let meter = meter.unwrap_or_else(Meter::none);
+                access.hold(&meter);
+                let body = body::read(&head.headers, body, limit, timeout, &meter).await?;
                 if entry.route == Route::Export {
                     Fields::of_body(&body)?.check_format()?;
                     let export = self.customers.export(&access).await?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::known::Keys;
 use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Account, Charge, Failed, Quotas, Subject, Ticket, Verdict};
 use crate::model::address::ClientAddress;
@@ -31,20 +32,24 @@ impl From<Project> for Member {
 
 /// All projects, by token.
 #[derive(Debug, Default)]
-pub(super) struct Members(HashMap<String, Entry>);
+pub(super) struct Members {
+    by_token: HashMap<String, Entry>,
+    pub(super) keys: Keys,
+}
 
 #[derive(Debug)]
-struct Entry {
-    project: Arc<Project>,
-    account: Arc<Account>,
+pub(super) struct Entry {
+    pub(super) project: Arc<Project>,
+    pub(super) account: Arc<Account>,
 }
 
 impl Members {
     /// The projects that come after `before`. What is owed there is owed here.
     pub(super) fn succeeding(before: &Self, members: Vec<Member>) -> Self {
+        let mut keys = Keys::default();
         let entry = |Member { project, quotas }: Member| {
             let mut account = Account::new(&quotas);
-            if let Some(before) = before.0.get(&project.token) {
+            if let Some(before) = before.by_token.get(&project.token) {
                 let place_before = |place: usize| {
                     let key = project.keys.get(place)?;
                     before
@@ -59,9 +64,15 @@ impl Members {
                 project: Arc::new(project),
                 account: Arc::new(account),
             };
+            keys.add(&entry.project);
             (entry.project.token.clone(), entry)
         };
-        Self(members.into_iter().map(entry).collect())
+        let by_token = members.into_iter().map(entry).collect();
+        Self { by_token, keys }
+    }
+
+    pub(super) fn entry(&self, token: &str) -> Option<&Entry> {
+        self.by_token.get(token)
     }
 
     fn authenticate(
@@ -70,7 +81,7 @@ impl Members {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<Access, Error> {
-        let entry = self.0.get(token).ok_or(AccessError::UnknownProject)?;
+        let entry = self.entry(token).ok_or(AccessError::UnknownProject)?;
         let key = entry.project.authenticate(credentials, now)?;
         Ok(Access {
             project: entry.project.clone(),
@@ -81,7 +92,7 @@ impl Members {
 
     /// What a caller who was let in before may do now, but for the key's end.
     fn renew(&self, access: Access) -> Option<Access> {
-        let entry = self.0.get(access.token())?;
+        let entry = self.entry(access.token())?;
         if Arc::ptr_eq(&entry.project, &access.project) {
             return Some(access);
         }
@@ -100,7 +111,7 @@ impl Members {
             return false;
         }
         let is_it = |known: &Arc<Key>| Arc::ptr_eq(known, key) || known == key;
-        let entry = self.0.get(token);
+        let entry = self.entry(token);
         entry.is_some_and(|entry| entry.project.keys.iter().any(is_it))
     }
 }
@@ -126,17 +137,7 @@ impl Tracker {
             | Credentials::Certificate(_)
             | Credentials::Public(_) => Failed::Unknown,
         };
-        let refuse = |failed| match self.failures.refusal(address, failed, now) {
-            None => Ok(()),
-            Some((by, refusal)) => {
-                ticket.note(vec![Charge {
-                    subject: Subject::Failures(by),
-                    verdict: Verdict::Refused(refusal),
-                }]);
-                let retry_after = refusal.retry_after;
-                Err(Error::OverQuota { retry_after })
-            }
-        };
+        let refuse = |failed| self.refuse(failed, (address, ticket));
         if failed != Failed::Unknown {
             refuse(failed)?;
         }
@@ -157,6 +158,26 @@ impl Tracker {
             Ok(_) | Err(_) => {}
         }
         let_in
+    }
+
+    /// Refuses who has failed too often, which is noted on the ticket.
+    pub(super) fn refuse(
+        &self,
+        failed: Failed<'_>,
+        (address, ticket): (ClientAddress, &Ticket),
+    ) -> Result<(), Error> {
+        let now = self.clock.elapsed();
+        match self.failures.refusal(address, failed, now) {
+            None => Ok(()),
+            Some((by, refusal)) => {
+                ticket.note(vec![Charge {
+                    subject: Subject::Failures(by),
+                    verdict: Verdict::Refused(refusal),
+                }]);
+                let retry_after = refusal.retry_after;
+                Err(Error::OverQuota { retry_after })
+            }
+        }
     }
 
     /// Lets a caller who was let in before into the project as it is now.

@@ -16,7 +16,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
         "grpc",
         &["middleware", "tracker", "view", "log", "limit", "model"],
     ),
-    ("rest", &["grpc", "middleware", "tracker", "model"]),
+    ("rest", &["grpc", "middleware", "tracker", "limit", "model"]),
     ("config", &["limit", "model"]),
     ("telemetry", &["config", "clock"]),
     (

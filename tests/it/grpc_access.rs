@@ -107,12 +107,12 @@ async fn a_refusal_is_http_200_with_its_status_in_the_headers() {
     let server = Server::start().await;
     let mut channel = server.channel().await;
     for (path, code) in [
-        ("/footfall.tracking.v2.TrackingService/AddEvent", "3"),
+        ("/footfall.tracking.v2.TrackingService/AddEvent", "16"),
         ("/footfall.tracking.v2.TrackingService/Nothing", "12"),
         ("/footfall.tracking.v2.NoService/AddEvent", "12"),
         ("/track/v2/projects/x/customers", "12"),
     ] {
-        // An empty message: no project.
+        // An empty message: no key.
         let body = http_body_util::Full::from(&b"\0\0\0\0\0"[..]);
         let request = http::Request::builder()
             .method("POST")

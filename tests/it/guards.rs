@@ -4,7 +4,9 @@ mod bodies;
 mod connections;
 mod http1;
 mod http2;
+mod memory;
 mod requests;
+mod streams;
 
 use crate::harness::keep_alive::{Connection, post};
 use crate::harness::{PUBLIC, Server, TOKEN};

@@ -6,6 +6,7 @@ pub mod dice;
 pub mod event_source;
 pub mod first_run;
 pub mod frames;
+pub mod half;
 pub mod http;
 pub mod keep_alive;
 pub mod lane;

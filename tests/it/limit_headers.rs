@@ -157,12 +157,12 @@ async fn every_rpc_has_them_too() {
             let path = format!("/{}/{}", service.full_name(), method.name());
             let mut client = tonic::client::Grpc::new(server.channel().await);
             client.ready().await.unwrap();
-            // An empty message names no project.
+            // An empty message, without a key.
             let codec = tonic_prost::ProstCodec::<(), ()>::default();
             let request = tonic::Request::new(());
             let answer = client.unary(request, path.parse().unwrap(), codec).await;
             let refused = answer.unwrap_err();
-            assert_eq!(refused.code(), Code::InvalidArgument, "{path}");
+            assert_eq!(refused.code(), Code::Unauthenticated, "{path}");
             let left = left_in(&refused.metadata().clone().into_headers(), &path);
             assert_eq!(left, before - 1, "{path}");
             before = left;

@@ -38,7 +38,7 @@ pub(super) fn named(code: Code) -> (&'static str, u16) {
 }
 
 /// Renders a response that carries a status; others pass.
-pub(super) fn render(response: Response<Body>, data: bool) -> Response<Body> {
+pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body> {
     let Some(status) = Status::from_header_map(response.headers()) else {
         return response;
     };
@@ -57,6 +57,8 @@ pub(super) fn render(response: Response<Body>, data: bool) -> Response<Body> {
             rendered.headers_mut().insert(name, value.clone());
         }
     }
+    // Layers further out look for what goes with the answer.
+    *rendered.extensions_mut() = std::mem::take(response.extensions_mut());
     let delay = status
         .get_details_retry_info()
         .and_then(|info| info.retry_delay);

@@ -62,6 +62,7 @@ async fn read(answer: http::Response<RecvStream>) -> Answer {
 fn call(path: &str) -> http::request::Builder {
     http::Request::post(format!("http://footfall{path}"))
         .header("content-type", "application/grpc")
+        .header("authorization", PUBLIC)
         .header("te", "trailers")
 }
 
@@ -81,7 +82,11 @@ async fn rapid_resets_end_the_connection() {
 async fn an_attacker_that_first_says_that_it_goes_is_counted_too() {
     let server = Server::start().await;
     let mut raw = Raw::open(server.address, &[]).await;
-    let headers = request("POST", ADD_EVENT, &[("content-type", "application/grpc")]);
+    let grpc = [
+        ("content-type", "application/grpc"),
+        ("authorization", PUBLIC),
+    ];
+    let headers = request("POST", ADD_EVENT, &grpc);
     // A call that waits for its message keeps the connection.
     let open = frame(HEADERS, END_HEADERS, 1, &headers);
     let going = frame(GOAWAY, 0, 0, &[0; 8]);

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use footfall::grpc::pb;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use footfall::log::memory::MemoryStore;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -129,5 +133,41 @@ async fn a_stream_that_does_not_say_whose_it_is_is_counted() {
     let ended = silent.told().await.unwrap_err();
     assert_eq!(ended.code(), Code::InvalidArgument);
     assert_eq!(server.rejected("body_timeout").await, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_no_more_answers_than_calls_that_nobody_takes() {
+    let settings = "[server]\nrequests_per_address_max = 3\nrequests_max = 4";
+    let server = Setup::default().with(settings).start().await;
+    // Nothing of a body, and one byte of it: the rest lies with HTTP/2 then.
+    for window in [0, 1] {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut ask = async |authorization: &str| {
+            let request = http::Request::get(format!("http://footfall{}", time()))
+                .header("authorization", authorization)
+                .header("x-forwarded-for", "203.0.113.7")
+                .body(Empty::<Bytes>::new())
+                .unwrap();
+            sender.ready().await.unwrap();
+            sender.send_request(request).await.unwrap()
+        };
+        // What is refused has an answer too.
+        let untaken = [ask(PUBLIC).await, ask("Token nobody").await, ask("").await];
+        let statuses = untaken.each_ref().map(|answer| answer.status().as_u16());
+        assert_eq!(statuses, [200, 401, 401], "{window}");
+        assert_eq!(ask(PUBLIC).await.status(), 503, "{window}");
+        // The places of all calls are free.
+        for _ in 0..8 {
+            assert_eq!(asks(&server, "203.0.113.8").await, 200);
+        }
+        drop(untaken);
+        connection.abort();
+        while asks(&server, "203.0.113.7").await != 200 {}
+    }
     server.stop().await;
 }

@@ -1,0 +1,29 @@
+//! A key as the holder of something, by a name that stays the same when its secrets or the settings around it change.
+
+use crate::model::project::{Key, KeyAccess, SecretHash};
+
+/// A key of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeyHolder {
+    token: String,
+    key: Name,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Public(SecretHash),
+    Private(String),
+}
+
+impl KeyHolder {
+    /// The key of the project with this token.
+    pub fn new(token: &str, key: &Key) -> Self {
+        Self {
+            token: token.to_owned(),
+            key: match &key.access {
+                KeyAccess::Public(text) => Name::Public(text.clone()),
+                KeyAccess::Private { id, .. } => Name::Private(id.clone()),
+            },
+        }
+    }
+}

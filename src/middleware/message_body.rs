@@ -1,0 +1,258 @@
+//! The body of a gRPC call, read message by message.
+//!
+//! tonic collects a message before anybody looks at it, and keeps the room that the largest one took for as long as the stream lasts.
+//! So what has come is measured here, on its way to tonic:
+//!
+//! - bytes are held of the call's [`Meter`] until the message has been handed on
+//! - a message that has begun has a time to end
+//! - a call of one message has no second one
+//! - each further message of a stream is charged, where the service does not do so itself
+
+mod ending;
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+
+use super::guard::{Guard, Rejections};
+use super::rate_limit::Toll;
+use super::refusal;
+use crate::limit::Meter;
+use crate::limit::budget::FREE_BYTES;
+pub use ending::{Ending, Verdict};
+use messages::Messages;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a call may send, and for how long.
+#[derive(Debug)]
+pub enum Pace {
+    /// One message, all of which has to be there in time.
+    One,
+    /// Many messages, all of which have to be there in time. Those behind the first are charged here.
+    ManyInTime(Option<Toll>),
+    /// Many messages, for as long as the caller likes; each has its time from its first byte on.
+    Many,
+}
+
+pin_project! {
+    /// A body of messages. It ends with a status where one of its limits is met.
+    #[derive(Debug)]
+    pub struct MessageBody<B> {
+        #[pin]
+        inner: B,
+        pace: Pace,
+        messages: Messages,
+        limits: Limits,
+        held: usize,
+        deadline: Option<Instant>,
+        // The message that the deadline is for, where each has its own.
+        timed: u64,
+        // Made when something is first waited for: most messages are there with their heads.
+        #[pin]
+        sleep: Option<Sleep>,
+        verdict: Verdict,
+        is_over: bool,
+    }
+}
+
+/// What bounds a call's messages.
+#[derive(Debug)]
+pub struct Limits {
+    /// Largest message, in bytes.
+    pub bytes_max: usize,
+    /// Longest that a message takes to come.
+    pub timeout: Duration,
+    /// What the call holds.
+    pub meter: Meter,
+    /// Where refusals are counted: an answer that has begun does not tell of them.
+    pub rejections: Rejections,
+}
+
+impl<B> MessageBody<B> {
+    /// A body with these limits, whose time begins now.
+    pub fn new(inner: B, pace: Pace, limits: Limits) -> Self {
+        let deadline = match pace {
+            Pace::One | Pace::ManyInTime(_) => Some(Instant::now() + limits.timeout),
+            Pace::Many => None,
+        };
+        Self {
+            inner,
+            pace,
+            messages: Messages::default(),
+            limits,
+            held: 0,
+            deadline,
+            timed: 0,
+            sleep: None,
+            verdict: Verdict::default(),
+            is_over: false,
+        }
+    }
+
+    /// What will say why the body ended early.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone()
+    }
+}
+
+impl Limits {
+    /// Counts a refusal where nobody else does: the layer in front counts what a call is answered with.
+    fn refuse(&self, pace: &Pace, guard: Guard, status: Status) -> Status {
+        match pace {
+            Pace::One => guard.behind(status),
+            Pace::ManyInTime(_) | Pace::Many => {
+                self.rejections.count(guard);
+                status
+            }
+        }
+    }
+
+    fn hold(&self, pace: &Pace, held: &mut usize, bytes: usize) -> Result<(), Status> {
+        if bytes.max(*held) > FREE_BYTES {
+            let refuse =
+                |spent| self.refuse(pace, refusal::memory_guard(spent), refusal::memory(spent));
+            self.meter.hold(bytes).map_err(refuse)?;
+        }
+        *held = bytes;
+        Ok(())
+    }
+
+    fn late(&self, pace: &Pace) -> Status {
+        let seconds = self.timeout.as_secs_f64();
+        let text = format!("The body did not arrive within {seconds} s");
+        self.refuse(pace, Guard::BodyTimeout, Status::deadline_exceeded(text))
+    }
+}
+
+impl Pace {
+    /// What a message costs that is not the call's first.
+    fn charge(&self) -> Result<(), Status> {
+        match self {
+            Self::One => Err(Status::invalid_argument(
+                "a second message came in a call of one message",
+            )),
+            Self::ManyInTime(toll) => {
+                let charge = toll.as_ref().and_then(Toll::charge);
+                match refusal::status(charge.as_slice()) {
+                    Some(status) => Err(status),
+                    None => Ok(()),
+                }
+            }
+            // The service charges each to all quotas.
+            Self::Many => Ok(()),
+        }
+    }
+}
+
+impl<B> Body for MessageBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.project();
+        if *this.is_over {
+            return Poll::Ready(None);
+        }
+        // Who asks for more has handed on what was whole; its room is kept for the next one.
+        let lasts = !matches!(this.pace, Pace::One);
+        let kept = this.messages.partial.max(this.messages.largest);
+        if lasts && kept < *this.held {
+            // Less is always had.
+            let _ = this.limits.hold(this.pace, this.held, kept);
+        }
+        let polled = match this.inner.poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let followed = match frame.data_ref() {
+                    Some(data) => follow(this.messages, this.pace, this.limits, this.held, data),
+                    None => Ok(()),
+                };
+                followed.map(|()| Poll::Ready(Some(Ok(frame))))
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => Ok(Poll::Pending),
+        };
+        if matches!(this.pace, Pace::Many) {
+            let begun = match this.messages.is_within() {
+                true => this.messages.begun,
+                false => 0,
+            };
+            if begun != *this.timed {
+                let timeout = this.limits.timeout;
+                *this.deadline = (begun > 0).then(|| Instant::now() + timeout);
+                *this.timed = begun;
+                this.sleep.set(None);
+            }
+        }
+        let ended = match polled {
+            Ok(Poll::Pending) => {
+                let Some(deadline) = *this.deadline else {
+                    return Poll::Pending;
+                };
+                if this.sleep.is_none() {
+                    this.sleep.set(Some(tokio::time::sleep_until(deadline)));
+                }
+                let late = this.sleep.as_mut().as_pin_mut();
+                if late.is_none_or(|sleep| sleep.poll(context).is_pending()) {
+                    return Poll::Pending;
+                }
+                this.limits.late(this.pace)
+            }
+            Ok(ready) => return ready,
+            Err(status) => status,
+        };
+        // Once is enough, for its count and for who reads on.
+        *this.is_over = true;
+        // It is the first and only one.
+        let _ = this.verdict.0.set(ended.clone());
+        Poll::Ready(Some(Err(ended.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Takes what has come into account, before it is handed on.
+fn follow(
+    messages: &mut Messages,
+    pace: &Pace,
+    limits: &Limits,
+    held: &mut usize,
+    data: &[u8],
+) -> Result<(), Status> {
+    let before = messages.begun;
+    messages.follow(data);
+    if messages.announced > limits.bytes_max {
+        let (found, limit) = (messages.announced, limits.bytes_max);
+        let text =
+            format!("message length too large: found {found} bytes, the limit is: {limit} bytes");
+        let status = Status::out_of_range(text);
+        return Err(limits.refuse(pace, Guard::MessageBytes, status));
+    }
+    for _ in before.max(1)..messages.begun {
+        pace.charge()?;
+    }
+    limits.hold(pace, held, *held + data.len())
+}

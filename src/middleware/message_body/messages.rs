@@ -1,0 +1,62 @@
+//! How far the messages of a gRPC body have come, from the bytes that pass.
+
+/// What stands before each message: whether it is compressed, and its length.
+pub(super) const HEAD_BYTES: usize = 5;
+
+/// How far the messages of a body have come.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    head: [u8; HEAD_BYTES],
+    head_bytes: usize,
+    /// Bytes of the message behind its head that have not come.
+    left: usize,
+    /// Bytes of the message that have come, its head included; 0 between messages.
+    pub(super) partial: usize,
+    /// The largest message so far.
+    pub(super) largest: usize,
+    /// The largest that was announced.
+    pub(super) announced: usize,
+    /// Messages that have begun.
+    pub(super) begun: u64,
+}
+
+impl Messages {
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let is_head = self.left == 0;
+            if is_head && self.head_bytes == 0 {
+                self.begun += 1;
+            }
+            let wanted = match is_head {
+                true => HEAD_BYTES - self.head_bytes,
+                false => self.left,
+            };
+            let (read, rest) = bytes.split_at(wanted.min(bytes.len()));
+            bytes = rest;
+            self.partial += read.len();
+            if !is_head {
+                self.left -= read.len();
+            } else {
+                let head = self.head.iter_mut().skip(self.head_bytes);
+                head.zip(read).for_each(|(head, byte)| *head = *byte);
+                self.head_bytes += read.len();
+                if self.head_bytes < HEAD_BYTES {
+                    break;
+                }
+                let [_, length @ ..] = self.head;
+                self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+                self.announced = self.announced.max(self.left);
+                self.head_bytes = 0;
+            }
+            if self.left == 0 && self.head_bytes == 0 {
+                self.largest = self.largest.max(self.partial);
+                self.partial = 0;
+            }
+        }
+    }
+
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_within(&self) -> bool {
+        self.partial > 0
+    }
+}

@@ -1,0 +1,242 @@
+//! The room for calls under way: places in all and by address, of calls, of streaming calls and of probes, and the memory of bodies.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use http::Extensions;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+
+use super::guard::{Guard, Rejections};
+use super::{Answers, Classified, RequestClass, refusal};
+use crate::limit::{Budget, BudgetOptions, KeyHolder, Meter, Share, Shares};
+use crate::model::address::{AddressKey, ClientAddress, Resolver};
+
+/// Most probes under way of an address.
+const PROBES_PER_ADDRESS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomOptions {
+    /// Calls under way.
+    pub calls_max: NonZeroUsize,
+    /// Calls under way of an address.
+    pub calls_per_address_max: NonZeroUsize,
+    /// Streaming calls.
+    pub streaming_max: NonZeroUsize,
+    /// Streaming calls of an address.
+    pub streaming_per_address_max: NonZeroUsize,
+    /// Streams of commands of a key.
+    pub streaming_per_key_max: NonZeroUsize,
+    /// Memory of bodies and messages.
+    pub budget: BudgetOptions,
+}
+
+/// The room for calls under way. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Room {
+    calls: Places,
+    streaming: Places,
+    probes: Arc<Shares<AddressKey>>,
+    keys: KeyStreams,
+    budget: Budget,
+    /// Proxies that are known by their address call for many.
+    resolver: Arc<Resolver>,
+    rejections: Rejections,
+}
+
+/// Places of one kind.
+#[derive(Clone, Debug)]
+struct Places {
+    all: Arc<Semaphore>,
+    all_max: usize,
+    by_address: Arc<Shares<AddressKey>>,
+    address_max: usize,
+    /// What they are places of.
+    name: &'static str,
+    all_guard: Guard,
+    address_guard: Guard,
+}
+
+/// How many streams a key may have, of those whose key is known only once they have begun. An extension of their requests.
+#[derive(Clone, Debug)]
+pub struct KeyStreams {
+    shares: Arc<Shares<KeyHolder>>,
+    max: usize,
+}
+
+impl Places {
+    fn new(
+        all_max: NonZeroUsize,
+        address_max: NonZeroUsize,
+        name: &'static str,
+        [all_guard, address_guard]: [Guard; 2],
+    ) -> Self {
+        let all_max = all_max.get().min(Semaphore::MAX_PERMITS);
+        Self {
+            all: Arc::new(Semaphore::new(all_max)),
+            all_max,
+            by_address: Shares::new(address_max),
+            address_max: address_max.get(),
+            name,
+            all_guard,
+            address_guard,
+        }
+    }
+
+    /// A place; `address`: none, if it calls for many.
+    fn take(&self, address: Option<AddressKey>) -> Result<Place, Status> {
+        let by_address = match address {
+            None => None,
+            Some(address) => Some(self.by_address.take(address).ok_or_else(|| {
+                let (most, name) = (self.address_max, self.name);
+                let text = format!("{most} {name} from {address} are under way, which is the most");
+                self.address_guard.behind(refusal::unavailable(text))
+            })?),
+        };
+        let all = self.all.clone().try_acquire_owned().map_err(|_| {
+            let (most, name) = (self.all_max, self.name);
+            let text = format!("{most} {name} are under way, which is the most");
+            self.all_guard.behind(refusal::unavailable(text))
+        })?;
+        Ok(Place {
+            _all: Some(all),
+            by_address,
+        })
+    }
+
+    fn taken(&self) -> usize {
+        self.all_max.saturating_sub(self.all.available_permits())
+    }
+}
+
+impl KeyStreams {
+    /// A place for a stream of a key.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`: the key has all that it may have.
+    pub fn take(&self, key: KeyHolder) -> Result<Share<KeyHolder>, Status> {
+        self.shares.take(key).ok_or_else(|| {
+            let text = format!(
+                "{} streams of the key are open, which is the most",
+                self.max
+            );
+            Guard::StreamingCallsPerKey.behind(refusal::unavailable(text))
+        })
+    }
+}
+
+impl Room {
+    /// So much room.
+    pub fn new(options: RoomOptions, resolver: Arc<Resolver>, rejections: Rejections) -> Self {
+        Self {
+            calls: Places::new(
+                options.calls_max,
+                options.calls_per_address_max,
+                "calls",
+                [Guard::Requests, Guard::RequestsPerAddress],
+            ),
+            streaming: Places::new(
+                options.streaming_max,
+                options.streaming_per_address_max,
+                "streaming calls",
+                [Guard::StreamingCalls, Guard::StreamingCallsPerAddress],
+            ),
+            probes: Shares::new(PROBES_PER_ADDRESS_MAX),
+            keys: KeyStreams {
+                shares: Shares::new(options.streaming_per_key_max),
+                max: options.streaming_per_key_max.get(),
+            },
+            budget: Budget::new(options.budget),
+            resolver,
+            rejections,
+        }
+    }
+
+    /// How many bytes bodies and messages hold.
+    pub fn memory_taken(&self) -> usize {
+        self.budget.taken()
+    }
+
+    /// How many calls are under way.
+    pub fn calls_taken(&self) -> usize {
+        self.calls.taken()
+    }
+
+    /// How many streaming calls are under way.
+    pub fn streaming_taken(&self) -> usize {
+        self.streaming.taken()
+    }
+
+    /// A place for a call, or the refusal.
+    pub(super) fn enter(
+        &self,
+        classified: Classified,
+        client: ClientAddress,
+    ) -> Result<Entered, Status> {
+        let address = (!self.resolver.is_proxy(client)).then(|| client.key());
+        let place = match classified.is_probe() {
+            // Orchestrators ask whether a service lives that is busy.
+            true => self.probe(address)?,
+            false => self.calls.take(address)?,
+        };
+        let streaming = match classified.answers {
+            Answers::Once => None,
+            Answers::Lasts => Some(self.streaming.take(address)?),
+        };
+        Ok(Entered {
+            place,
+            streaming,
+            meter: self.budget.meter(address),
+        })
+    }
+
+    /// Where refusals are counted.
+    pub(super) fn rejections(&self) -> &Rejections {
+        &self.rejections
+    }
+
+    fn probe(&self, address: Option<AddressKey>) -> Result<Place, Status> {
+        let by_address = match address {
+            None => None,
+            Some(address) => Some(self.probes.take(address).ok_or_else(|| {
+                let most = PROBES_PER_ADDRESS_MAX;
+                let text = format!("{most} probes from {address} are under way, which is the most");
+                Guard::RequestsPerAddress.behind(refusal::unavailable(text))
+            })?),
+        };
+        Ok(Place {
+            _all: None,
+            by_address,
+        })
+    }
+
+    /// Gives a request what it needs on its way to hold its own bounds.
+    pub(super) fn equip(&self, classified: Classified, extensions: &mut Extensions, meter: &Meter) {
+        match classified.class {
+            RequestClass::Grpc(_) | RequestClass::Rest => drop(extensions.insert(meter.clone())),
+            // Their bodies are not read.
+            RequestClass::OtherGrpc | RequestClass::Preflight | RequestClass::Probe(_) => {}
+        }
+        if classified.sends_many() {
+            // What it refuses once its answer has begun, it has to count itself.
+            extensions.insert(self.rejections.clone());
+            extensions.insert(self.keys.clone());
+        }
+    }
+}
+
+/// What a call has that was let in, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) place: Place,
+    pub(super) streaming: Option<Place>,
+    pub(super) meter: Meter,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _all: Option<OwnedSemaphorePermit>,
+    pub(super) by_address: Option<Share<AddressKey>>,
+}

@@ -1,0 +1,64 @@
+//! What a body says, decompressed.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+
+use super::super::error::Error;
+use super::{Coding, Limits, no_memory};
+use crate::limit::Spent;
+
+/// What is decompressed at a time, in bytes.
+const BUFFER_BYTES: usize = 8 * 1024;
+/// Buffer of brotli's decoder, in bytes.
+const BROTLI_BUFFER_BYTES: usize = 4096;
+/// The largest window that a zstd frame may ask for, as a power of two: what browsers and RFC 9659 allow.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// All that `bytes` say.
+pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes, Error> {
+    match coding {
+        Coding::Identity => take(bytes, limits),
+        Coding::Gzip => take(MultiGzDecoder::new(bytes), limits),
+        Coding::Deflate => take(ZlibDecoder::new(bytes), limits),
+        Coding::Brotli => {
+            let decoder = brotli::Decompressor::new(bytes, BROTLI_BUFFER_BYTES);
+            take(decoder, limits)
+        }
+        Coding::Zstd => match zstd_decoder(bytes) {
+            Ok(decoder) => take(decoder, limits),
+            // Nothing of the body was read: there is no memory for the decoder.
+            Err(_) => Err(no_memory(Spent::All)),
+        },
+    }
+}
+
+fn zstd_decoder(bytes: &[u8]) -> io::Result<impl Read> {
+    let mut decoder = zstd::stream::read::Decoder::new(bytes)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
+}
+
+/// All that `reader` gives.
+fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes, Error> {
+    let (mut out, mut buffer) = (Vec::new(), vec![0; BUFFER_BYTES]);
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                return Err(no_memory(Spent::All));
+            }
+            Err(_) => {
+                let text = "The body is not compressed as Content-Encoding says";
+                return Err(Error::invalid(None, text.to_owned()));
+            }
+        };
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            return Ok(out.into());
+        }
+        limits.append(&mut out, piece, None)?;
+    }
+}
