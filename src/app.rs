@@ -144,6 +144,9 @@ impl App {
             clock.clone(),
             tracker::Options {
                 read_timeout: config.server.request_timeout,
+                reads: settings::read_limits(&config.server),
+                answer_bytes_max: config.server.answer_bytes_max.get(),
+                snapshot_timeout: config.server.snapshot_timeout,
                 watchers_max: config.server.watchers_max.get(),
                 watch_heartbeat: config.server.watch_heartbeat,
             },
@@ -210,6 +213,7 @@ impl App {
             clock,
             cors: crate::rest::Cors::new(&config.server.cors_origins),
             limits: settings::rest_limits(&config.server),
+            answer_bytes_max: config.server.answer_bytes_max.get(),
             id_prefix: settings::random()?,
         };
         Ok(Self {

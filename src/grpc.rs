@@ -2,10 +2,12 @@
 //!
 //! The REST shim calls the same methods in process, so that a rule is never written twice.
 
+mod answer;
 mod caller;
 pub(crate) mod convert;
 mod customers;
 pub mod health;
+pub mod held;
 pub mod pb;
 pub mod status;
 mod streams;

@@ -5,11 +5,16 @@
 //! and commits the good ones at once.
 
 mod anonymize;
+mod answer;
+mod columns;
 mod cursor;
 mod error;
 mod export;
 mod known;
 mod members;
+mod moment;
+mod page_token;
+mod permits;
 mod read;
 mod slots;
 #[cfg(test)]
@@ -29,13 +34,19 @@ use crate::model::time::Timestamp;
 use crate::view::View;
 
 pub use crate::model::project::Error as AccessError;
+pub use crate::view::StoredEvent;
+pub use answer::{Answer, CUSTOMER_EVENTS_MAX, Page};
+pub use columns::{COLUMNS_MAX, Columns};
 pub use error::Error;
-pub use export::{Export, ExportedCustomer, NAMES_MAX};
+pub use export::{Export, ExportedCustomer};
 pub use known::Known;
 pub use members::Member;
 use members::Members;
+pub use page_token::PAGE_TOKEN_BYTES_MAX;
+use permits::Permits;
+pub use permits::{Held, ReadLimits};
 pub use read::{
-    ATTRIBUTES_MAX, Attribute, CustomerState, EVENTS_MAX, IdValues, ListEvents, READ_BYTES_MAX,
+    ATTRIBUTES_MAX, ATTRIBUTES_TOO_LARGE, Attribute, EVENTS_MAX, GetCustomer, IdValues, ListEvents,
     TYPES_MAX,
 };
 use slots::Slots;
@@ -47,8 +58,14 @@ pub use write::{
 /// What bounds reading.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Longest that a read waits for the view. Default 10 s.
+    /// Longest that a read waits for the view, and for its turn among others. Default 10 s.
     pub read_timeout: Duration,
+    /// Reads that run at once.
+    pub reads: ReadLimits,
+    /// Most bytes of the attributes of one answer. Default 4 MiB.
+    pub answer_bytes_max: usize,
+    /// Longest that an export stays with one moment, and keeps from the disk's being rid of what left since. Default 30 s.
+    pub snapshot_timeout: Duration,
     /// Most watches and exports that a key has under way. Default 64.
     pub watchers_max: usize,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
@@ -59,6 +76,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             read_timeout: Duration::from_secs(10),
+            reads: ReadLimits::default(),
+            answer_bytes_max: 4 << 20,
+            snapshot_timeout: Duration::from_secs(30),
             watchers_max: 64,
             watch_heartbeat: Duration::from_secs(15),
         }
@@ -75,6 +95,7 @@ pub struct Tracker {
     view: View,
     clock: Arc<dyn Clock>,
     options: Options,
+    permits: Arc<Permits>,
     slots: Slots,
     /// Whether watches have to end.
     streams_ended: tokio::sync::watch::Sender<bool>,
@@ -122,6 +143,7 @@ impl Tracker {
     ) -> Self {
         let members = Members::succeeding(&Members::default(), projects);
         let slots = Slots::new(options.watchers_max);
+        let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {
             members: tokio::sync::watch::Sender::new(Arc::new(members)),
             account_counters: AccountCounters::default(),
@@ -130,6 +152,7 @@ impl Tracker {
             view,
             clock,
             options,
+            permits,
             slots,
             streams_ended: tokio::sync::watch::Sender::new(false),
             last_receipt: AtomicI64::new(0),

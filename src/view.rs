@@ -7,12 +7,13 @@
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes
 //! - `erase` and `expire` take out of the log, and of the view, what has to leave
-//! - [`read`] answers questions, each from one snapshot; `trace` finds where a record has come to lie, `export`
-//!   walks over a project's customers
+//! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events in
+//!   their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
 mod apply;
 mod cache;
+mod cancel;
 mod erase;
 mod error;
 mod expire;
@@ -28,6 +29,7 @@ pub mod read;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeline;
 mod trace;
 pub mod verify;
 
@@ -40,12 +42,14 @@ use tokio::sync::watch;
 
 use crate::log::{Log, Position};
 pub use apply::Counts;
+pub use cancel::{Cancel, Waiting};
 pub use error::Error;
 pub use export::Place;
 use follow::Follower;
 pub use follow::Progress;
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
+pub use timeline::{EventPlace, ROWS_MAX};
 
 /// A handle to the view.
 #[derive(Clone, Debug)]

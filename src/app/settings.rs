@@ -15,7 +15,7 @@ use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Project, SecretHash};
 use crate::rest::Limits;
-use crate::tracker::Member;
+use crate::tracker::{Member, ReadLimits};
 
 /// How many probes an address may send in a minute.
 const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
@@ -118,6 +118,16 @@ pub(super) fn rest_limits(options: &server::Options) -> Limits {
         body_bytes_max: options.body_bytes_max.get(),
         batch_bytes_max: options.batch_bytes_max.get(),
         body_timeout: options.body_timeout,
+    }
+}
+
+pub(super) fn read_limits(options: &server::Options) -> ReadLimits {
+    ReadLimits {
+        max: options.reads_max.get(),
+        per_project_max: options.reads_per_project_max.get(),
+        per_key_max: options.reads_per_key_max.get(),
+        answers_bytes_max: options.answers_bytes_max.get(),
+        answers_per_key_bytes_max: options.answers_per_key_bytes_max.get(),
     }
 }
 

@@ -17,6 +17,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 use super::StartError;
 use crate::clock::Clock;
 use crate::grpc::health::Health;
+use crate::grpc::held;
 use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
@@ -28,7 +29,7 @@ use crate::middleware::{
     class, message_body,
 };
 use crate::model::address::Resolver;
-use crate::rest::{Cors, Limits, Render, Rest, routes};
+use crate::rest::{Cors, Limits, Offload, Render, Rest, routes};
 use crate::tracker::Tracker;
 
 /// Largest message of a stream of commands, in bytes: a command has 800 KiB at most as JSON, and small numbers take three times as
@@ -36,6 +37,8 @@ use crate::tracker::Tracker;
 const STREAM_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest message to health and reflection, which nobody needs a key for, in bytes.
 const OPEN_MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// Most threads that write or compress large answers of REST at once, beside those that read.
+const OFFLOAD_THREADS_MAX: usize = 16;
 
 /// What the stack is made of.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub(super) struct Stack {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cors: Cors,
     pub(super) limits: Limits,
+    pub(super) answer_bytes_max: usize,
     pub(super) id_prefix: u64,
 }
 
@@ -61,7 +65,8 @@ pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<InFlight<Heade
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
         let tracking = Tracking::new(self.tracker.clone(), self.limits.body_timeout);
-        let customers = Customers::new(self.tracker);
+        let customers = Customers::new(self.tracker, self.answer_bytes_max);
+        let offload = Offload::new(OFFLOAD_THREADS_MAX);
         let router = Router {
             tracking: TrackingServiceServer::new(tracking.clone())
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
@@ -69,20 +74,27 @@ impl Stack {
                 .max_decoding_message_size(STREAM_MESSAGE_BYTES_MAX),
             shown: tracking.clone(),
             customers: CustomerServiceServer::new(customers.clone())
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(self.answer_bytes_max),
             health: HealthServer::new(self.health.clone())
                 .max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
             reflection: Reflection::new()?,
             body_timeout: self.limits.body_timeout,
             rejections: self.rejections,
-            rest: Arc::new(Rest::new(tracking, customers, self.health, self.limits)),
+            rest: Arc::new(Rest::new(
+                tracking,
+                customers,
+                self.health,
+                self.limits,
+                offload.clone(),
+            )),
         };
         let headed = HeaderList::layer(self.header_bytes_max).layer(router);
         let in_flight = InFlight::layer(self.room).layer(headed);
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
         let peering = Peering::layer(self.resolver).layer(limited);
         let contained = Contain::layer(self.panics).layer(peering);
-        let rendered = Render::layer(self.cors).layer(contained);
+        let rendered = Render::layer(self.cors, offload).layer(contained);
         let observe = Observe::layer(self.metrics, classify, self.id_prefix, self.clock);
         Ok(observe.layer(rendered))
     }
@@ -196,8 +208,9 @@ impl Service<Request<Received>> for Router {
         }
         match (rpc.service, classified.sends_many()) {
             (Serves::Customers, _) => {
-                self.customers
-                    .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX))
+                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX);
+                let answer = self.customers.call(request);
+                Box::pin(async move { answer.await.map(held::with_body) })
             }
             (_, true) => {
                 self.streams

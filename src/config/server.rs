@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::reader::Fields;
 use super::tls;
-use super::units::{DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32};
+use super::units::{
+    ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32,
+};
 use super::value::{Kind, Value};
 
 /// The listeners, and what guards them.
@@ -50,6 +52,20 @@ pub struct Options {
     pub request_timeout: Duration,
     /// Watches and exports that one key may have under way. Default 64.
     pub watchers_max: NonZeroUsize,
+    /// Reads that run at once, in all. Default 64.
+    pub reads_max: NonZeroUsize,
+    /// Reads that run at once of a project. Default 16.
+    pub reads_per_project_max: NonZeroUsize,
+    /// Reads that run at once of a key. Default 8.
+    pub reads_per_key_max: NonZeroUsize,
+    /// Bytes of answers that are not taken yet, in all but small ones. Default 256 MiB.
+    pub answers_bytes_max: NonZeroUsize,
+    /// Bytes of answers of one key that are not taken yet. Default 64 MiB.
+    pub answers_per_key_bytes_max: NonZeroUsize,
+    /// Largest message of gRPC that is answered, with its framing, in bytes. Default 4 MiB.
+    pub answer_bytes_max: NonZeroUsize,
+    /// Longest that an export stays with one moment. Default 30 s.
+    pub snapshot_timeout: Duration,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
     /// Watches, exports, streams of commands, watches of health and reflections under way, over all protocols. Default 16384.
@@ -107,6 +123,13 @@ impl Default for Options {
             idle_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_secs(10),
             watchers_max: nonzero(64),
+            reads_max: nonzero(64),
+            reads_per_project_max: nonzero(16),
+            reads_per_key_max: nonzero(8),
+            answers_bytes_max: nonzero(256 << 20),
+            answers_per_key_bytes_max: nonzero(64 << 20),
+            answer_bytes_max: nonzero(4 << 20),
+            snapshot_timeout: Duration::from_secs(30),
             watch_heartbeat: Duration::from_secs(15),
             streaming_calls_max: nonzero(16_384),
             streaming_calls_per_address_max: nonzero(256),
@@ -152,6 +175,25 @@ impl Options {
             idle_timeout: fields.read("idle_timeout", DURATION, default.idle_timeout),
             request_timeout: fields.read("request_timeout", DURATION, default.request_timeout),
             watchers_max: fields.read("watchers_max", count(), default.watchers_max),
+            reads_max: fields.read("reads_max", count(), default.reads_max),
+            reads_per_project_max: fields.read(
+                "reads_per_project_max",
+                count(),
+                default.reads_per_project_max,
+            ),
+            reads_per_key_max: fields.read("reads_per_key_max", count(), default.reads_per_key_max),
+            answers_bytes_max: fields.read("answers_bytes_max", SIZE, default.answers_bytes_max),
+            answers_per_key_bytes_max: fields.read(
+                "answers_per_key_bytes_max",
+                SIZE,
+                default.answers_per_key_bytes_max,
+            ),
+            answer_bytes_max: fields.read(
+                "answer_bytes_max",
+                ANSWER_SIZE,
+                default.answer_bytes_max,
+            ),
+            snapshot_timeout: fields.read("snapshot_timeout", DURATION, default.snapshot_timeout),
             watch_heartbeat: fields.read("watch_heartbeat", DURATION, default.watch_heartbeat),
             streaming_calls_max: fields.read(
                 "streaming_calls_max",

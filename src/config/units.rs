@@ -62,6 +62,15 @@ pub(super) const HEAD_SIZE: Kind<NonZeroU32> = Kind::new(
     },
 );
 
+/// The size of an answer: what clients take unless they are told otherwise, or more. The largest event fits.
+pub(super) const ANSWER_SIZE: Kind<NonZeroUsize> = Kind::new(
+    "a number of bytes or a size such as \"4MiB\", from \"4MiB\" to \"64MiB\"",
+    |value| {
+        let bytes = bytes(value).filter(|bytes| (1 << 22..=1 << 26).contains(bytes))?;
+        NonZeroUsize::new(usize::try_from(bytes).ok()?)
+    },
+);
+
 /// A size that may be zero.
 pub(super) const SIZE_OR_ZERO: Kind<u64> = Kind::new(EXPECTED_SIZE_OR_ZERO, bytes);
 

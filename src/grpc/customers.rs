@@ -4,24 +4,72 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::answer::{self, CustomerAnswer, EventsAnswer};
 use super::caller::access;
 use super::convert::timestamp;
 use super::streams::{self, Messages};
 use super::tracking::rpc_status;
 use super::{pb, status};
-use crate::tracker::{Access, Attribute, Export, IdValues, ListEvents, Tracker, WatchEvents};
+use crate::tracker::{
+    Access, Answer, Attribute, Export, GetCustomer, Held, IdValues, ListEvents, Page, Tracker,
+    WatchEvents,
+};
 use crate::view::{Order, StoredEvent};
 
 /// Reads customers and their events, and anonymises customers.
 #[derive(Clone, Debug)]
 pub struct Customers {
     tracker: Arc<Tracker>,
+    /// Most bytes of a message, without its token.
+    room: usize,
 }
 
 impl Customers {
-    /// The service of a tracker.
-    pub fn new(tracker: Arc<Tracker>) -> Self {
-        Self { tracker }
+    /// The service of a tracker, none of whose messages takes more than `answer_bytes_max` with its framing.
+    pub fn new(tracker: Arc<Tracker>, answer_bytes_max: usize) -> Self {
+        Self {
+            tracker,
+            room: answer::room(answer_bytes_max),
+        }
+    }
+
+    /// Reads a customer, for whoever gives it another form than a message.
+    ///
+    /// # Errors
+    /// The status that says why not.
+    pub async fn customer<A: Answer>(
+        &self,
+        access: &Access,
+        question: &pb::GetCustomerRequest,
+        answer: A,
+    ) -> Result<(Page<A>, Held), Status> {
+        let question = GetCustomer {
+            customer_ids: &question.customer_ids,
+            paged: question.paged,
+            page_token: &question.page_token,
+        };
+        Ok(self.tracker.customer(access, question, answer).await?)
+    }
+
+    /// Lists events, for whoever gives them another form than a message.
+    ///
+    /// # Errors
+    /// The status that says why not.
+    pub async fn events<A: Answer>(
+        &self,
+        access: &Access,
+        question: pb::ListEventsRequest,
+        answer: A,
+    ) -> Result<(Page<A>, Held), Status> {
+        let question = ListEvents {
+            customer_ids: &question.customer_ids,
+            event_types: question.event_types,
+            order: order(question.order)?,
+            limit: question.limit.map(u64::from),
+            skip: question.skip.into(),
+            page_token: &question.page_token,
+        };
+        Ok(self.tracker.events(access, question, answer).await?)
     }
 
     /// Begins an export, for whoever gives it another form than messages.
@@ -40,16 +88,9 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::GetCustomerRequest>,
     ) -> Result<Response<pb::GetCustomerResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let question = request.into_inner();
-        let state = self
-            .tracker
-            .customer(&access, &question.customer_ids)
-            .await?;
-        Ok(Response::new(pb::GetCustomerResponse {
-            ids: state.ids.into_iter().map(id).collect(),
-            properties: Some(state.properties.into()),
-            events: state.events.into_iter().map(event).collect(),
-        }))
+        let answer = CustomerAnswer::new(self.room);
+        let (page, held) = self.customer(&access, request.get_ref(), answer).await?;
+        Ok(with(held, page.answer.finish(page.next)))
     }
 
     async fn get_attributes(
@@ -59,7 +100,7 @@ impl pb::customer_service_server::CustomerService for Customers {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
         let question = request.into_inner();
         let attributes = question.attributes.into_iter().map(attribute);
-        let values = self
+        let (values, held) = self
             .tracker
             .attributes(
                 &access,
@@ -77,9 +118,8 @@ impl pb::customer_service_server::CustomerService for Customers {
                 error: Some(rpc_status(&error.into())),
             },
         });
-        Ok(Response::new(pb::GetAttributesResponse {
-            results: results.collect(),
-        }))
+        let results = results.collect();
+        Ok(with(held, pb::GetAttributesResponse { results }))
     }
 
     async fn list_events(
@@ -87,19 +127,9 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let order = order(request.get_ref().order)?;
-        let question = request.into_inner();
-        let question = ListEvents {
-            customer_ids: &question.customer_ids,
-            event_types: question.event_types,
-            order,
-            limit: question.limit.map(u64::from),
-            skip: question.skip.into(),
-        };
-        let events = self.tracker.events(&access, question).await?;
-        Ok(Response::new(pb::ListEventsResponse {
-            events: events.into_iter().map(event).collect(),
-        }))
+        let answer = EventsAnswer::new(self.room);
+        let (page, held) = self.events(&access, request.into_inner(), answer).await?;
+        Ok(with(held, page.answer.finish(page.next)))
     }
 
     async fn anonymize_customer(
@@ -149,8 +179,15 @@ impl pb::customer_service_server::CustomerService for Customers {
     ) -> Result<Response<Self::ExportCustomersStream>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
         let export = self.export(&access).await?;
-        Ok(Response::new(streams::exported(export)))
+        Ok(Response::new(streams::exported(export, self.room)))
     }
+}
+
+/// An answer, and the room that it takes until it is taken: the layers outside let it go with the body.
+fn with<T>(held: Held, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(held);
+    response
 }
 
 pub(super) fn id(id: IdValues) -> pb::CustomerId {

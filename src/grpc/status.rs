@@ -42,9 +42,10 @@ impl From<Error> for Status {
             | Error::Limit(_)
             | Error::TooManyAttributes(_)
             | Error::Cursor
-            | Error::CursorAhead => invalid(error.field(), message),
+            | Error::CursorAhead
+            | Error::PageToken(_) => invalid(error.field(), message),
             Error::UnknownCustomer => Self::not_found(message),
-            Error::TooManyEvents | Error::TooManyNames => Self::out_of_range(message),
+            Error::TooLarge(_) => Self::out_of_range(message),
             // The layer in front says it in full: it knows all quotas that apply to the call.
             Error::OverQuota { retry_after } => {
                 let details = ErrorDetails::with_retry_info(Some(*retry_after));
@@ -52,6 +53,10 @@ impl From<Error> for Status {
             }
             // Transient: other streams end. Not of the rate limit's making either.
             Error::TooManyStreams(_) => Guard::Watchers.behind(unavailable(message, FAILURE_DELAY)),
+            Error::TooManyReads(_) => Guard::Reads.behind(unavailable(message, OVERLOAD_DELAY)),
+            Error::AnswersNotTaken(_) => {
+                Guard::Answers.behind(unavailable(message, OVERLOAD_DELAY))
+            }
             Error::Log(error) => of_log(error, message),
             Error::View(error) => of_view(error, message),
         }
@@ -88,6 +93,7 @@ fn of_view(error: &view::Error, message: String) -> Status {
     match error {
         view::Error::Behind(_) | view::Error::StillRead => unavailable(message, OVERLOAD_DELAY),
         view::Error::Stopped(_) | view::Error::Ahead { .. } => unavailable(message, FAILURE_DELAY),
+        view::Error::Cancelled => Status::cancelled(message),
         view::Error::Damaged(_) => Status::data_loss(message),
         view::Error::Store(_) => Status::internal(message),
         view::Error::Log(error) => of_log(error, error.to_string()),

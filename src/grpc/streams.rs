@@ -6,8 +6,8 @@ use futures_util::{Stream, stream};
 use tonic::Status;
 
 use super::customers::{event, id};
-use super::{pb, status};
-use crate::tracker::{Export, ExportedCustomer, Start, Watch, Watched};
+use super::{answer, pb, status};
+use crate::tracker::{Export, Start, Watch, Watched};
 
 /// A stream of messages that ends after the first failure.
 pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -49,26 +49,25 @@ fn message(watched: Watched) -> pb::WatchEventsResponse {
     }
 }
 
-/// The customers of an export.
-pub(super) fn exported(export: Export) -> Messages<pb::ExportCustomersResponse> {
+/// The customers of an export, in messages of at most `room` bytes.
+pub(super) fn exported(export: Export, room: usize) -> Messages<pb::ExportCustomersResponse> {
     let state = Some((export, Vec::new().into_iter()));
-    Box::pin(stream::unfold(state, async |state| {
-        let (mut export, mut customers) = state?;
+    let next = move |state: Option<(Export, std::vec::IntoIter<_>)>| async move {
+        let (mut export, mut messages) = state?;
         loop {
-            if let Some(customer) = customers.next() {
-                return Some((Ok(customer_message(customer)), Some((export, customers))));
+            if let Some(message) = messages.next() {
+                return Some((Ok(message), Some((export, messages))));
             }
-            match export.next().await {
-                Ok(next) => customers = next?.into_iter(),
+            let make = move |customers: Vec<_>| {
+                let customers = customers.into_iter();
+                let messages = customers.flat_map(|customer| answer::exported(customer, room));
+                messages.collect::<Vec<_>>()
+            };
+            match export.next(make).await {
+                Ok(next) => messages = next?.into_iter(),
                 Err(error) => return Some((Err(error.into()), None)),
             }
         }
-    }))
-}
-
-fn customer_message(customer: ExportedCustomer) -> pb::ExportCustomersResponse {
-    pb::ExportCustomersResponse {
-        ids: customer.ids.into_iter().map(id).collect(),
-        properties: Some(customer.properties.into()),
-    }
+    };
+    Box::pin(stream::unfold(state, next))
 }

@@ -65,11 +65,15 @@ pub enum Guard {
     StreamingCallsPerAddress,
     /// Streams of commands of a key.
     StreamingCallsPerKey,
+    /// Reads at once, of a key, a project and in all.
+    Reads,
+    /// Answers that are not taken yet, of a key and in all.
+    Answers,
 }
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 26] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::HeaderTimeout,
@@ -94,6 +98,8 @@ impl Guard {
         Self::StreamingCalls,
         Self::StreamingCallsPerAddress,
         Self::StreamingCallsPerKey,
+        Self::Reads,
+        Self::Answers,
     ];
 
     /// Its name in the metrics: its setting's, where it has one.
@@ -123,6 +129,8 @@ impl Guard {
             Self::StreamingCalls => "streaming_calls_max",
             Self::StreamingCallsPerAddress => "streaming_calls_per_address_max",
             Self::StreamingCallsPerKey => "streaming_calls_per_key_max",
+            Self::Reads => "reads_max",
+            Self::Answers => "answers_bytes_max",
         }
     }
 

@@ -62,6 +62,11 @@ impl Properties {
         Self(out.into())
     }
 
+    /// Appends an entry, whose name must be greater than those before it, to canonical bytes.
+    pub fn write_entry(canonical: &mut Vec<u8>, name: &str, value: &[u8]) {
+        encode::entry(canonical, name, value);
+    }
+
     /// The canonical bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.0

@@ -1,6 +1,5 @@
 //! Response messages into JSON.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -9,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::json::{AttributePlan, Batch, Planned};
 use crate::grpc::pb;
-use crate::model::properties::Value;
+use crate::model::properties::{Properties, Value};
 use crate::model::time::Timestamp;
-use crate::tracker::ExportedCustomer;
+use crate::tracker::{Columns, ExportedCustomer, StoredEvent};
 
 /// What a single write answers.
 pub(super) const WRITTEN: &[u8] = br#"{"success": true, "errors": []}"#;
@@ -117,36 +116,16 @@ pub(super) fn attributes(plan: Vec<AttributePlan>, answer: pb::GetAttributesResp
     out.into()
 }
 
-/// One customer with everything.
-pub(super) fn customer(answer: pb::GetCustomerResponse) -> Bytes {
-    let mut out = Vec::from(br#"{"success": true, "ids": "#);
-    ids(&mut out, &answer.ids);
-    out.extend(br#", "properties": "#);
-    let properties = answer.properties.unwrap_or_default();
-    properties.trusted().write_json(&mut out);
-    out.extend(br#", "events": "#);
-    list_events(&mut out, answer.events);
-    out.push(b'}');
-    out.into()
-}
-
-/// A page of events.
-pub(super) fn events(answer: pb::ListEventsResponse) -> Bytes {
-    let mut out = Vec::from(br#"{"success": true, "data": "#);
-    list_events(&mut out, answer.events);
-    out.push(b'}');
-    out.into()
-}
-
-fn ids(out: &mut Vec<u8>, ids: &[pb::CustomerId]) {
+/// IDs by type, each with whether it is soft, and its values.
+pub(super) fn ids<'a>(out: &mut Vec<u8>, ids: impl Iterator<Item = (&'a str, bool, &'a [String])>) {
     out.push(b'{');
-    for (index, id) in ids.iter().enumerate() {
+    for (index, (kind, soft, values)) in ids.enumerate() {
         if index > 0 {
             out.extend(b", ");
         }
-        text(out, &id.r#type);
+        text(out, kind);
         out.extend(b": ");
-        id_value(out, id.soft, &id.values);
+        id_value(out, soft, values);
     }
     out.push(b'}');
 }
@@ -169,7 +148,9 @@ pub(super) fn server_sent(message: pb::WatchEventsResponse) -> Bytes {
             out.extend(b"data: ");
             event(&mut out, told);
             out.extend(br#", "customer_ids": "#);
-            ids(&mut out, &message.customer_ids);
+            let held = message.customer_ids.iter();
+            let held = held.map(|id| (&*id.r#type, id.soft, &*id.values));
+            ids(&mut out, held);
             out.extend(b"}\n");
         }
     }
@@ -178,11 +159,12 @@ pub(super) fn server_sent(message: pb::WatchEventsResponse) -> Bytes {
 }
 
 /// The beginning of a table of customers: its columns.
-pub(super) fn table_head(kinds: &[(String, bool)], names: &BTreeSet<String>) -> Bytes {
+pub(super) fn table_head(kinds: &[(String, bool)], columns: &Columns) -> Bytes {
     let mut out = Vec::from(br#"{"success": true, "fields": ["#);
-    let ids = kinds.iter().map(|(kind, _)| ("id", kind));
-    let properties = names.iter().map(|name| ("property", name));
-    for (index, (kind, name)) in ids.chain(properties).enumerate() {
+    let ids = kinds.iter().map(|(kind, _)| ("id", kind.as_str()));
+    let names = columns.names.iter().map(|name| ("property", name.as_str()));
+    let others = columns.others.then_some(("properties", "others"));
+    for (index, (kind, name)) in ids.chain(names).chain(others).enumerate() {
         if index > 0 {
             out.extend(b", ");
         }
@@ -201,7 +183,7 @@ pub(super) const TABLE_END: &[u8] = b"]}";
 pub(super) fn table_row(
     out: &mut Vec<u8>,
     kinds: &[(String, bool)],
-    names: &BTreeSet<String>,
+    columns: &Columns,
     customer: &ExportedCustomer,
 ) {
     out.push(b'[');
@@ -215,47 +197,72 @@ pub(super) fn table_row(
             values => id_value(out, *soft, values.unwrap_or_default()),
         }
     }
-    // Both are sorted by name, and the columns have every name.
+    // Both are sorted by name.
     let mut properties = customer.properties.entries().peekable();
-    for (index, name) in names.iter().enumerate() {
+    for (index, name) in columns.names.iter().enumerate() {
         if index > 0 || !kinds.is_empty() {
             out.extend(b", ");
         }
+        while properties
+            .next_if(|(held, _)| *held < name.as_str())
+            .is_some()
+        {}
         match properties.next_if(|(held, _)| held == name) {
-            Some((_, value)) => {
-                Value::from_canonical(value.to_vec().into()).write_json(out);
-            }
+            Some((_, value)) => json_value(out, value),
             None => out.extend(b"null"),
+        }
+    }
+    if columns.others {
+        out.extend(b", ");
+        let entries = customer.properties.entries();
+        let mut others = entries.filter(|(name, _)| !columns.names.contains(*name));
+        match others.next() {
+            None => out.extend(b"null"),
+            Some(first) => object(out, std::iter::once(first).chain(others)),
         }
     }
     out.push(b']');
 }
 
-fn list_events(out: &mut Vec<u8>, events: Vec<pb::Event>) {
-    out.push(b'[');
-    for (index, event) in events.into_iter().enumerate() {
+fn object<'a>(out: &mut Vec<u8>, entries: impl Iterator<Item = (&'a str, &'a [u8])>) {
+    out.push(b'{');
+    for (index, (name, value)) in entries.enumerate() {
         if index > 0 {
-            out.extend(b", ");
+            out.push(b',');
         }
-        self::event(out, event);
-        out.push(b'}');
+        text(out, name);
+        out.push(b':');
+        json_value(out, value);
     }
-    out.push(b']');
+    out.push(b'}');
+}
+
+/// A value's canonical bytes as JSON.
+pub(super) fn json_value(out: &mut Vec<u8>, canonical: &[u8]) {
+    Value::from_canonical(canonical.to_vec().into()).write_json(out);
 }
 
 /// An event without the bracket that closes it.
 fn event(out: &mut Vec<u8>, event: pb::Event) {
+    let properties = event.properties.unwrap_or_default();
+    let time = seconds(event.timestamp);
+    write_event(out, &event.r#type, time, &properties.trusted());
+}
+
+/// An event.
+pub(super) fn stored_event(out: &mut Vec<u8>, event: &StoredEvent) {
+    write_event(out, &event.event_type, event.time, &event.properties);
+    out.push(b'}');
+}
+
+fn write_event(out: &mut Vec<u8>, event_type: &str, time: Timestamp, properties: &Properties) {
     out.extend(br#"{"type": "#);
-    text(out, &event.r#type);
+    text(out, event_type);
     put(
         out,
-        format_args!(
-            r#", "timestamp": {}, "properties": "#,
-            seconds(event.timestamp)
-        ),
+        format_args!(r#", "timestamp": {time}, "properties": "#),
     );
-    let properties = event.properties.unwrap_or_default();
-    properties.trusted().write_json(out);
+    properties.write_json(out);
 }
 
 fn seconds(time: Option<prost_types::Timestamp>) -> Timestamp {

@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 use tower::{Layer, Service, layer::layer_fn};
 
+use super::offload::Offload;
 use crate::middleware::{Body, Classified, Finish, Finished};
 
 /// What a preflight is told.
@@ -78,14 +79,16 @@ impl Cors {
 pub struct Render<S> {
     inner: S,
     cors: Cors,
+    offload: Offload,
 }
 
 impl<S> Render<S> {
     /// The layer that lets the pages of `cors` call.
-    pub fn layer(cors: Cors) -> impl Layer<S, Service = Self> + Clone {
+    pub fn layer(cors: Cors, offload: Offload) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
             inner,
             cors: cors.clone(),
+            offload: offload.clone(),
         })
     }
 }
@@ -96,7 +99,8 @@ pub struct Rendered {
     method: Method,
     /// Whether the path is below `/data`, whose errors look different.
     data: bool,
-    gzip: bool,
+    /// What compresses the answer, if the caller takes that.
+    gzip: Option<Offload>,
     origin: Option<HeaderValue>,
     cors: Cors,
 }
@@ -114,8 +118,8 @@ impl Finish<Body> for Rendered {
                 headers.insert(name, HeaderValue::from_static(value));
             }
         }
-        if self.gzip {
-            response = compress::gzip(response);
+        if let Some(offload) = &self.gzip {
+            response = compress::gzip(response, offload);
         }
         if self.method == Method::HEAD {
             response = without_body(response);
@@ -152,7 +156,7 @@ where
         let rendered = Rendered {
             method: request.method().clone(),
             data: path.starts_with("data/"),
-            gzip: compress::accepts_gzip(request.headers()),
+            gzip: compress::accepts_gzip(request.headers()).then(|| self.offload.clone()),
             origin: request.headers().get(ORIGIN).cloned(),
             cors: self.cors.clone(),
         };

@@ -6,21 +6,25 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use tonic::Request as Call;
+use prost::Message as _;
+use tonic::{Request as Call, Status};
 
+use super::customer::{ANSWER_BYTES_MAX, CustomerText, EventsText};
 use super::error::Error;
 use super::json::{self, Fields};
+use super::offload::Offload;
 use super::routes::{self, Entry, Route};
 use super::{answer, body, query, stream};
 use crate::grpc::convert::timestamp;
 use crate::grpc::health::{Health, Readiness};
+use crate::grpc::held::counted;
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
 use crate::limit::Meter;
 use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass};
 use crate::model::credentials::Credentials;
-use crate::tracker::Access;
+use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
 /// What bounds a REST request.
 #[derive(Clone, Debug)]
@@ -40,16 +44,24 @@ pub struct Rest {
     customers: Customers,
     health: Health,
     limits: Limits,
+    offload: Offload,
 }
 
 impl Rest {
     /// The shim in front of these services.
-    pub fn new(tracking: Tracking, customers: Customers, health: Health, limits: Limits) -> Self {
+    pub fn new(
+        tracking: Tracking,
+        customers: Customers,
+        health: Health,
+        limits: Limits,
+        offload: Offload,
+    ) -> Self {
         Self {
             tracking,
             customers,
             health,
             limits,
+            offload,
         }
     }
 
@@ -101,7 +113,7 @@ impl Rest {
                 let access = self.authenticate(&head, token)?;
                 let request = query::watch(&head, token)?;
                 let watched = self.customers.watch_events(call(request, &access)).await?;
-                Ok(stream::events(watched.into_inner()))
+                Ok(stream::events(watched.into_inner(), &self.offload))
             }
             Route::Customers
             | Route::CustomersEvents
@@ -178,17 +190,33 @@ impl Rest {
             Route::Attributes => {
                 let (request, plan) = json::attributes(&Fields::of_body(body)?, token)?;
                 let answer = self.customers.get_attributes(call(request, access)).await?;
-                Ok(answer::attributes(plan, answer.into_inner()))
+                let held = answer.extensions().get().cloned();
+                let answer = answer.into_inner();
+                let bytes = answer.encoded_len();
+                let write = move || answer::attributes(plan, answer);
+                let body = self.offload.run(bytes, write).await;
+                match body.len() <= ANSWER_BYTES_MAX {
+                    true => Ok(held.map_or(body.clone(), |held| counted(body, held))),
+                    false => {
+                        Err(Status::from(tracker::Error::TooLarge(ATTRIBUTES_TOO_LARGE)).into())
+                    }
+                }
             }
             Route::ExportOne => {
                 let request = json::customer(&Fields::of_body(body)?, token)?;
-                let answer = self.customers.get_customer(call(request, access)).await?;
-                Ok(answer::customer(answer.into_inner()))
+                let answer = CustomerText::new(ANSWER_BYTES_MAX);
+                let (page, held) = self.customers.customer(access, &request, answer).await?;
+                let body = page.answer.finish(page.next.as_deref());
+                Ok(counted(body, held))
             }
             Route::Events => {
                 let request = json::events(&Fields::of_body(body)?, token)?;
-                let answer = self.customers.list_events(call(request, access)).await?;
-                Ok(answer::events(answer.into_inner()))
+                let has_limit = request.limit.is_some();
+                let answer = EventsText::new(ANSWER_BYTES_MAX);
+                let (page, held) = self.customers.events(access, request, answer).await?;
+                // Who has what was asked for need not learn whether there is more.
+                let next = page.next.filter(|_| !page.limited || !has_limit);
+                Ok(counted(page.answer.finish(next.as_deref()), held))
             }
             Route::Anonymize => {
                 let request = json::anonymize(&Fields::of_body(body)?, token)?;

@@ -2,7 +2,6 @@
 //!
 //! What fails after the first piece breaks the answer off, so that nobody takes it for a whole one.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,19 +10,34 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
+use prost::Message as _;
 use tonic::Status;
 
 use super::answer;
+use super::offload::Offload;
 use crate::grpc::{Messages, pb};
 use crate::middleware::Body;
-use crate::tracker::{Error, Export, ExportedCustomer};
+use crate::tracker::{Columns, Error, Export, ExportedCustomer};
 
 /// Tells nginx not to hold back what it is sent.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Server-sent events of what a watch tells.
-pub(super) fn events(messages: Messages<pb::WatchEventsResponse>) -> Response<Body> {
-    let pieces = messages.map(|message| message.map(answer::server_sent));
+pub(super) fn events(
+    messages: Messages<pb::WatchEventsResponse>,
+    offload: &Offload,
+) -> Response<Body> {
+    let offload = offload.clone();
+    let pieces = messages.then(move |message| {
+        let offload = offload.clone();
+        async move {
+            let message = message?;
+            let bytes = message.encoded_len();
+            Ok(offload
+                .run(bytes, move || answer::server_sent(message))
+                .await)
+        }
+    });
     let mut response = response(pieces, "text/event-stream");
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -31,23 +45,27 @@ pub(super) fn events(messages: Messages<pb::WatchEventsResponse>) -> Response<Bo
     response
 }
 
-/// A table of all customers of an export.
+/// A table of all customers of an export. Rows are written where they are read.
 ///
 /// # Errors
 /// The status that says why there is none.
-pub(super) async fn table(export: Export) -> Result<Response<Body>, Status> {
-    let names = Arc::new(export.names().await?);
-    let head = answer::table_head(&export.kinds, &names);
-    let rows = stream::unfold(Some((export, names, true)), async |rows| {
-        let (mut export, names, first) = rows?;
-        match export.next().await {
-            Ok(Some(customers)) => {
-                let piece = rows_piece(&export, &names, &customers, first);
-                let first = first && customers.is_empty();
-                Some((Ok(piece), Some((export, names, first))))
+pub(super) async fn table(mut export: Export) -> Result<Response<Body>, Status> {
+    let columns = Arc::new(export.columns().await?);
+    let kinds: Arc<[_]> = export.kinds.clone().into();
+    let head = answer::table_head(&kinds, &columns);
+    let rows = stream::unfold(Some((export, true)), move |rows| {
+        let (kinds, columns) = (kinds.clone(), columns.clone());
+        async move {
+            let (mut export, first) = rows?;
+            let make = move |customers: Vec<_>| rows_piece(&kinds, &columns, &customers, first);
+            match export.next(make).await {
+                Ok(Some(piece)) => {
+                    let first = first && piece.is_empty();
+                    Some((Ok(piece), Some((export, first))))
+                }
+                Ok(None) => Some((Ok(Bytes::from_static(answer::TABLE_END)), None)),
+                Err(error) => Some((Err(Error::into(error)), None)),
             }
-            Ok(None) => Some((Ok(Bytes::from_static(answer::TABLE_END)), None)),
-            Err(error) => Some((Err(Error::into(error)), None)),
         }
     });
     let pieces = stream::once(std::future::ready(Ok(head))).chain(rows);
@@ -55,8 +73,8 @@ pub(super) async fn table(export: Export) -> Result<Response<Body>, Status> {
 }
 
 fn rows_piece(
-    export: &Export,
-    names: &BTreeSet<String>,
+    kinds: &[(String, bool)],
+    columns: &Columns,
     customers: &[ExportedCustomer],
     first: bool,
 ) -> Bytes {
@@ -65,7 +83,7 @@ fn rows_piece(
         if index > 0 || !first {
             out.extend(b", ");
         }
-        answer::table_row(&mut out, &export.kinds, names, customer);
+        answer::table_row(&mut out, kinds, columns, customer);
     }
     out.into()
 }

@@ -45,7 +45,7 @@ impl Tracker {
     ) -> Result<(), Error> {
         // What is refused is not stored, so that the view is asked first. Were somebody else faster with the same
         // customer, the record would find nobody and change nothing.
-        self.read(access, customer_ids, |_, _| Ok(())).await?;
+        self.read(access, customer_ids, |_, _| Ok(((), 0))).await?;
         let ids = private_ids(access, customer_ids)?;
         let command = accept(access, self.receipt(), ids, command);
         self.commit(vec![command]).await

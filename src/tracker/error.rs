@@ -1,5 +1,4 @@
-use super::export::NAMES_MAX;
-use super::read::{ATTRIBUTES_MAX, EVENTS_MAX, READ_BYTES_MAX, TYPES_MAX};
+use super::read::{ATTRIBUTES_MAX, EVENTS_MAX, TYPES_MAX};
 use super::write::{COMMAND_BYTES_MAX, COMMANDS_MAX};
 use crate::model::{customer_id, event, project, properties, time};
 use crate::{log, view};
@@ -54,9 +53,17 @@ pub enum Error {
     /// No customer has one of the IDs.
     #[error("Customer does not exist")]
     UnknownCustomer,
-    /// A customer with more events than one answer holds.
-    #[error("the customer's events take more than {READ_BYTES_MAX} bytes; read them in pages")]
-    TooManyEvents,
+    /// More than one answer holds, and what to do instead.
+    #[error("{0}")]
+    TooLarge(&'static str),
+    /// A token of a page that no answer of the project gave.
+    #[error("Field 'page_token' must be a token that an answer of this project gave, not '{0}'.")]
+    PageToken(String),
+    /// So many reads run that this one's turn did not come.
+    #[error(
+        "the read did not get its turn within {0:?}: others of the key, the project or the service run"
+    )]
+    TooManyReads(std::time::Duration),
     /// A cursor that no watch of the project gave.
     #[error("Field 'cursor' must be a cursor that a watch of this project gave.")]
     Cursor,
@@ -72,11 +79,9 @@ pub enum Error {
     /// The key has too many watches and exports under way.
     #[error("the key has {0} watches and exports under way, which is the most")]
     TooManyStreams(usize),
-    /// The customers have too many names of properties for a table.
-    #[error(
-        "the customers have more than {NAMES_MAX} names of properties; ExportCustomers has no such limit"
-    )]
-    TooManyNames,
+    /// So much of earlier answers is not taken yet that there is no room for another.
+    #[error("there is no room for the answer within {0:?}: earlier ones have not been taken yet")]
+    AnswersNotTaken(std::time::Duration),
     /// The log does not take or give records.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -99,13 +104,15 @@ impl Error {
             Self::Limit(_) => Some("limit"),
             Self::TooManyAttributes(_) => Some("attributes"),
             Self::Cursor | Self::CursorAhead => Some("cursor"),
+            Self::PageToken(_) => Some("page_token"),
             Self::Access(_)
             | Self::OverQuota { .. }
             | Self::CommandTooLarge(_)
             | Self::UnknownCustomer
-            | Self::TooManyEvents
+            | Self::TooLarge(_)
+            | Self::TooManyReads(_)
+            | Self::AnswersNotTaken(_)
             | Self::TooManyStreams(_)
-            | Self::TooManyNames
             | Self::Log(_)
             | Self::View(_) => None,
         }

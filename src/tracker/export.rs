@@ -1,20 +1,19 @@
-//! All customers of a project, in constant memory, as they were at one moment.
+//! All customers of a project, in constant memory.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::read::{blocking, id_values, kinds};
+use super::columns::{Columns, Counts};
+use super::moment::Moment;
+use super::permits::{Permits, blocking};
+use super::read::{id_values, kinds};
 use super::slots::Slot;
 use super::{Access, Error, IdValues, Tracker};
 use crate::model::project::Permission;
 use crate::model::properties::Properties;
 use crate::view::Place;
-use crate::view::read::{Found, Snapshot};
 
-/// Bytes of properties beyond which a step of an export ends.
+/// Bytes of properties and IDs beyond which a step of an export ends: it has one customer more at most.
 const STEP_BYTES_MAX: usize = 256 * 1024;
-/// Most names of properties that an export as a table has columns for.
-pub const NAMES_MAX: usize = 10_000;
 
 /// A customer without events.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,33 +24,31 @@ pub struct ExportedCustomer {
     pub properties: Properties,
 }
 
-/// An export under way.
+/// An export under way. Between its steps it holds what one of them told, and a moment of the view for a while.
 #[derive(Debug)]
 pub struct Export {
     /// The types of IDs, each with whether it is soft, in the project's order.
     pub kinds: Vec<(String, bool)>,
-    /// None once it has ended.
-    walk: Option<Walk>,
+    names: Vec<String>,
+    /// Up to where it has come; none once it has ended.
+    place: Option<Place>,
+    moment: Moment,
+    permits: Arc<Permits>,
+    access: Access,
     _slot: Slot,
-}
-
-/// A walk over a project's customers.
-#[derive(Clone, Debug)]
-struct Walk {
-    snapshot: Arc<Snapshot>,
-    token: String,
-    kinds: Vec<String>,
-    place: Place,
-    found: VecDeque<Found>,
-    ended: bool,
 }
 
 impl Tracker {
     /// Begins to export a project's customers, as they are once everything is readable that was acknowledged
     /// before.
     ///
+    /// They are those of one moment, unless the export takes longer than [`Options::snapshot_timeout`]: then it goes on
+    /// from its place with those of a later moment. A customer is told once, unless its oldest ID is taken from it meanwhile.
+    ///
     /// # Errors
     /// [`Error::TooManyStreams`], [`Error::View`].
+    ///
+    /// [`Options::snapshot_timeout`]: super::Options::snapshot_timeout
     pub async fn export(&self, access: &Access) -> Result<Export, Error> {
         access.allow(Permission::GetCustomers)?;
         let slot = self.slots.take(access)?;
@@ -59,93 +56,76 @@ impl Tracker {
         let types = access.project.ids.types();
         Ok(Export {
             kinds: types.map(|(kind, soft)| (kind.to_owned(), soft)).collect(),
-            walk: Some(Walk {
-                snapshot: Arc::new(self.view.snapshot()),
-                token: access.project.token.clone(),
-                kinds: kinds(access),
-                place: Place::default(),
-                found: VecDeque::new(),
-                ended: false,
-            }),
+            names: kinds(access),
+            place: Some(Place::default()),
+            moment: Moment::new(self.view.clone(), self.options.snapshot_timeout),
+            permits: self.permits.clone(),
+            access: access.clone(),
             _slot: slot,
         })
     }
 }
 
 impl Export {
-    /// The names of the properties of the customers to come: a walk of its own over the same state.
+    /// The columns that a table of the customers to come has: a walk of its own.
     ///
     /// # Errors
-    /// [`Error::TooManyNames`], [`Error::View`].
-    pub async fn names(&self) -> Result<BTreeSet<String>, Error> {
-        let mut names = BTreeSet::new();
-        let mut walk = self.walk.clone();
-        while let Some(mut at) = walk.filter(|walk| !walk.ended) {
-            let step = move || {
-                at.names(&mut names)?;
-                Ok((at, names))
+    /// [`Error::TooManyReads`], [`Error::View`].
+    pub async fn columns(&mut self) -> Result<Columns, Error> {
+        let mut counts = Counts::default();
+        let mut place = self.place.clone();
+        while let Some(mut at) = place {
+            let permit = self.permits.take(&self.access).await?;
+            let (moment, token) = (self.moment.snapshot(), self.access.token().to_owned());
+            let step = move |cancel| {
+                let moment = moment.until(cancel);
+                let mut bytes = 0;
+                let has_more = moment.customers(&token, &mut at, |found| {
+                    moment.each_property(&found, "", |name, property| {
+                        counts.count(name, property.updated.1);
+                        bytes += name.len() + property.value.len();
+                        true
+                    })?;
+                    Ok(bytes < STEP_BYTES_MAX)
+                })?;
+                Ok((has_more.then_some(at), counts))
             };
-            let (at, found) = blocking(step).await?;
-            (walk, names) = (Some(at), found);
+            ((place, counts), _) = blocking(permit, step).await?;
         }
-        Ok(names)
+        Ok(counts.columns())
     }
 
-    /// The next customers, maybe none of them; `None` at the end, and after an error.
+    /// What `make` makes of the next customers, maybe of none of them; `None` at the end, and after an error. It is made
+    /// where the view is read, off the threads that serve everybody.
     ///
     /// # Errors
-    /// [`Error::View`].
-    pub async fn next(&mut self) -> Result<Option<Vec<ExportedCustomer>>, Error> {
-        let Some(mut walk) = self.walk.take().filter(|walk| !walk.ended) else {
+    /// [`Error::TooManyReads`], [`Error::View`].
+    pub async fn next<T: Send + 'static>(
+        &mut self,
+        make: impl FnOnce(Vec<ExportedCustomer>) -> T + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let Some(mut place) = self.place.take() else {
             return Ok(None);
         };
-        let step = move || {
-            let customers = walk.customers()?;
-            Ok((walk, customers))
+        let permit = self.permits.take(&self.access).await?;
+        let (moment, token) = (self.moment.snapshot(), self.access.token().to_owned());
+        let kinds = self.names.clone();
+        let step = move |cancel| {
+            let moment = moment.until(cancel);
+            let mut customers = Vec::new();
+            let mut bytes = 0;
+            let has_more = moment.customers(&token, &mut place, |found| {
+                let properties = moment.properties(&found)?;
+                let ids = id_values(&kinds, &found.ids());
+                let values = ids.iter().flat_map(|ids| &ids.values);
+                bytes += properties.bytes().len() + values.map(String::len).sum::<usize>();
+                customers.push(ExportedCustomer { ids, properties });
+                Ok(bytes < STEP_BYTES_MAX)
+            })?;
+            Ok((has_more.then_some(place), make(customers)))
         };
-        let (walk, customers) = blocking(step).await?;
-        self.walk = Some(walk);
-        Ok(Some(customers))
-    }
-}
-
-impl Walk {
-    /// Finds the next customers, if none are left of the last time.
-    fn find(&mut self) -> Result<(), Error> {
-        if self.found.is_empty() {
-            match self.snapshot.customers(&self.token, &mut self.place)? {
-                Some(found) => self.found = found.into(),
-                None => self.ended = true,
-            }
-        }
-        Ok(())
-    }
-
-    fn names(&mut self, names: &mut BTreeSet<String>) -> Result<(), Error> {
-        self.find()?;
-        for found in self.found.drain(..) {
-            names.extend(self.snapshot.property_names(&found)?);
-            if names.len() > NAMES_MAX {
-                return Err(Error::TooManyNames);
-            }
-        }
-        Ok(())
-    }
-
-    fn customers(&mut self) -> Result<Vec<ExportedCustomer>, Error> {
-        self.find()?;
-        let mut customers = Vec::new();
-        let mut bytes = 0;
-        while bytes < STEP_BYTES_MAX
-            && let Some(found) = self.found.pop_front()
-        {
-            let properties = self.snapshot.properties(&found)?;
-            bytes += properties.bytes().len();
-            customers.push(ExportedCustomer {
-                ids: id_values(&self.kinds, &found.ids()),
-                properties,
-            });
-        }
-        Ok(customers)
+        let ((place, made), _) = blocking(permit, step).await?;
+        self.place = place;
+        Ok(Some(made))
     }
 }

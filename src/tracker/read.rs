@@ -2,34 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::{Answer, Page, Writing};
+use super::page_token::PageToken;
+use super::permits::{Held, blocking};
 use super::{Access, Error, Tracker};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
-use crate::model::properties::{Properties, Value};
+use crate::model::properties::Value;
+use crate::model::quote::quoted;
 use crate::view::keys::HeldId;
 use crate::view::read::{Found, Snapshot};
-use crate::view::{self, Events, Order, StoredEvent};
+use crate::view::{Events, Order, ROWS_MAX};
 
-/// Most events in one answer.
+/// Most events in one page.
 pub const EVENTS_MAX: u32 = 10_000;
-/// Most bytes of events in one answer.
-pub const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most event types in one question.
 pub const TYPES_MAX: usize = 255;
 /// Most attributes in one question.
 pub const ATTRIBUTES_MAX: usize = 255;
 
-/// A customer as it stands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CustomerState {
-    /// The IDs that it has, in the order of the project's types.
-    pub ids: Vec<IdValues>,
-    /// The properties.
-    pub properties: Properties,
-    /// All events, oldest first.
-    pub events: Vec<StoredEvent>,
-}
+/// What an attribute takes in an answer beside its value, at most.
+const ATTRIBUTE_BYTES: usize = 16;
+/// What a failed attribute takes beside its text.
+const FAILED_BYTES: usize = 256;
+
+const CUSTOMER_TOO_LARGE: &str = "the customer takes more than one answer holds: set 'paged' to read it in pages, or list its events and ask for its attributes alone";
+/// What to do where [`Error::TooLarge`] is about attributes.
+pub const ATTRIBUTES_TOO_LARGE: &str =
+    "the attributes take more than one answer holds: ask for fewer of them at once";
+const EVENT_TOO_LARGE: &str = "one event takes more than an answer holds";
 
 /// The values of one type of ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,17 @@ pub enum Attribute {
     Id(String),
 }
 
+/// Which customer to read with everything.
+#[derive(Debug)]
+pub struct GetCustomer<'a> {
+    /// Type to value.
+    pub customer_ids: &'a BTreeMap<String, String>,
+    /// Whether the answer may be a page. Otherwise it is everything or an error.
+    pub paged: bool,
+    /// Where the last page ended; empty for the first one.
+    pub page_token: &'a str,
+}
+
 /// Which events to list.
 #[derive(Debug)]
 pub struct ListEvents<'a> {
@@ -64,38 +77,42 @@ pub struct ListEvents<'a> {
     pub limit: Option<u64>,
     /// How many events to pass over first.
     pub skip: u64,
+    /// Where the last page ended, in place of `skip`; empty for the first one.
+    pub page_token: &'a str,
 }
 
 impl Tracker {
-    /// Reads a customer with all events.
+    /// Reads a customer with all properties and events: IDs, then properties by name, then events, oldest first. Each
+    /// page has the IDs.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], [`Error::TooManyEvents`], and what breaks a rule.
-    pub async fn customer(
+    /// [`Error::UnknownCustomer`], [`Error::TooLarge`], and what breaks a rule.
+    pub async fn customer<A: Answer>(
         &self,
         access: &Access,
-        customer_ids: &BTreeMap<String, String>,
-    ) -> Result<CustomerState, Error> {
+        question: GetCustomer<'_>,
+        answer: A,
+    ) -> Result<(Page<A>, Held), Error> {
         access.allow(Permission::GetCustomers)?;
         access.allow(Permission::GetEvents)?;
-        let kinds: Vec<String> = kinds(access);
-        self.read(access, customer_ids, move |snapshot, found| {
-            let everything = Events {
-                types: None,
-                order: Order::Ascending,
-                skip: 0,
-                limit: usize::MAX,
-                bytes_max: READ_BYTES_MAX,
+        let start = match question.page_token {
+            "" => PageToken::Property(String::new()),
+            text => PageToken::decode(access.token(), text)?,
+        };
+        let paged = question.paged || !question.page_token.is_empty();
+        let kinds = kinds(access);
+        let token = access.token().to_owned();
+        self.read(access, question.customer_ids, move |snapshot, found| {
+            let mut writing = Writing { answer, count: 0 };
+            let has_ids = writing.answer.ids(id_values(&kinds, &found.ids()));
+            let rest = match has_ids {
+                true => writing.customer(snapshot, found, start)?,
+                false => return Err(Error::TooLarge(CUSTOMER_TOO_LARGE)),
             };
-            let page = snapshot.events(found, &everything)?;
-            if page.cut {
-                return Err(Error::TooManyEvents);
+            match rest {
+                Some(_) if !paged || writing.count == 0 => Err(Error::TooLarge(CUSTOMER_TOO_LARGE)),
+                rest => Ok(writing.end(rest.map(|rest| rest.encode(&token)), false)),
             }
-            Ok(CustomerState {
-                ids: id_values(&kinds, &found.ids()),
-                properties: snapshot.properties(found)?,
-                events: page.events,
-            })
         })
         .await
     }
@@ -104,28 +121,45 @@ impl Tracker {
     /// error of that attribute alone.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], and what breaks a rule.
+    /// [`Error::UnknownCustomer`], [`Error::TooLarge`], and what breaks a rule.
     pub async fn attributes(
         &self,
         access: &Access,
         customer_ids: &BTreeMap<String, String>,
         attributes: Vec<Attribute>,
-    ) -> Result<Vec<Result<Value, Error>>, Error> {
+    ) -> Result<(Vec<Result<Value, Error>>, Held), Error> {
         access.allow(Permission::GetCustomers)?;
         if attributes.len() > ATTRIBUTES_MAX {
             return Err(Error::TooManyAttributes(attributes.len()));
         }
         let project = access.project.clone();
+        let bytes_max = self.options.answer_bytes_max;
         self.read(access, customer_ids, move |snapshot, found| {
             let ids = found.ids();
-            let value = |attribute: &Attribute| match attribute {
-                Attribute::Property(name) => Ok(Ok(snapshot.property(found, name)?)),
-                Attribute::Id(kind) => Ok(match project.ids.check_type(kind) {
-                    Ok(()) => Ok(id_value(kind, &ids)),
-                    Err(error) => Err(error.into()),
-                }),
+            let value = |attribute: &Attribute| -> Result<Result<Value, Error>, Error> {
+                Ok(match attribute {
+                    Attribute::Property(name) => Ok(snapshot.property(found, name)?),
+                    Attribute::Id(kind) => match project.ids.check_type(kind) {
+                        Ok(()) => Ok(id_value(kind, &ids)),
+                        Err(error) => Err(error.into()),
+                    },
+                })
             };
-            attributes.iter().map(value).collect()
+            let mut bytes = 0;
+            let mut results = Vec::with_capacity(attributes.len());
+            for attribute in &attributes {
+                let result = value(attribute)?;
+                bytes += match &result {
+                    Ok(value) => ATTRIBUTE_BYTES + value.bytes().len(),
+                    // Once as the message, once in the details.
+                    Err(error) => FAILED_BYTES + 2 * error.to_string().len(),
+                };
+                if bytes > bytes_max {
+                    return Err(Error::TooLarge(ATTRIBUTES_TOO_LARGE));
+                }
+                results.push(result);
+            }
+            Ok((results, bytes))
         })
         .await
     }
@@ -134,11 +168,12 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Error::UnknownCustomer`], and what breaks a rule.
-    pub async fn events(
+    pub async fn events<A: Answer>(
         &self,
         access: &Access,
         question: ListEvents<'_>,
-    ) -> Result<Vec<StoredEvent>, Error> {
+        answer: A,
+    ) -> Result<(Page<A>, Held), Error> {
         access.allow(Permission::GetEvents)?;
         let named = question.event_types.len();
         if named == 0 || named > TYPES_MAX {
@@ -151,37 +186,60 @@ impl Tracker {
                 Ok(_) | Err(_) => return Err(Error::Limit(limit)),
             },
         };
+        let (after, skip) = match question.page_token {
+            "" => (None, question.skip),
+            text => match PageToken::decode(access.token(), text)? {
+                PageToken::Events { after, skip } => (after, skip),
+                PageToken::Property(_) => return Err(Error::PageToken(quoted(text))),
+            },
+        };
         let types = event_types(&question.event_types)?;
-        let (order, skip) = (question.order, question.skip);
+        let order = question.order;
+        let token = access.token().to_owned();
         self.read(access, question.customer_ids, move |snapshot, found| {
             let wanted = Events {
                 types: Some(&types),
                 order,
-                skip: usize::try_from(skip).unwrap_or(usize::MAX),
+                after,
+                skip,
                 limit: limit as usize,
-                bytes_max: READ_BYTES_MAX,
+                rows_max: ROWS_MAX,
             };
-            Ok(snapshot.events(found, &wanted)?.events)
+            let mut writing = Writing { answer, count: 0 };
+            let rest = snapshot.each_event(found, &wanted, |event| writing.event(event))?;
+            let is_stuck = rest.is_some_and(|rest| (rest.after, rest.skip) == (after, skip));
+            if is_stuck && writing.count == 0 {
+                return Err(Error::TooLarge(EVENT_TOO_LARGE));
+            }
+            let limited = rest.is_some_and(|rest| rest.limited);
+            let next = rest.map(|rest| PageToken::from(rest).encode(&token));
+            Ok(writing.end(next, limited))
         })
         .await
     }
 
+    /// Answers a question, which also says how many bytes its answer takes: they are held until they are taken.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         access: &Access,
         customer_ids: &BTreeMap<String, String>,
-        question: impl FnOnce(&Snapshot, &Found) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+        question: impl FnOnce(&Snapshot, &Found) -> Result<(T, usize), Error> + Send + 'static,
+    ) -> Result<(T, Held), Error> {
         let ids = private_ids(access, customer_ids)?;
         let token = access.project.token.clone();
         self.caught_up().await?;
         let view = self.view.clone();
-        let answer = move || {
-            let snapshot = view.snapshot();
+        let permit = self.permits.take(access).await?;
+        let answer = move |cancel| {
+            let snapshot = view.snapshot().until(cancel);
             let found = snapshot.find(&token, &ids)?;
             question(&snapshot, &found.ok_or(Error::UnknownCustomer)?)
         };
-        blocking(answer).await
+        let ((answer, bytes), permit) = blocking(permit, answer).await?;
+        let held = self.permits.hold(access, bytes).await?;
+        // No earlier, or answers would pile up that wait for room.
+        drop(permit);
+        Ok((answer, held))
     }
 
     /// Waits until everything can be read that was acknowledged up to now.
@@ -189,14 +247,6 @@ impl Tracker {
         let (last, timeout) = (self.log.last(), self.options.read_timeout);
         Ok(self.view.caught_up(last, timeout).await?)
     }
-}
-
-/// Reads where it may block on the disk.
-pub(super) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let answer = tokio::task::spawn_blocking(read).await;
-    answer.unwrap_or_else(|_| Err(Error::View(view::Error::Stopped("a read panicked".into()))))
 }
 
 /// The event types of a question.

@@ -3,5 +3,6 @@
 mod access;
 mod bench;
 mod outages;
+mod permits;
 mod reads;
 mod writes;

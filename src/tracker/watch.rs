@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::members::Members;
-use super::read::{blocking, event_types, id_values, kinds, private_ids};
+use super::permits::{Permits, blocking};
+use super::read::{event_types, id_values, kinds, private_ids};
 use super::slots::Slot;
 use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
 use crate::clock::Clock;
@@ -19,7 +20,7 @@ use crate::log::record::{Command, Record};
 use crate::log::{Log, Position};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
-use crate::model::project::{Key, Permission};
+use crate::model::project::Permission;
 use crate::view::read::{Found, Snapshot};
 use crate::view::{self, StoredEvent, View};
 
@@ -27,7 +28,7 @@ use crate::view::{self, StoredEvent, View};
 const READ_RECORDS_MAX: usize = 16;
 /// Most records that one batch passes.
 const BATCH_RECORDS_MAX: usize = 1_024;
-/// Bytes of records to be told beyond which a batch ends.
+/// Bytes of records to be told beyond which a batch ends: it has one record more at most.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a watch begins.
@@ -84,7 +85,8 @@ pub struct Watch {
     heartbeat_at: Instant,
     ended: watch::Receiver<bool>,
     members: watch::Receiver<Arc<Members>>,
-    key: Arc<Key>,
+    permits: Arc<Permits>,
+    access: Access,
     clock: Arc<dyn Clock>,
     _slot: Slot,
 }
@@ -137,7 +139,8 @@ impl Tracker {
             heartbeat_at: Instant::now(),
             ended: self.streams_ended.subscribe(),
             members: self.members.subscribe(),
-            key: access.key.clone(),
+            permits: self.permits.clone(),
+            access: access.clone(),
             clock: self.clock.clone(),
             _slot: self.slots.take(access)?,
         })
@@ -179,7 +182,7 @@ impl Watch {
     /// Whether the caller may still go on.
     fn is_let_in(&mut self) -> bool {
         let members = self.members.borrow_and_update();
-        members.has(&self.wanted.token, &self.key, self.clock.now())
+        members.has(&self.wanted.token, &self.access.key, self.clock.now())
     }
 
     fn cursor(&self) -> Watched {
@@ -196,8 +199,12 @@ impl Watch {
         if now.applied > self.at {
             let (log, view, wanted) = (self.log.clone(), self.view.clone(), self.wanted.clone());
             let (at, applied) = (self.at, now.applied);
-            let read = move || Batch::read(&log, &view.snapshot(), &wanted, at, applied);
-            let batch = blocking(read).await?;
+            let permit = self.permits.take(&self.access).await?;
+            let read = move |cancel| {
+                let snapshot = view.snapshot().until(cancel);
+                Batch::read(&log, &snapshot, &wanted, at, applied)
+            };
+            let (batch, _) = blocking(permit, read).await?;
             self.at = batch.at;
             self.batch = batch.watched;
             return Ok(());
@@ -249,9 +256,11 @@ impl Batch {
         let mut bytes = 0;
         while batch.at < end && bytes < BATCH_BYTES_MAX {
             for (position, record) in log.read_after(batch.at, READ_RECORDS_MAX)? {
-                if position > end {
+                // What is read and not told is read again: a batch is held until its watcher takes it.
+                if position > end || bytes >= BATCH_BYTES_MAX {
                     break;
                 }
+                snapshot.check()?;
                 let size = record.len();
                 let record = Record::decode(position, record)?;
                 let event = wanted.event(snapshot, customer.as_ref(), record, position)?;

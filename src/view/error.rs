@@ -27,6 +27,9 @@ pub enum Error {
     /// Somebody still reads what has to leave the disk, such as an export that is not read to its end.
     #[error("what has to leave the disk is still being read")]
     StillRead,
+    /// Nobody waits for the answer any more.
+    #[error("nobody waits for the answer any more")]
+    Cancelled,
     /// What lies in the view cannot be read.
     #[error("the view is damaged: {0}")]
     Damaged(&'static str),

@@ -1,12 +1,12 @@
 //! Answers, each from one consistent snapshot.
 
-use std::cmp::Reverse;
-use std::iter::Peekable;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use super::Error;
 use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
 use super::store::Store;
+use super::timeline::{EventPlace, Next, Timeline};
+use super::{Cancel, Error};
 use crate::log::Log;
 use crate::log::record::{Command, Record};
 use crate::model::customer_id::CustomerIds;
@@ -15,10 +15,13 @@ use crate::model::properties::{Properties, Value};
 use crate::model::time::Timestamp;
 
 /// The view as it was at one moment.
+#[derive(Clone)]
 pub struct Snapshot {
     log: Log,
-    pub(super) store: Arc<Store>,
-    pub(super) at: fjall::Snapshot,
+    store: Arc<Store>,
+    at: fjall::Snapshot,
+    /// Looked at between rows.
+    cancel: Cancel,
     /// Tells the store that somebody reads.
     _reader: Arc<()>,
 }
@@ -46,12 +49,14 @@ pub struct Events<'a> {
     pub types: Option<&'a [EventType]>,
     /// By time, then by arrival.
     pub order: Order,
+    /// Behind which event to begin; `None` begins with the first one.
+    pub after: Option<EventPlace>,
     /// How many to pass over first.
-    pub skip: usize,
+    pub skip: u64,
     /// The most to read.
     pub limit: usize,
-    /// The most bytes of properties to read: what would go beyond ends the reading.
-    pub bytes_max: usize,
+    /// The most rows to pass, those included that are of other types or passed over; the rest of a moment comes on top.
+    pub rows_max: usize,
 }
 
 /// An event as it was stored.
@@ -65,13 +70,15 @@ pub struct StoredEvent {
     pub properties: Properties,
 }
 
-/// A page of events.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    /// The events.
-    pub events: Vec<StoredEvent>,
-    /// Whether [`Events::bytes_max`] cut the page off.
-    pub cut: bool,
+/// Where a page of events ended, if that may not have been the end of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Behind which event to go on; `None` goes on with the first one.
+    pub after: Option<EventPlace>,
+    /// How many are still to be passed over.
+    pub skip: u64,
+    /// Whether [`Events::limit`] is why.
+    pub limited: bool,
 }
 
 impl Snapshot {
@@ -81,8 +88,24 @@ impl Snapshot {
             log,
             store,
             at,
+            cancel: Cancel::default(),
             _reader: reader,
         }
+    }
+
+    /// The same, for reads that end once they are cancelled.
+    #[must_use]
+    pub fn until(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Whether to go on reading.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.cancel.check()
     }
 
     /// The customer whom the first known one of the IDs names.
@@ -125,21 +148,42 @@ impl Snapshot {
     /// All properties of a customer.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Damaged`].
+    /// [`Error::Store`], [`Error::Damaged`], [`Error::Cancelled`].
     pub fn properties(&self, found: &Found) -> Result<Properties, Error> {
-        let prefix = keys::customer(found.number);
-        let mut entries = Vec::new();
-        for guard in self.store.scan_at(&self.at, Table::Properties, &prefix)? {
+        let mut properties = Vec::new();
+        self.each_property(found, "", |name, property| {
+            Properties::write_entry(&mut properties, name, &property.value);
+            true
+        })?;
+        Ok(Properties::from_canonical(properties.into()))
+    }
+
+    /// Gives the properties of a customer to `take` by their names, from the name `from` on, as long as it takes them.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`], [`Error::Cancelled`].
+    pub fn each_property(
+        &self,
+        found: &Found,
+        from: &str,
+        mut take: impl FnMut(&str, Property) -> bool,
+    ) -> Result<(), Error> {
+        let (first, behind) = (found.number, found.number.saturating_add(1));
+        let range = (
+            Bound::Included(keys::property(first, from)),
+            Bound::Excluded(keys::customer(behind)),
+        );
+        for guard in self.range(Table::Properties, range)? {
+            self.check()?;
             let (key, value) = guard.into_inner()?;
-            let name = key.get(prefix.len()..).unwrap_or_default();
-            let name = String::from_utf8(name.to_vec());
+            let name = key.get(size_of::<u64>()..).unwrap_or_default();
+            let name = std::str::from_utf8(name);
             let name = name.map_err(|_| Error::Damaged("a property's name"))?;
-            entries.push((name, Property::decode(&value)?.value));
+            if !take(name, Property::decode(&value)?) {
+                break;
+            }
         }
-        let sorted = entries
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_slice()));
-        Ok(Properties::from_sorted(sorted))
+        Ok(())
     }
 
     /// One property of a customer; null when it is not set.
@@ -155,63 +199,55 @@ impl Snapshot {
         }
     }
 
-    /// A page of a customer's events, those of the customers that merged into it included.
+    /// Gives the events of a customer to `take` one by one, those of the customers that merged into it included, until
+    /// it refuses one, which counts as not given. Tells where to go on; none when there are no more.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Damaged`], [`Error::Log`].
-    pub fn events(&self, found: &Found, wanted: &Events<'_>) -> Result<Page, Error> {
-        let mut page = Page::default();
-        let mut bytes = 0;
-        let is_wanted = |entry: &Entry| {
-            wanted.types.is_none_or(|types| {
-                let mut types = types.iter();
-                types.any(|wanted| wanted.as_str() == entry.event_type)
-            })
+    /// [`Error::Store`], [`Error::Damaged`], [`Error::Log`], [`Error::Cancelled`].
+    pub fn each_event(
+        &self,
+        found: &Found,
+        wanted: &Events<'_>,
+        mut take: impl FnMut(StoredEvent) -> bool,
+    ) -> Result<Option<Rest>, Error> {
+        let mut timeline = Timeline::new(self, found, wanted)?;
+        let (mut skip, mut left) = (wanted.skip, wanted.limit);
+        let rest = |after, skip, limited| {
+            Ok(Some(Rest {
+                after,
+                skip,
+                limited,
+            }))
         };
-        let mut skip = wanted.skip;
-        for group in self.timeline(found, wanted.order)? {
-            for (time, entry) in group? {
-                if page.events.len() >= wanted.limit {
-                    return Ok(page);
-                }
-                if !is_wanted(&entry) {
-                    continue;
-                }
-                if skip > 0 {
-                    skip -= 1;
-                    continue;
-                }
-                let Some(properties) = self.event_properties(&entry)? else {
-                    continue;
-                };
-                bytes += properties.bytes().len() + entry.event_type.len();
-                if bytes > wanted.bytes_max {
-                    page.cut = true;
-                    return Ok(page);
-                }
-                page.events.push(StoredEvent {
-                    event_type: entry.event_type,
-                    time,
-                    properties,
-                });
+        loop {
+            let before = timeline.place();
+            let needed = usize::try_from(skip).unwrap_or(usize::MAX);
+            let needed = needed.saturating_add(left);
+            let (time, entry) = match timeline.next(needed)? {
+                Next::Event(time, entry) => (time, entry),
+                Next::Pause => return rest(timeline.place(), skip, false),
+                Next::End => return Ok(None),
+            };
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            let Some(properties) = self.event_properties(&entry)? else {
+                continue;
+            };
+            let event = StoredEvent {
+                event_type: entry.event_type,
+                time,
+                properties,
+            };
+            if !take(event) {
+                return rest(before, 0, false);
+            }
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return rest(timeline.place(), 0, true);
             }
         }
-        Ok(page)
-    }
-
-    /// The customer's events in groups of the same time, each in the order of arrival.
-    fn timeline(&self, found: &Found, order: Order) -> Result<Timeline, Error> {
-        let mut sources = Vec::new();
-        for customer in found.numbers() {
-            let prefix = keys::customer(customer);
-            let entries = self.store.scan_at(&self.at, Table::Timeline, &prefix)?;
-            let directed: Directed = match order {
-                Order::Ascending => Box::new(entries.map(read_entry)),
-                Order::Descending => Box::new(entries.rev().map(read_entry)),
-            };
-            sources.push(directed.peekable());
-        }
-        Ok(Timeline { sources, order })
     }
 
     /// None: the event has left the log since the snapshot was taken.
@@ -231,6 +267,20 @@ impl Snapshot {
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<fjall::Slice>, Error> {
         self.store.get_at(&self.at, table, key)
     }
+
+    /// All entries whose key begins with `prefix`.
+    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<fjall::Iter, Error> {
+        self.store.scan_at(&self.at, table, prefix)
+    }
+
+    /// The entries between two keys.
+    pub(super) fn range(
+        &self,
+        table: Table,
+        keys: impl RangeBounds<Vec<u8>>,
+    ) -> Result<fjall::Iter, Error> {
+        self.store.range_at(&self.at, table, keys)
+    }
 }
 
 impl Found {
@@ -244,67 +294,6 @@ impl Found {
         let mut ids = self.customer.ids.clone();
         ids.sort_by_key(|id| id.since);
         ids
-    }
-}
-
-type Item = Result<(Timestamp, Entry), Error>;
-type Directed = Box<dyn Iterator<Item = Item>>;
-
-fn read_entry(guard: fjall::Guard) -> Item {
-    let (key, value) = guard.into_inner()?;
-    let (time, _) = keys::read_event(&key)?;
-    Ok((time, Entry::decode(&value)?))
-}
-
-/// The timelines of a customer and of those that merged into it, as one.
-struct Timeline {
-    sources: Vec<Peekable<Directed>>,
-    order: Order,
-}
-
-impl Timeline {
-    /// The time of the next group.
-    fn next_time(&mut self) -> Option<Result<Timestamp, Error>> {
-        let mut next: Option<Timestamp> = None;
-        for source in &mut self.sources {
-            match source.peek() {
-                None => {}
-                Some(Err(error)) => return Some(Err(error.clone())),
-                Some(Ok((time, _))) => {
-                    next = Some(match (next, self.order) {
-                        (None, _) => *time,
-                        (Some(next), Order::Ascending) => next.min(*time),
-                        (Some(next), Order::Descending) => next.max(*time),
-                    });
-                }
-            }
-        }
-        next.map(Ok)
-    }
-}
-
-impl Iterator for Timeline {
-    type Item = Result<Vec<(Timestamp, Entry)>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = match self.next_time()? {
-            Ok(time) => time,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut group = Vec::new();
-        for source in &mut self.sources {
-            while let Some(item) =
-                source.next_if(|item| item.as_ref().is_ok_and(|(time, _)| *time == next))
-            {
-                group.extend(item);
-            }
-        }
-        let arrival = |(_, entry): &(Timestamp, Entry)| entry.position;
-        match self.order {
-            Order::Ascending => group.sort_by_key(arrival),
-            Order::Descending => group.sort_by_key(|item| Reverse(arrival(item))),
-        }
-        Some(Ok(group))
     }
 }
 

@@ -27,6 +27,7 @@ impl Snapshot {
     pub fn has(&self, found: &Found, event: &Event, position: Position) -> Result<bool, Error> {
         let hash = keys::content_hash(event, position);
         for number in found.numbers() {
+            self.check()?;
             let key = keys::event(number, event.time, hash);
             if let Some(entry) = self.get(Table::Timeline, &key)?
                 && Entry::decode(&entry)?.position == position

@@ -6,8 +6,8 @@ pub mod leaver;
 use std::path::Path;
 use std::time::Duration;
 
-use footfall::grpc::pb::EraseCustomerRequest;
 use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
+use footfall::grpc::pb::{EraseCustomerRequest, ExportCustomersRequest};
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -124,6 +124,55 @@ async fn an_erased_customer_is_read_no_more_and_leaves_every_file() {
     assert_eq!(customer["ids"], json!({"registered": NAME}));
     assert_eq!(customer["properties"], json!({}));
     assert_eq!(server.timeline(json!({"registered": NAME})).await, ["back"]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_nobody_takes_keeps_nothing_erased_on_the_disk() {
+    const COUNT: usize = 400;
+    let server = Setup::default()
+        .with("[server]\nsnapshot_timeout = \"20ms\"\n[data]\nerase_within = \"0s\"")
+        .start()
+        .await;
+    // Filler that no window of HTTP/2 holds.
+    let filler = "x".repeat(10_000);
+    for ten in 0..COUNT / 10 {
+        let command = |n: usize| {
+            json!({"name": "customers", "data": {"customer_ids": {"registered": format!("a-{ten}-{n}")},
+                "properties": {"filler": filler}}})
+        };
+        let batch = json!({"commands": (0..10).map(command).collect::<Vec<_>>()}).to_string();
+        assert_eq!(server.track("batch", &batch).send().await.status, 200);
+    }
+    // Behind them in the order in which customers are told.
+    known(&server).await;
+    let mut client = CustomerServiceClient::new(server.channel().await);
+    let question = ExportCustomersRequest {
+        project_token: TOKEN.to_owned(),
+    };
+    let exported = client.export_customers(authorized(question, PRIVATE)).await;
+    let mut exported = exported.unwrap().into_inner();
+    let mut told = vec![exported.message().await.unwrap().unwrap()];
+    erases(&server, PRIVATE, &[("registered", NAME)])
+        .await
+        .unwrap();
+    // A read waits for the erasure, of which nothing counts as remaining before.
+    assert!(!server.knows(json!({"cookie": "c"})).await);
+    let left = tokio::time::timeout(Duration::from_secs(60), has_left(&server)).await;
+    assert!(left.is_ok(), "the export keeps what was erased");
+    assert_eq!(files_with(&server.data_dir(), NOTE), [""; 0]);
+    // It goes on from its place, and tells nobody twice.
+    while let Some(customer) = exported.message().await.unwrap() {
+        told.push(customer);
+    }
+    let mut names: Vec<_> = told
+        .iter()
+        .map(|customer| &customer.ids[0].values[0])
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((told.len(), names.len()), (COUNT + 1, COUNT + 1));
+    assert!(names.iter().all(|name| *name != NAME));
     server.stop().await;
 }
 

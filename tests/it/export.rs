@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use footfall::grpc::pb;
 use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
+use footfall::tracker::COLUMNS_MAX;
 use serde_json::{Value, json};
 use tonic::{Code, Status, Streaming};
 
@@ -216,20 +217,41 @@ async fn a_format_that_there_is_not_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_too_many_columns_is_refused_and_the_stream_is_not() {
+async fn nobody_who_may_write_can_keep_a_table_from_being_made() {
     let server = Server::start().await;
-    for part in 0..41 {
-        let properties: BTreeMap<_, _> = (0..250).map(|n| (format!("{part}-{n}"), n)).collect();
+    server
+        .updates(&json!({"customer_ids": {"registered": "b"}, "properties": {"first": "Bea"}}))
+        .await;
+    // More names than there may be columns, all before the honest one in the order of names.
+    for part in 0..5 {
+        let properties: BTreeMap<_, _> = (0..250).map(|n| (format!("!{part}-{n}"), n)).collect();
         server
             .updates(&json!({"customer_ids": {"registered": "a"}, "properties": properties}))
             .await;
     }
-    let refusal = server.data("export", FORMAT).send().await.refusal();
+    let answer = server.data("export", FORMAT).send().await;
+    assert_eq!(answer.status, 200, "{:.300}", answer.body);
+    let table: Value = serde_json::from_str(&whole(&answer)).unwrap();
+    let fields = table["fields"].as_array().unwrap();
+    assert_eq!(fields.len(), 3 + COLUMNS_MAX + 1);
+    let others = fields.last().unwrap();
     assert_eq!(
-        (refusal.status, refusal.code.as_str()),
-        (400, "OUT_OF_RANGE")
+        others,
+        &json!({"type": "properties", "properties": "others"})
     );
-    assert_eq!(all(begins(&server, PRIVATE).await.unwrap()).await.len(), 1);
+    let first = fields.iter().position(|field| field["property"] == "first");
+    let first = first.expect("who was there first keeps its column");
+    let rows = table["data"].as_array().unwrap();
+    let of = |name: &str| rows.iter().find(|row| row[0] == name).unwrap();
+    assert_eq!(of("b")[first], "Bea");
+    assert_eq!(of("b")[fields.len() - 1], Value::Null);
+    // What has no column is told all the same.
+    let others = of("a")[fields.len() - 1].as_object().unwrap();
+    assert_eq!(others.len(), 5 * 250 - (COLUMNS_MAX - 1));
+    for (name, value) in others {
+        assert!(name.ends_with(&format!("-{value}")), "{name}: {value}");
+    }
+    assert_eq!(all(begins(&server, PRIVATE).await.unwrap()).await.len(), 2);
     server.stop().await;
 }
 

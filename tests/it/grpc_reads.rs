@@ -30,6 +30,7 @@ fn list(event_types: &[&str]) -> pb::ListEventsRequest {
         order: pb::Order::Unspecified.into(),
         limit: None,
         skip: 0,
+        page_token: String::new(),
     }
 }
 
@@ -52,6 +53,7 @@ async fn gets(
     let question = pb::GetCustomerRequest {
         project_token: TOKEN.to_owned(),
         customer_ids: ids(customer),
+        ..Default::default()
     };
     let answer = client(server)
         .await

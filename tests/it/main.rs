@@ -13,6 +13,7 @@
 mod addresses;
 mod anonymize;
 mod backup;
+mod bounded_reads;
 mod clashes;
 mod classes;
 mod clients;

@@ -164,7 +164,8 @@ async fn rpcs(server: &Server, token: &str, authorization: &str) -> Vec<Result<S
         })),
         asks!(customers.get_customer(pb::GetCustomerRequest {
             project_token: project_token.clone(),
-            customer_ids: customer_ids.clone()
+            customer_ids: customer_ids.clone(),
+            ..Default::default()
         })),
         asks!(customers.get_attributes(pb::GetAttributesRequest {
             project_token: project_token.clone(),

@@ -36,6 +36,7 @@ impl CustomerService for Bare {
         black_box(request.into_inner());
         Ok(Response::new(pb::ListEventsResponse {
             events: vec![pb::Event::default()],
+            ..pb::ListEventsResponse::default()
         }))
     }
 

@@ -48,6 +48,10 @@ pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     #[serde(borrow)]
     pub(super) skip: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) paged: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) page_token: Option<&'a RawValue>,
+    #[serde(borrow)]
     format: Option<&'a RawValue>,
 }
 

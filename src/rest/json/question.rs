@@ -23,9 +23,19 @@ pub(in super::super) fn customer(
     fields: &Fields<'_>,
     token: &str,
 ) -> Result<pb::GetCustomerRequest, Error> {
+    let paged = match fields.paged {
+        None => false,
+        Some(raw) => match raw.get() {
+            "true" => true,
+            "false" => false,
+            _ => return Err(wrong_type("paged", "true or false", raw)),
+        },
+    };
     Ok(pb::GetCustomerRequest {
         project_token: token.to_owned(),
         customer_ids: fields.customer_ids()?,
+        paged,
+        page_token: text("page_token", fields.page_token)?.into_owned(),
     })
 }
 
@@ -132,6 +142,7 @@ pub(in super::super) fn events(
         order: order.into(),
         limit: number("limit", fields.limit)?,
         skip: number("skip", fields.skip)?.unwrap_or_default(),
+        page_token: text("page_token", fields.page_token)?.into_owned(),
     })
 }
 

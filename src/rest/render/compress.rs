@@ -5,16 +5,19 @@ use std::io::Write as _;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::FutureExt as _;
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
+use futures_util::{FutureExt as _, stream};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
 use http::{HeaderMap, HeaderValue, Response};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 
+use super::super::offload::{INLINE_BYTES_MAX, Offload};
 use crate::middleware::Body;
 
 /// Smaller answers fit into one packet anyway.
 const BYTES_MIN: u64 = 1_400;
+/// How much of a large answer is compressed at once.
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// Whether the caller takes gzip.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -35,8 +38,8 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// Compresses an answer that is large enough to be worth it.
-pub(super) fn gzip(response: Response<Body>) -> Response<Body> {
+/// Compresses an answer that is large enough to be worth it; a larger one in pieces, as the caller takes them.
+pub(super) fn gzip(response: Response<Body>, offload: &Offload) -> Response<Body> {
     let large = response.body().size_hint().exact() >= Some(BYTES_MIN);
     if !large || response.headers().contains_key(CONTENT_ENCODING) {
         return response;
@@ -47,17 +50,57 @@ pub(super) fn gzip(response: Response<Body>) -> Response<Body> {
         Some(Ok(collected)) => collected.to_bytes(),
         Some(Err(_)) | None => Bytes::new(),
     };
-    let bytes = match compressed(&bytes) {
-        Ok(compressed) => {
+    let body = match bytes.len() > INLINE_BYTES_MAX {
+        true => Some(in_pieces(bytes.clone(), offload.clone())),
+        false => compressed(&bytes).ok().map(|bytes| full(bytes.into())),
+    };
+    let body = match body {
+        Some(body) => {
             let gzip = HeaderValue::from_static("gzip");
             head.headers.insert(CONTENT_ENCODING, gzip);
             let vary = HeaderValue::from_static("accept-encoding");
             head.headers.append(VARY, vary);
-            compressed.into()
+            head.headers.remove(CONTENT_LENGTH);
+            body
         }
-        Err(_) => bytes,
+        None => full(bytes),
     };
-    Response::from_parts(head, Body::new(Full::new(bytes)))
+    Response::from_parts(head, body)
+}
+
+fn full(bytes: Bytes) -> Body {
+    Body::new(Full::new(bytes))
+}
+
+fn in_pieces(bytes: Bytes, offload: Offload) -> Body {
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let pieces = stream::unfold(Some((encoder, bytes)), move |left| {
+        let offload = offload.clone();
+        async move {
+            let (encoder, bytes) = left?;
+            let size = bytes.len().clamp(INLINE_BYTES_MAX + 1, PIECE_BYTES);
+            let (piece, left) = offload.run(size, move || next_piece(encoder, bytes)).await;
+            Some((piece.map(Frame::data), left))
+        }
+    });
+    Body::new(StreamBody::new(pieces))
+}
+
+type Left = Option<(GzEncoder<Vec<u8>>, Bytes)>;
+
+/// Compresses the next bytes; what there is of the answer by then may be nothing, as long as there is more.
+fn next_piece(mut encoder: GzEncoder<Vec<u8>>, mut bytes: Bytes) -> (std::io::Result<Bytes>, Left) {
+    let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+    if let Err(error) = encoder.write_all(&piece) {
+        return (Err(error), None);
+    }
+    match bytes.is_empty() {
+        true => (encoder.finish().map(Bytes::from), None),
+        false => {
+            let out = std::mem::take(encoder.get_mut());
+            (Ok(out.into()), Some((encoder, bytes)))
+        }
+    }
 }
 
 fn compressed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -84,5 +127,27 @@ mod tests {
         assert!(!accepts("*;q=0"));
         assert!(!accepts("br"));
         assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_large_answer_is_compressed_in_pieces_and_is_the_same() {
+        use std::io::Read as _;
+
+        for size in [
+            INLINE_BYTES_MAX,
+            INLINE_BYTES_MAX + 1,
+            PIECE_BYTES,
+            3 * PIECE_BYTES + 7,
+        ] {
+            let text: Vec<u8> = (0..=250).cycle().take(size).collect();
+            let response = Response::new(full(text.clone().into()));
+            let response = gzip(response, &Offload::new(1));
+            assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            let mut read = Vec::new();
+            let mut decoder = flate2::read::GzDecoder::new(&*bytes);
+            decoder.read_to_end(&mut read).unwrap();
+            assert!(read == text, "{size}");
+        }
     }
 }

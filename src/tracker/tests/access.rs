@@ -3,7 +3,7 @@
 use super::super::{
     AccessError, AddEvent, Attribute, Error, ListEvents, TrackClick, UpdateCustomer,
 };
-use super::bench::{Bench, ids, private, public};
+use super::bench::{Bench, ids, list_events, private, public, read_customer};
 use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::properties::Object;
@@ -73,6 +73,7 @@ async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
         order: Order::Ascending,
         limit: None,
         skip: 0,
+        page_token: "",
     };
     let set_events = may(bench.tracker.event(&access, event));
     assert_eq!(may(bench.tracker.click(&access, click)), set_events);
@@ -82,10 +83,10 @@ async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
         may(bench.tracker.update(&access, update)),
         set_events,
         may(attributes.await),
-        may(bench.tracker.events(&access, question).await),
+        may(list_events(&bench.tracker, &access, question).await),
     ];
     // A whole customer is both.
-    let whole = may(bench.tracker.customer(&access, customer_ids).await);
+    let whole = may(read_customer(&bench.tracker, &access, customer_ids).await);
     assert_eq!(whole, allowed[2] && allowed[3]);
     allowed
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use super::super::{Accepted, Access, AddEvent, CustomerState, Error, Tracker, UpdateCustomer};
+use super::super::{
+    Accepted, Access, AddEvent, Answer, Error, GetCustomer, IdValues, ListEvents, Tracker,
+    UpdateCustomer,
+};
 use crate::clock::ManualClock;
 use crate::limit::{Failures, Ticket};
 use crate::log::memory::MemoryStore;
@@ -20,8 +23,8 @@ use crate::model::project::{Key, KeyAccess, Permission, Project, SecretHash};
 use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
 use crate::tracker;
-use crate::view::View;
 use crate::view::tests::scratch;
+use crate::view::{StoredEvent, View};
 
 /// Where the clock starts, in seconds.
 pub(super) const START: u64 = 1_700_000_000;
@@ -116,8 +119,89 @@ impl Bench {
     }
 
     pub(super) async fn customer(&self, customer: &[(&str, &str)]) -> Result<CustomerState, Error> {
-        self.tracker.customer(&self.access(), &ids(customer)).await
+        read_customer(&self.tracker, &self.access(), &ids(customer)).await
     }
+}
+
+/// A customer as it stands, or a page of it or of its events.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CustomerState {
+    pub(super) ids: Vec<IdValues>,
+    pub(super) properties: Properties,
+    pub(super) events: Vec<StoredEvent>,
+    /// What it may take of properties and events.
+    left: usize,
+}
+
+impl CustomerState {
+    pub(super) fn of_parts(left: usize) -> Self {
+        Self {
+            ids: Vec::new(),
+            properties: Properties::default(),
+            events: Vec::new(),
+            left,
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        left.map(|left| self.left = left).is_some()
+    }
+}
+
+impl Answer for CustomerState {
+    fn ids(&mut self, ids: Vec<IdValues>) -> bool {
+        self.ids = ids;
+        true
+    }
+
+    fn property(&mut self, name: &str, value: &[u8]) -> bool {
+        let has_room = self.has_room();
+        if has_room {
+            let entries = self.properties.entries().chain([(name, value)]);
+            self.properties = Properties::from_sorted(entries);
+        }
+        has_room
+    }
+
+    fn event(&mut self, event: StoredEvent) -> bool {
+        let has_room = self.has_room();
+        if has_room {
+            self.events.push(event);
+        }
+        has_room
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Reads a customer with everything.
+pub(super) async fn read_customer(
+    tracker: &Tracker,
+    access: &Access,
+    customer_ids: &BTreeMap<String, String>,
+) -> Result<CustomerState, Error> {
+    let question = GetCustomer {
+        customer_ids,
+        paged: false,
+        page_token: "",
+    };
+    let answer = CustomerState::of_parts(usize::MAX);
+    let (page, _) = tracker.customer(access, question, answer).await?;
+    Ok(page.answer)
+}
+
+/// Lists events.
+pub(super) async fn list_events(
+    tracker: &Tracker,
+    access: &Access,
+    question: ListEvents<'_>,
+) -> Result<Vec<StoredEvent>, Error> {
+    let answer = CustomerState::of_parts(usize::MAX);
+    let (page, _) = tracker.events(access, question, answer).await?;
+    Ok(page.answer.events)
 }
 
 impl Drop for Bench {

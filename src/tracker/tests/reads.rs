@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::{ATTRIBUTES_MAX, Attribute, Error, ListEvents, TYPES_MAX};
-use super::bench::{Bench, ids, json};
+use super::super::page_token::PageToken;
+use super::super::{ATTRIBUTES_MAX, Attribute, Error, GetCustomer, ListEvents, TYPES_MAX};
+use super::bench::{Bench, CustomerState, ids, json, list_events, read_customer};
 use crate::model::properties::Value;
 use crate::view::Order;
 
@@ -42,6 +43,7 @@ fn question<'a>(customer_ids: &'a std::collections::BTreeMap<String, String>) ->
         order: Order::Ascending,
         limit: None,
         skip: 0,
+        page_token: "",
     }
 }
 
@@ -54,7 +56,7 @@ async fn a_customer_that_nobody_knows_does_not_exist() {
     let access = bench.enter("q", &super::bench::private("all", "s"));
     let access = access.unwrap();
     bench.commits(vec![bench.update(C, "{}").unwrap()]).await;
-    let unknown = bench.tracker.customer(&access, &ids(C)).await;
+    let unknown = read_customer(&bench.tracker, &access, &ids(C)).await;
     assert!(matches!(unknown, Err(Error::UnknownCustomer)));
 }
 
@@ -126,7 +128,7 @@ async fn attributes_come_in_the_order_in_which_they_are_asked_for() {
     ];
     let (access, customer) = (bench.access(), ids(C));
     let results = bench.tracker.attributes(&access, &customer, asked).await;
-    let shown: Vec<_> = results.unwrap().into_iter().map(shown).collect();
+    let shown: Vec<_> = results.unwrap().0.into_iter().map(shown).collect();
     let expected = [
         "null",
         r#"[1,{"k":2.5}]"#,
@@ -154,7 +156,7 @@ async fn at_most_255_attributes_are_read_at_once() {
     let read = bench
         .tracker
         .attributes(&access, &customer, asked(ATTRIBUTES_MAX));
-    assert_eq!(read.await.unwrap().len(), 255);
+    assert_eq!(read.await.unwrap().0.len(), 255);
     let read = bench
         .tracker
         .attributes(&access, &customer, asked(ATTRIBUTES_MAX + 1));
@@ -174,7 +176,7 @@ async fn a_question_for_events_names_types_and_a_limit_in_bounds() {
             limit,
             ..question(&customer)
         };
-        bench.tracker.events(&access, question).await
+        list_events(&bench.tracker, &access, question).await
     };
     for (types, limit) in [
         (1, None),
@@ -210,7 +212,9 @@ async fn pages_of_events_go_by_time_in_either_direction() {
             limit: Some(limit),
             ..question(&customer)
         };
-        let events = bench.tracker.events(&access, question).await.unwrap();
+        let events = list_events(&bench.tracker, &access, question)
+            .await
+            .unwrap();
         let shown = events.iter().map(|event| json(&event.properties));
         shown.collect::<Vec<_>>().join("")
     };
@@ -219,4 +223,88 @@ async fn pages_of_events_go_by_time_in_either_direction() {
     assert_eq!(ask(Order::Descending, 4, 9).await, r#"{"n":0}"#);
     assert_eq!(ask(Order::Ascending, 5, 9).await, "");
     assert_eq!(ask(Order::Ascending, u64::MAX, 9).await, "");
+}
+
+#[tokio::test]
+async fn a_customer_is_read_in_pages_of_properties_and_then_of_events() {
+    let bench = Bench::new();
+    let update = bench.update(C, r#"{"a":1,"b":2,"c":3}"#).unwrap();
+    let events = (0..4).map(|n| bench.event(C, "visit", &format!(r#"{{"n":{n}}}"#)).unwrap());
+    bench
+        .commits([update].into_iter().chain(events).collect())
+        .await;
+    let (access, customer) = (bench.access(), ids(C));
+    let page = async |paged, page_token: &str, left| {
+        let question = GetCustomer {
+            customer_ids: &customer,
+            paged,
+            page_token,
+        };
+        let answer = CustomerState::of_parts(left);
+        let page = bench.tracker.customer(&access, question, answer).await;
+        page.map(|(page, _)| page)
+    };
+    let mut token = String::new();
+    let mut told = String::new();
+    for _ in 0..4 {
+        let page = page(true, &token, 2).await.unwrap();
+        assert_eq!(page.answer.ids.len(), 1, "each page says whose it is");
+        told += &json(&page.answer.properties);
+        let events = page.answer.events.iter();
+        told.extend(events.map(|event| json(&event.properties)));
+        told.push(' ');
+        let Some(next) = page.next else {
+            break;
+        };
+        token = next;
+    }
+    assert_eq!(
+        told,
+        r#"{"a":1,"b":2} {"c":3}{"n":0} {}{"n":1}{"n":2} {}{"n":3} "#
+    );
+    // Who does not ask for pages gets all or none.
+    let refused = page(false, "", 2).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge(_)));
+    // A page without room for anything would be asked for again and again.
+    let refused = page(true, "", 0).await.unwrap_err();
+    assert!(matches!(refused, Error::TooLarge(_)));
+    // A token of properties says nothing about a list of events.
+    let token = PageToken::Property("c".into()).encode("p");
+    let question = ListEvents {
+        page_token: &token,
+        ..question(&customer)
+    };
+    let refused = list_events(&bench.tracker, &access, question).await;
+    assert!(matches!(refused, Err(Error::PageToken(_))));
+}
+
+#[tokio::test]
+async fn a_page_of_events_goes_on_where_the_one_before_was_full_or_had_enough() {
+    let bench = Bench::new();
+    let commands = (0..7).map(|n| bench.event(C, "visit", &format!(r#"{{"n":{n}}}"#)).unwrap());
+    bench.commits(commands.collect()).await;
+    let (access, customer) = (bench.access(), ids(C));
+    for (limit, room, is_limited) in [(None, 2, false), (Some(2), 9, true)] {
+        let (mut token, mut told) = (String::new(), String::new());
+        loop {
+            let question = ListEvents {
+                order: Order::Descending,
+                limit,
+                skip: 1,
+                page_token: &token,
+                ..question(&customer)
+            };
+            let answer = CustomerState::of_parts(room);
+            let page = bench.tracker.events(&access, question, answer).await;
+            let (page, _) = page.unwrap();
+            let events = page.answer.events.iter();
+            told.extend(events.map(|event| json(&event.properties)));
+            let Some(next) = page.next else {
+                break;
+            };
+            assert_eq!(page.limited, is_limited);
+            token = next;
+        }
+        assert_eq!(told, r#"{"n":5}{"n":4}{"n":3}{"n":2}{"n":1}{"n":0}"#);
+    }
 }

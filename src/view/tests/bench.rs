@@ -225,7 +225,13 @@ impl Bench {
         let snapshot = self.view().snapshot();
         let ids = ids(&[(kind, value.to_owned())]);
         let found = snapshot.find(project, &ids).unwrap().unwrap();
-        snapshot.events(&found, wanted).unwrap().events
+        let mut events = Vec::new();
+        let take = |event| {
+            events.push(event);
+            true
+        };
+        let _rest = snapshot.each_event(&found, wanted, take).unwrap();
+        events
     }
 }
 
@@ -239,9 +245,10 @@ pub(super) fn everything() -> Events<'static> {
     Events {
         types: None,
         order: Order::Ascending,
+        after: None,
         skip: 0,
         limit: usize::MAX,
-        bytes_max: usize::MAX,
+        rows_max: usize::MAX,
     }
 }
 

@@ -100,7 +100,7 @@ fn check_pages(
     prop_assert_eq!(&reversed, &all);
     for skip in 0..all.len().min(4) {
         let page = read(&Events {
-            skip,
+            skip: skip as u64,
             limit: 2,
             ..everything()
         });

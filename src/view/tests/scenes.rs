@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::keys::Table;
 use super::super::store::number;
-use super::super::{Error, Events, View};
-use super::bench::{Bench, everything};
+use super::super::{Error, View};
+use super::bench::Bench;
 use super::request::{Request, anonymize, event, update};
 use crate::log::memory::MemoryStore;
 use crate::log::{Log, Options};
@@ -183,19 +183,6 @@ fn projects_do_not_see_each_other() {
     assert_eq!(there.properties, json!({"p": 2}));
     assert_eq!(bench.ask("q", "registered", "a"), None);
     assert_eq!(bench.ask("unheard of", "cookie", "c"), None);
-}
-
-#[test]
-fn a_page_ends_before_it_has_too_many_bytes() {
-    let bench = Bench::new();
-    let text = "x".repeat(1000);
-    let events = (0..10).map(|n| event(&[C], "visit", &format!(r#"{{"n":{n},"t":"{text}"}}"#), n));
-    bench.takes(&events.collect::<Vec<_>>());
-    let wanted = Events {
-        bytes_max: 3500,
-        ..everything()
-    };
-    assert_eq!(bench.events("p", "cookie", "c", &wanted).len(), 3);
 }
 
 #[test]

@@ -60,7 +60,7 @@ pub async fn newest(target: &Target, customer: &str, limit: u32) -> Result<Vec<u
         event_types: vec!["step".to_owned()],
         order: pb::Order::Desc.into(),
         limit: Some(limit),
-        skip: 0,
+        ..pb::ListEventsRequest::default()
     };
     let question = authorized(question, &target.project.private());
     let answer = client.list_events(question).await.map_err(silence)?;

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::super::super::write::accept;
 use super::super::super::{Accepted, AddEvent, Error, Options, Tracker, UpdateCustomer};
 use super::super::bench::{
-    START, any_failures, enter, ids, json, micros, object, private, project,
+    START, any_failures, enter, ids, json, micros, object, private, project, read_customer,
 };
 use super::Answer;
 use super::truth::{Known, shown};
@@ -170,7 +170,7 @@ impl Service {
         let customer_ids = ids(&[(kind, value)]);
         let customer = self
             .runtime
-            .block_on(tracker.customer(&access, &customer_ids));
+            .block_on(read_customer(tracker, &access, &customer_ids));
         let customer = match customer {
             Ok(customer) => customer,
             Err(Error::UnknownCustomer) => return None,

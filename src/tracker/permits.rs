@@ -1,0 +1,200 @@
+//! How many reads run at once, of a key, of a project and in all: each holds a thread, and writes need threads too.
+//!
+//! A permit is held until the read has ended, also if its caller has gone by then.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use super::{Access, Error};
+use crate::model::project::KeyAccess;
+use crate::view::{self, Cancel};
+
+/// What bounds reads that run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// In all. Default 64.
+    pub max: usize,
+    /// Of a project. Default 16.
+    pub per_project_max: usize,
+    /// Of a key. Default 8.
+    pub per_key_max: usize,
+    /// Bytes of answers that are not taken yet, in all but small ones. Default 256 MiB.
+    pub answers_bytes_max: usize,
+    /// Bytes of answers of a key that are not taken yet. Default 64 MiB.
+    pub answers_per_key_bytes_max: usize,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            max: 64,
+            per_project_max: 16,
+            per_key_max: 8,
+            answers_bytes_max: 256 << 20,
+            answers_per_key_bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// The permits that are left.
+#[derive(Debug)]
+pub(super) struct Permits {
+    all: Arc<Semaphore>,
+    /// By token, of projects that were read: there are never more than the settings have named.
+    projects: Shares<String>,
+    /// Likewise by the project's token and the key's ID.
+    keys: Shares<KeyName>,
+    answers: Arc<Semaphore>,
+    answers_max: u32,
+    answers_of_keys: Shares<KeyName>,
+    /// Longest that a read waits for its permit, and its answer for room.
+    timeout: Duration,
+}
+
+/// The project's token and the key's ID.
+type KeyName = (String, String);
+
+/// What answers are counted in.
+const UNIT_BYTES: usize = 1_024;
+/// Bytes of an answer that counts for its key alone, so that whoever leaves large ones leaves room for others' small ones.
+const SMALL_BYTES_MAX: usize = 64 * UNIT_BYTES;
+
+/// What each one of many has left.
+#[derive(Debug)]
+struct Shares<K> {
+    max: usize,
+    left: Mutex<HashMap<K, Arc<Semaphore>>>,
+}
+
+/// What a read holds.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _held: [OwnedSemaphorePermit; 3],
+}
+
+/// The room that an answer takes until its caller has taken it, or has gone.
+#[derive(Clone, Debug)]
+pub struct Held {
+    _room: Arc<Vec<OwnedSemaphorePermit>>,
+}
+
+impl Permits {
+    pub(super) fn new(limits: ReadLimits, timeout: Duration) -> Self {
+        let answers = units(limits.answers_bytes_max);
+        Self {
+            all: Arc::new(Semaphore::new(limits.max.min(Semaphore::MAX_PERMITS))),
+            projects: Shares::new(limits.per_project_max),
+            keys: Shares::new(limits.per_key_max),
+            answers: Arc::new(Semaphore::new(answers as usize)),
+            answers_max: answers,
+            answers_of_keys: Shares::new(units(limits.answers_per_key_bytes_max) as usize),
+            timeout,
+        }
+    }
+
+    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room
+    /// goes alone, and counts as if it just filled it.
+    ///
+    /// # Errors
+    /// [`Error::AnswersNotTaken`].
+    pub(super) async fn hold(&self, access: &Access, bytes: usize) -> Result<Held, Error> {
+        let of_key = self.answers_of_keys.of(name(access));
+        let of_key_max = u32::try_from(self.answers_of_keys.max).unwrap_or(u32::MAX);
+        let size = units(bytes).min(of_key_max);
+        let all = (bytes > SMALL_BYTES_MAX).then(|| self.answers.clone());
+        let room = async {
+            let of_key = of_key.acquire_many_owned(size).await?;
+            let mut room = vec![of_key];
+            if let Some(all) = all {
+                room.push(all.acquire_many_owned(size.min(self.answers_max)).await?);
+            }
+            Ok::<_, AcquireError>(room)
+        };
+        match tokio::time::timeout(self.timeout, room).await {
+            Ok(Ok(room)) => Ok(Held {
+                _room: Arc::new(room),
+            }),
+            // They are never closed.
+            Ok(Err(_)) | Err(_) => Err(Error::AnswersNotTaken(self.timeout)),
+        }
+    }
+
+    /// Waits for its turn: first among the reads of the key, then among those of the project, then among all. So whoever
+    /// has many reads waits where nobody else does.
+    ///
+    /// # Errors
+    /// [`Error::TooManyReads`].
+    pub(super) async fn take(&self, access: &Access) -> Result<Permit, Error> {
+        let waited = [
+            self.keys.of(name(access)),
+            self.projects.of(access.project.token.clone()),
+            self.all.clone(),
+        ];
+        let permits = async {
+            let [key, project, all] = waited;
+            let key = key.acquire_owned().await;
+            let project = project.acquire_owned().await;
+            (key, project, all.acquire_owned().await)
+        };
+        match tokio::time::timeout(self.timeout, permits).await {
+            Ok((Ok(key), Ok(project), Ok(all))) => Ok(Permit {
+                _held: [all, project, key],
+            }),
+            // They are never closed.
+            Ok(_) | Err(_) => Err(Error::TooManyReads(self.timeout)),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Shares<K> {
+    fn new(max: usize) -> Self {
+        Self {
+            max: max.min(Semaphore::MAX_PERMITS),
+            left: Mutex::default(),
+        }
+    }
+
+    fn of(&self, name: K) -> Arc<Semaphore> {
+        // A panic elsewhere leaves the map as good as before: its values are only ever added.
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        match left.entry(name) {
+            Entry::Occupied(share) => share.get().clone(),
+            Entry::Vacant(share) => share.insert(Arc::new(Semaphore::new(self.max))).clone(),
+        }
+    }
+}
+
+fn name(access: &Access) -> KeyName {
+    let key = match &access.key.access {
+        KeyAccess::Private { id, .. } => id.clone(),
+        // Public keys read nothing; if one did, all of a project's would share.
+        KeyAccess::Public(_) => String::new(),
+    };
+    (access.project.token.clone(), key)
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// Reads where it may block on the disk, and ends once nobody waits for it. The permit is given back when it has ended,
+/// or to its caller with the answer.
+pub(super) async fn blocking<T: Send + 'static>(
+    permit: Permit,
+    read: impl FnOnce(Cancel) -> Result<T, Error> + Send + 'static,
+) -> Result<(T, Permit), Error> {
+    let (cancel, waiting) = Cancel::new();
+    let answer = tokio::task::spawn_blocking(move || {
+        // It may have stood in line for a thread.
+        cancel.check()?;
+        Ok((read(cancel)?, permit))
+    });
+    let answer = answer.await;
+    drop(waiting);
+    answer.unwrap_or_else(|_| Err(Error::View(view::Error::Stopped("a read panicked".into()))))
+}
