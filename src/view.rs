@@ -11,6 +11,7 @@
 //!   their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
+mod anonymous;
 mod apply;
 mod cache;
 mod cancel;
@@ -23,6 +24,7 @@ mod hash;
 pub mod identity;
 pub mod keys;
 mod latest;
+mod named;
 mod nice;
 mod overlay;
 pub mod read;
@@ -47,6 +49,7 @@ pub use error::Error;
 pub use export::Place;
 use follow::Follower;
 pub use follow::Progress;
+pub use named::Named;
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
 pub use timeline::{EventPlace, ROWS_MAX};
@@ -115,7 +118,7 @@ impl View {
             };
         }
         match over.failure {
-            Some(reason) if over.applied < position => Err(Error::Stopped(reason)),
+            Some(reason) if over.applied < position => Err(Error::stopped(reason)),
             Some(_) | None => Ok(()),
         }
     }

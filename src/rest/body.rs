@@ -4,12 +4,14 @@ mod decode;
 #[cfg(test)]
 mod tests;
 
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
+use tokio::task::JoinError;
 use tonic::Status;
 
 use super::error::Error;
@@ -81,8 +83,12 @@ where
         meter.give(received);
         decoded
     });
-    let decoded = decoded.await;
-    decoded.unwrap_or_else(|_| Err(Status::internal("decompression failed").into()))
+    match decoded.await.map_err(JoinError::try_into_panic) {
+        Ok(decoded) => decoded,
+        // It goes on in the call that sent it, where a panic is counted and answered.
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_)) => Err(Status::unavailable("the service ends").into()),
+    }
 }
 
 /// What bounds a body.

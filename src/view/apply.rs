@@ -4,6 +4,7 @@ mod anonymize;
 mod customers;
 mod erase;
 mod link;
+mod meant;
 
 use std::sync::Arc;
 

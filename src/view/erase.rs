@@ -88,7 +88,7 @@ impl View {
 }
 
 pub(super) fn read(log: &Log, position: Position) -> Result<Record, Error> {
-    Ok(Record::decode(position, log.read(position)?)?)
+    Ok(log.decode(position, log.read(position)?)?)
 }
 
 /// What stays of a record without a customer.

@@ -12,7 +12,6 @@ use super::Error;
 use super::apply::{Apply, Counts};
 use super::nice::step_back;
 use super::store::Store;
-use crate::log::record::Record;
 use crate::log::{self, Log, Position};
 
 /// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
@@ -33,6 +32,9 @@ pub(super) struct Follower {
     closing: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// Why the view has stopped if its thread panicked.
+pub(super) const PANICKED: &str = "the view's thread panicked";
 
 /// How far the view is.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +64,11 @@ impl Follower {
             thread: Mutex::new(None),
         });
         let run = {
-            let follower = follower.clone();
-            move || follower.run(&store, &log, &runtime)
+            let (follower, guard) = (follower.clone(), log.panics().guard());
+            move || {
+                let _guard = guard;
+                follower.run(&store, &log, &runtime);
+            }
         };
         let thread = std::thread::Builder::new().name("view".into());
         let handle = thread.spawn(run).map_err(|error| {
@@ -152,7 +157,7 @@ impl Follower {
     fn batch(&self, store: &Store, log: &Log, apply: &mut Apply<'_>) -> Result<(), Error> {
         let _turn = store.turn();
         for (position, bytes) in log.read_after(apply.applied(), BATCH_RECORDS_MAX)? {
-            apply.record(position, &Record::decode(position, bytes)?)?;
+            apply.record(position, &log.decode(position, bytes)?)?;
         }
         let counts = apply.write()?;
         lock(&self.counts).add(counts);
@@ -169,7 +174,7 @@ struct FailOnPanic<'a>(Option<&'a Follower>);
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
         if let Some(follower) = self.0 {
-            follower.fail("the view's thread panicked");
+            follower.fail(PANICKED);
         }
     }
 }

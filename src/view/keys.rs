@@ -11,6 +11,7 @@
 //! | repeats    | key of the timeline, position (u64)            | customer (u64) |
 //! | hidden     | position (u64) of an event that is in no timeline | nothing |
 //! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
+//! | anonymous  | digest of an ID (16 bytes), customer (u64)     | nothing |
 //! | meta       | `format`                                       | a number (u64) |
 //! | meta       | `applied`                                      | a number (u64); in the middle of the next record, a random number (u64) |
 //! | the others | [`MARK`]                                       | `applied` again |
@@ -55,13 +56,15 @@ pub enum Table {
     Hidden,
     /// Records that erasures have yet to take out of the log.
     Erasures,
+    /// What leads from IDs to anonymous customers.
+    Anonymous,
     /// The view's own state.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Projects,
         Self::Ids,
         Self::Customers,
@@ -71,6 +74,7 @@ impl Table {
         Self::Repeats,
         Self::Hidden,
         Self::Erasures,
+        Self::Anonymous,
         Self::Meta,
     ];
 
@@ -86,6 +90,7 @@ impl Table {
             Self::Repeats => "repeats",
             Self::Hidden => "hidden",
             Self::Erasures => "erasures",
+            Self::Anonymous => "anonymous",
             Self::Meta => "meta",
         }
     }
@@ -102,7 +107,8 @@ impl Table {
             | Self::Records
             | Self::Repeats
             | Self::Hidden
-            | Self::Erasures => MARK,
+            | Self::Erasures
+            | Self::Anonymous => MARK,
         }
     }
 }
@@ -279,6 +285,9 @@ pub struct Customer {
     /// Whether it ever lost a soft ID because it had too many.
     #[prost(bool, tag = "4")]
     pub evicted: bool,
+    /// What leads to it in the table of anonymous customers, once it is one.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub links: Vec<Vec<u8>>,
 }
 
 /// An ID that a customer has.

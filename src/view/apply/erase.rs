@@ -18,13 +18,14 @@ use super::Apply;
 use crate::log::Position;
 use crate::log::record::{Record, Taken};
 use crate::view::Error;
-use crate::view::keys::{self, Entry, IdEntry, Part, Table};
+use crate::view::anonymous;
+use crate::view::keys::{self, Entry, Part, Table};
 
 /// Who goes: a customer, and those that merged into it.
 type Numbers = BTreeSet<u64>;
 
 impl Apply<'_> {
-    /// Takes out the customer whom the first known ID names. It may have more records than a batch of writes should
+    /// Takes out the customers whom the record means. One may have more records than a batch of writes should
     /// hold, so that it is done in steps; the customer itself goes last, so that a fold that was interrupted finds the
     /// rest.
     pub(super) fn erase(
@@ -33,14 +34,7 @@ impl Apply<'_> {
         record: &Record,
         position: Position,
     ) -> Result<(), Error> {
-        let mut found = None;
-        for id in record.ids.as_slice() {
-            found = self.holder(project, id)?;
-            if found.is_some() {
-                break;
-            }
-        }
-        if let Some(IdEntry { customer, .. }) = found {
+        for customer in self.meant(project, record)? {
             self.erase_customer(project, customer, position)?;
         }
         // It says itself whom it is about.
@@ -94,6 +88,10 @@ impl Apply<'_> {
             let key = keys::id(project, &held.id());
             self.overlay.remove(Table::Ids, key);
         }
+        for link in &customer.links {
+            let key = anonymous::key(link, number);
+            self.overlay.remove(Table::Anonymous, key);
+        }
         self.remove_customer(number);
         self.counts.erased += 1;
         Ok(())
@@ -146,7 +144,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn list(&mut self, erasure: Position, position: Position, part: &Part) {
+    pub(super) fn list(&mut self, erasure: Position, position: Position, part: &Part) {
         let key = keys::erasure(erasure, position);
         self.overlay.put(Table::Erasures, key, part.encode_to_vec());
     }
