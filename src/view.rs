@@ -45,6 +45,7 @@ use tokio::sync::watch;
 use crate::log::{Log, Position};
 pub use apply::Counts;
 pub use cancel::{Cancel, Waiting};
+pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
 use follow::Follower;

@@ -160,7 +160,7 @@ impl Upkeep {
 
     fn run(&self) {
         let mut plan = Plan {
-            due: Due::new(self.delay, self.start.end),
+            due: Due::new(self.delay, self.start),
             expiry: self.retention.map(|age| Expiry::new(age, self.start)),
             retry_at: Duration::ZERO,
         };
@@ -199,13 +199,13 @@ impl Upkeep {
     }
 
     fn work(&self, plan: &mut Plan, expires: bool) -> Result<(), Error> {
-        while let Some((erasure, _)) = self.view.oldest_erasure()? {
+        while let Some(erasure) = self.view.oldest_erasure()? {
             if self.is_over() {
                 return Ok(());
             }
-            self.view.take_out(erasure)?;
+            self.view.take_out(erasure.position)?;
             tracing::info!(
-                position = erasure.get(),
+                position = erasure.position.get(),
                 "a customer was taken out of the log"
             );
         }

@@ -63,6 +63,13 @@ pub struct Start {
 }
 
 impl Start {
+    /// The elapsed time at which a record was received, by what it says; the start's if that was before.
+    pub fn elapsed_at(&self, received: Timestamp, clock_set: i64) -> Duration {
+        let micros = received.micros().saturating_sub(clock_set);
+        let since = u64::try_from(micros.saturating_sub(self.now.micros())).unwrap_or_default();
+        self.elapsed.saturating_add(Duration::from_micros(since))
+    }
+
     /// By how much the wall clock has been set since, in µs; 0 if it is so little that records do not say it either.
     fn clock_set(&self, now: Timestamp, elapsed: Duration) -> i64 {
         let passed = elapsed.saturating_sub(self.elapsed);

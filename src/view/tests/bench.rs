@@ -136,8 +136,8 @@ impl Bench {
 
     /// Takes everything out of the log that was erased.
     pub(super) fn take_out(&self) {
-        while let Some((erasure, _)) = self.view().oldest_erasure().unwrap() {
-            self.view().take_out(erasure).unwrap();
+        while let Some(erasure) = self.view().oldest_erasure().unwrap() {
+            self.view().take_out(erasure.position).unwrap();
         }
     }
 
