@@ -61,7 +61,7 @@ impl Snapshot {
 
     fn linked(&self, project: u32, id: &CustomerId) -> Result<BTreeSet<u64>, Error> {
         let prefix = link(project, id);
-        let entries = self.store.scan_at(&self.at, Table::Anonymous, &prefix)?;
+        let entries = self.scan(Table::Anonymous, &prefix)?;
         let numbers = entries.take(FOUND_MAX).map(|guard| {
             let key = guard.key()?;
             Ok(keys::read_position(&key)?.get())
