@@ -63,7 +63,7 @@ async fn sends(server: &Server, from: &str, key: &str, bytes: usize) -> Answer {
 
 fn limits(all: usize, address: usize, key: usize) -> Setup {
     Setup::default().with(&format!(
-        "[server]\nbody_memory_max = \"{all}KiB\"\nbody_memory_per_address_max = \"{address}KiB\"\nbody_memory_per_key_max = \"{key}KiB\""
+        "[server]\nbody_timeout = \"1h\"\nbody_memory_max = \"{all}KiB\"\nbody_memory_per_address_max = \"{address}KiB\"\nbody_memory_per_key_max = \"{key}KiB\""
     ))
 }
 
@@ -111,7 +111,10 @@ async fn what_could_never_be_held_is_too_large_and_is_not_to_be_sent_again() {
     let text = "Body is too large, at most 262144 bytes";
     assert_eq!((refused.status, refused.error().as_str()), (413, text));
     let mut half = Half::open(server.address).await;
-    let headers = [("authorization", PUBLIC)];
+    let headers = [
+        ("authorization", PUBLIC),
+        ("x-forwarded-for", "203.0.113.7"),
+    ];
     let told = half
         .calls(ADD_EVENT, &headers, message(KIB * KIB, 300 * KIB))
         .await;
