@@ -13,10 +13,10 @@ use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use super::error::Error;
+use super::offload::Offload;
 use crate::limit::{Meter, Spent};
 use crate::middleware::{Guard, refusal};
 use crate::model::quote::quoted;
-use decode::decode;
 
 const JSON: &str = "application/json";
 /// The least room in which pieces are copied together, in bytes.
@@ -41,6 +41,7 @@ pub(super) async fn read<B>(
     (bytes_max, guard): (usize, Guard),
     timeout: Duration,
     meter: &Meter,
+    decoders: &Offload,
 ) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,
@@ -67,22 +68,22 @@ where
     if coding == Coding::Identity {
         return Ok(bytes);
     }
-    // A bomb may take a while to be found out, and must not keep others from being served.
+    // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would leave its
+    // thread with the room of what it grew out of.
     let meter = meter.clone();
-    let decoded = tokio::task::spawn_blocking(move || {
+    let decode = move || {
         let limits = Limits {
             bytes_max,
             guard,
             meter: &meter,
         };
-        let decoded = decode(coding, &bytes, limits);
+        let decoded = decode::decode(coding, &bytes, limits);
         let received = bytes.len();
         drop(bytes);
         meter.give(received);
         decoded
-    });
-    let decoded = decoded.await;
-    decoded.unwrap_or_else(|_| Err(Status::internal("decompression failed").into()))
+    };
+    decoders.run(usize::MAX, decode).await
 }
 
 /// What bounds a body.

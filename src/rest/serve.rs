@@ -26,6 +26,9 @@ use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass};
 use crate::model::credentials::Credentials;
 use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
+/// Most bodies that are decompressed at once.
+const DECODERS_MAX: usize = 8;
+
 /// What bounds a REST request.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -45,6 +48,8 @@ pub struct Rest {
     health: Health,
     limits: Limits,
     offload: Offload,
+    /// Bodies that are decompressed wait for each other, and not for answers.
+    decoders: Offload,
 }
 
 impl Rest {
@@ -62,6 +67,7 @@ impl Rest {
             health,
             limits,
             offload,
+            decoders: Offload::new(DECODERS_MAX),
         }
     }
 
@@ -134,7 +140,8 @@ impl Rest {
                 let meter = head.extensions.get().cloned();
                 let meter = meter.unwrap_or_else(Meter::none);
                 access.hold(&meter);
-                let body = body::read(&head.headers, body, limit, timeout, &meter).await?;
+                let body =
+                    body::read(&head.headers, body, limit, timeout, &meter, &self.decoders).await?;
                 if entry.route == Route::Export {
                     Fields::of_body(&body)?.check_format()?;
                     let export = self.customers.export(&access).await?;

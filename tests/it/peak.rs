@@ -8,7 +8,7 @@ use crate::harness::half::{Half, message};
 use crate::harness::process::Process;
 use crate::rest_compression::compressed;
 
-const SERVICE: &str = "/footfall.tracking.v2.TrackingService/";
+const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const MIB: usize = 1024 * 1024;
@@ -35,67 +35,47 @@ async fn counted(service: &Process, line: &str) -> u64 {
     value.unwrap_or("0").parse().unwrap()
 }
 
-/// Holds what may be held, with a public key and without; gives the peak.
+/// Holds what may be held, with keys and without; gives the peak.
 async fn peak(scale: Scale) -> u64 {
     let dir = tempfile::tempdir().unwrap();
-    let service = Process::start(dir.path());
+    // What is held must not run out of its time before all of it is there, however slow the machine.
+    let patient = [("FOOTFALL_SERVER_BODY_TIMEOUT", "1h")];
+    let service = Process::start_with(dir.path(), &patient);
     let project = Project::read(dir.path());
     // A key alone may have the half of what all may.
-    let public = format!("Token {}", project.public);
-    let keys = [public.clone(), project.private()];
-    let token = project.token;
+    let keys = [format!("Token {}", project.public), project.private()];
+    let token = &project.token;
+    burst(&service, token, &keys, &scale).await;
+
     let large = Bytes::from(message(16 * MIB - 64, 16 * MIB - 128));
     let unread = Bytes::from(message(1_000, 1_000).repeat(200));
-    let bomb = {
-        let mut body = br#"{"commands":[]}"#.to_vec();
-        body.resize(16 * MIB - 1024, b' ');
-        compressed("gzip", &body)
-    };
     let mut halves = Vec::new();
-    let mut bombs = Vec::new();
     for host in 1..=scale.addresses {
         let from = format!("203.0.113.{host}");
         let anonymous = [("x-forwarded-for", from.as_str())];
         let key = &keys[usize::from(host) % keys.len()];
         let keyed = [anonymous[0], ("authorization", key.as_str())];
-        for number in 0..scale.messages {
+        let mut half = Half::open(service.address).await;
+        for _ in 0..scale.streams {
+            half.calls(REFLECTION, &anonymous, unread.clone()).await;
+            half.calls(HEALTH_WATCH, &anonymous, message(2, 2)).await;
+        }
+        halves.push(half);
+        for _ in 0..scale.messages {
             let mut half = Half::open(service.address).await;
             // Without a key they are refused at once; with one they are held as far as there is memory.
-            half.calls(&format!("{SERVICE}AddEvent"), &anonymous, large.clone())
-                .await;
-            half.calls(&format!("{SERVICE}AddEvent"), &keyed, large.clone())
-                .await;
-            if number == 0 {
-                for _ in 0..scale.streams {
-                    half.calls(REFLECTION, &anonymous, unread.clone()).await;
-                    half.calls(HEALTH_WATCH, &anonymous, message(2, 2)).await;
-                }
-            }
+            half.calls(ADD_EVENT, &anonymous, large.clone()).await;
+            half.calls(ADD_EVENT, &keyed, large.clone()).await;
             halves.push(half);
         }
-        for _ in 0..scale.bombs {
-            let path = format!("/track/v2/projects/{token}/batch");
-            let request = Request::new(service.address, "POST", &path)
-                .header("Authorization", key)
-                .header("Content-Encoding", "gzip")
-                .from(&from);
-            bombs.push(tokio::spawn(request.body(bomb.clone()).send()));
-        }
     }
-    for bomb in bombs {
-        let status = bomb.await.unwrap().status;
-        // "No commands" where there was memory for it, and never a mistake of the caller's where there was none.
-        assert!(matches!(status, 400 | 503), "{status}");
-    }
-    while counted(&service, "footfall_body_memory_bytes").await < 200 * MIB as u64 {
+    while counted(&service, "footfall_body_memory_bytes").await < 240 * MIB as u64 {
         tokio::task::yield_now().await;
     }
-    let honest = Request::new(
-        service.address,
-        "POST",
-        &format!("/track/v2/projects/{token}/customers"),
-    );
-    let honest = honest.header("Authorization", &public).from("198.51.100.1");
+    let path = format!("/track/v2/projects/{token}/customers");
+    let honest = Request::new(service.address, "POST", &path)
+        .header("Authorization", &keys[0])
+        .from("198.51.100.1");
     let answer = honest
         .body(r#"{"customer_ids":{"registered":"a"}}"#)
         .send()
@@ -109,7 +89,32 @@ async fn peak(scale: Scale) -> u64 {
         }
     }
     assert!(service.terminate().success());
+    println!("{peak} MiB");
     peak
+}
+
+/// Sends small bodies that burst to 16 MiB, all at once.
+async fn burst(service: &Process, token: &str, keys: &[String], scale: &Scale) {
+    let mut body = br#"{"commands":[]}"#.to_vec();
+    body.resize(16 * MIB - 1024, b' ');
+    let bomb = compressed("gzip", &body);
+    let mut bombs = Vec::new();
+    for host in 1..=scale.addresses {
+        let key = &keys[usize::from(host) % keys.len()];
+        for _ in 0..scale.bombs {
+            let path = format!("/track/v2/projects/{token}/batch");
+            let request = Request::new(service.address, "POST", &path)
+                .header("Authorization", key)
+                .header("Content-Encoding", "gzip")
+                .from(&format!("203.0.113.{host}"));
+            bombs.push(tokio::spawn(request.body(bomb.clone()).send()));
+        }
+    }
+    for bomb in bombs {
+        let status = bomb.await.unwrap().status;
+        // "No commands" where there was memory for it, and never a mistake of the caller's where there was none.
+        assert!(matches!(status, 400 | 503), "{status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,11 +122,10 @@ async fn callers_who_hold_as_much_as_they_can_do_not_take_more_memory_than_is_pr
     let peak = peak(Scale {
         addresses: 6,
         messages: 5,
-        bombs: 6,
+        bombs: 3,
         streams: 20,
     })
     .await;
-    println!("{peak} MiB");
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }
 
@@ -135,6 +139,5 @@ async fn many_callers_who_hold_as_much_as_they_can_do_not_take_more_memory_than_
         streams: 120,
     })
     .await;
-    println!("{peak} MiB");
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
 }

@@ -7,6 +7,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tonic::Code;
 
+use super::decode::decode;
 use super::*;
 use crate::limit::{Budget, BudgetOptions};
 

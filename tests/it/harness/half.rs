@@ -1,7 +1,7 @@
 //! Calls of which the service waits for the rest.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -18,10 +18,11 @@ type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 /// An HTTP/2 connection whose gRPC calls send what a scenario likes.
 pub struct Half {
     sender: SendRequest<Body>,
-    connection: JoinHandle<()>,
+    /// The same socket, for hyper keeps its connection as long as a call waits.
+    socket: std::net::TcpStream,
 }
 
-/// How a call was answered: code and text.
+/// How a call was answered: code and text; empty, if it was cut off.
 pub type Told = (String, String);
 
 /// The beginning of a message that claims so many bytes, with so many of them.
@@ -32,14 +33,14 @@ pub fn message(claimed: usize, sent: usize) -> Vec<u8> {
 
 impl Half {
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        let socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
         let handshake =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await.unwrap();
-        Self {
-            sender,
-            connection: tokio::spawn(async move { drop(connection.await) }),
-        }
+        tokio::spawn(async move { drop(connection.await) });
+        Self { sender, socket }
     }
 
     /// Calls an rpc, sends some bytes and no end; gives what tells how it was answered.
@@ -61,12 +62,16 @@ impl Half {
         self.sender.ready().await.unwrap();
         let answer = self.sender.send_request(request.body(body).unwrap());
         tokio::spawn(async move {
-            let (head, body) = answer.await.unwrap().into_parts();
+            let Ok(answer) = answer.await else {
+                return Told::default();
+            };
+            let (head, body) = answer.into_parts();
             let headers = match head.headers.contains_key("grpc-status") {
                 true => head.headers,
                 false => {
-                    let body = body.collect().await.unwrap();
-                    body.trailers().cloned().unwrap_or_default()
+                    let body = body.collect().await.ok();
+                    let trailers = body.and_then(|body| body.trailers().cloned());
+                    trailers.unwrap_or_default()
                 }
             };
             let text = |name| {
@@ -81,6 +86,7 @@ impl Half {
 /// Whatever it had under way is cut off.
 impl Drop for Half {
     fn drop(&mut self) {
-        self.connection.abort();
+        // Its other end may have closed it.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
