@@ -80,6 +80,8 @@ pub struct Watch {
     wanted: Arc<Wanted>,
     /// Everything up to here is told, or in `batch`.
     at: Position,
+    /// The end of the log when the watch began: like any read it sees what was acknowledged before.
+    begun: Position,
     batch: VecDeque<Watched>,
     heartbeat: Duration,
     heartbeat_at: Instant,
@@ -134,6 +136,7 @@ impl Tracker {
             view: self.view.clone(),
             wanted: Arc::new(wanted),
             at,
+            begun: last,
             batch: VecDeque::new(),
             heartbeat: self.options.watch_heartbeat,
             heartbeat_at: Instant::now(),
@@ -196,7 +199,7 @@ impl Watch {
     async fn advance(&mut self) -> Result<(), Error> {
         let mut progress = self.view.progress();
         let now = progress.borrow_and_update().clone();
-        if now.applied > self.at {
+        if now.applied > self.at && now.applied >= self.begun {
             let (log, view, wanted) = (self.log.clone(), self.view.clone(), self.wanted.clone());
             let (at, applied) = (self.at, now.applied);
             let permit = self.permits.take(&self.access).await?;
