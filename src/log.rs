@@ -135,16 +135,31 @@ impl Log {
         &self,
         records: Vec<Bytes>,
     ) -> impl Future<Output = Result<RangeInclusive<Position>, Error>> + Send + use<> {
+        self.append_up_to(records).1
+    }
+
+    /// As [`Self::append`]; also gives a position that the last of them will not pass, unless nothing was queued.
+    pub fn append_up_to(
+        &self,
+        records: Vec<Bytes>,
+    ) -> (
+        Option<Position>,
+        impl Future<Output = Result<RangeInclusive<Position>, Error>> + Send + use<>,
+    ) {
         let count = records.len();
-        let queued = self.writer.enqueue(records);
+        let (bound, queued) = match self.writer.enqueue(records) {
+            Ok((bound, queued)) => (Some(bound), Ok(queued)),
+            Err(error) => (None, Err(error)),
+        };
         let append_timeout = self.append_timeout;
-        async move {
+        let appended = async move {
             let committed = tokio::time::timeout(append_timeout, queued?).await;
             let first = committed
                 .map_err(|_| Error::Stalled(append_timeout))?
                 .map_err(|_| Error::Failed("the log's writer is gone".into()))??;
             Ok(first..=first.plus(count.saturating_sub(1)))
-        }
+        };
+        (bound, appended)
     }
 
     /// The position of the last record that would survive a power cut.

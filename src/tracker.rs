@@ -31,7 +31,7 @@ use crate::limit::{Account, AccountCounters, AccountCounts, Failures, KeyHolder,
 use crate::log::Log;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
-use crate::view::View;
+use crate::view::{ProjectProgress, View};
 
 pub use crate::model::project::Error as AccessError;
 pub use crate::view::StoredEvent;
@@ -108,6 +108,7 @@ pub struct Access {
     project: Arc<Project>,
     account: Arc<Account>,
     key: Arc<Key>,
+    progress: Arc<ProjectProgress>,
 }
 
 impl Access {
@@ -141,7 +142,7 @@ impl Tracker {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
-        let members = Members::succeeding(&Members::default(), projects);
+        let members = Members::succeeding(&Members::default(), projects, &view);
         let slots = Slots::new(options.watchers_max);
         let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {

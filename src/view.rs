@@ -25,6 +25,7 @@ pub mod keys;
 mod latest;
 mod nice;
 mod overlay;
+mod progress;
 pub mod read;
 mod store;
 #[cfg(test)]
@@ -46,7 +47,7 @@ pub use cancel::{Cancel, Waiting};
 pub use error::Error;
 pub use export::Place;
 use follow::Follower;
-pub use follow::Progress;
+pub use progress::{Progress, ProjectProgress};
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
 pub use timeline::{EventPlace, ROWS_MAX};
@@ -67,11 +68,11 @@ impl View {
     /// [`Error::Ahead`]: the log has lost what the view has seen. [`Error::Store`].
     pub fn start(dir: &Path, log: Log, runtime: Handle) -> Result<Self, Error> {
         let store = Arc::new(Store::open(dir)?);
-        let (applied, last) = (store.applied()?, log.last());
+        let (applied, last) = (store.front()?, log.last());
         if applied > last {
             return Err(Error::Ahead { applied, last });
         }
-        let follower = Follower::start(store.clone(), log.clone(), applied, runtime)?;
+        let follower = Follower::start(store.clone(), log.clone(), runtime)?;
         Ok(Self {
             log,
             store,
@@ -92,6 +93,16 @@ impl View {
         self.follower.progress()
     }
 
+    /// How far the view is with a project's records.
+    pub fn project(&self, token: &str) -> Arc<ProjectProgress> {
+        self.follower.projects.get(token)
+    }
+
+    /// The projects that were asked for since the start, by token.
+    pub fn projects(&self) -> Vec<(String, Arc<ProjectProgress>)> {
+        self.follower.projects.all()
+    }
+
     /// What came of the records applied since the start.
     pub fn counts(&self) -> Counts {
         self.follower.counts()
@@ -102,8 +113,28 @@ impl View {
     /// # Errors
     /// [`Error::Behind`] when that takes longer than `timeout`, [`Error::Stopped`].
     pub async fn caught_up(&self, position: Position, timeout: Duration) -> Result<(), Error> {
+        let is_there = |at: &Progress| at.applied >= position;
+        self.reaches(position, timeout, is_there).await
+    }
+
+    /// Waits until everything of the project can be read that is durable by now.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] when that takes longer than `timeout`, [`Error::Stopped`].
+    pub async fn shows(&self, project: &ProjectProgress, timeout: Duration) -> Result<(), Error> {
+        let position = project.expected().min(self.log.last());
+        let is_there = |_: &Progress| project.applied() >= position;
+        self.reaches(position, timeout, is_there).await
+    }
+
+    async fn reaches(
+        &self,
+        position: Position,
+        timeout: Duration,
+        is_there: impl Fn(&Progress) -> bool,
+    ) -> Result<(), Error> {
         let mut progress = self.progress();
-        let is_over = |at: &Progress| at.applied >= position || at.failure.is_some();
+        let is_over = |at: &Progress| is_there(at) || at.failure.is_some();
         let mut over = progress.borrow().clone();
         // Most reads need not wait, and then need no timer.
         if !is_over(&over) {
@@ -115,7 +146,7 @@ impl View {
             };
         }
         match over.failure {
-            Some(reason) if over.applied < position => Err(Error::Stopped(reason)),
+            Some(reason) if !is_there(&over) => Err(Error::Stopped(reason)),
             Some(_) | None => Ok(()),
         }
     }
@@ -123,6 +154,12 @@ impl View {
     /// A consistent state to read from. Reading may block on the disk.
     pub fn snapshot(&self) -> read::Snapshot {
         read::Snapshot::new(self.log.clone(), self.store.clone())
+    }
+
+    /// Keeps the view from applying anything until the guard is dropped.
+    #[cfg(test)]
+    pub(crate) fn pause(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.store.turn()
     }
 
     /// Stops following the log and waits for the thread to end. May block on the disk.

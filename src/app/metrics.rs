@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -115,6 +116,11 @@ impl Collector for Counted {
                 view.evictions,
             ),
             (
+                "properties_dropped",
+                "Properties dropped because a customer had too many",
+                view.properties_dropped,
+            ),
+            (
                 "anonymized",
                 "Customers that lost all IDs and properties",
                 view.anonymized,
@@ -182,6 +188,23 @@ impl Collector for Counted {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
+        }
+        self.encode_lags(&mut encoder)
+    }
+}
+
+impl Counted {
+    /// The projects of the settings only: a label never says what callers make up.
+    fn encode_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = (
+            "footfall_view_lag_seconds",
+            "Age of a project's oldest acknowledged record that cannot be read yet",
+        );
+        let now = self.clock.elapsed();
+        let mut lags = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (token, project) in self.view.projects() {
+            let lag = ConstGauge::new(project.lag(now).as_secs_f64());
+            lag.encode(lags.encode_family(&[("project", token)])?)?;
         }
         Ok(())
     }

@@ -91,7 +91,9 @@ fn of_log(error: &log::Error, message: String) -> Status {
 
 fn of_view(error: &view::Error, message: String) -> Status {
     match error {
-        view::Error::Behind(_) | view::Error::StillRead => unavailable(message, OVERLOAD_DELAY),
+        view::Error::Behind(_) | view::Error::Backlog(_) | view::Error::StillRead => {
+            unavailable(message, OVERLOAD_DELAY)
+        }
         view::Error::Stopped(_) | view::Error::Ahead { .. } => unavailable(message, FAILURE_DELAY),
         view::Error::Cancelled => Status::cancelled(message),
         view::Error::Damaged(_) => Status::data_loss(message),

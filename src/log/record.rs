@@ -111,18 +111,22 @@ impl Record {
         Self::read(bytes).map_err(|why| Error::Damaged { position, why })
     }
 
-    fn read(mut bytes: Bytes) -> Result<Self, String> {
-        if bytes.len() < HEADER_BYTES {
-            return Err(format!("a record of {} bytes", bytes.len()));
-        }
-        let version = bytes.get_u8();
-        if version != VERSION {
-            return Err(format!("a record of the unknown version {version}"));
-        }
-        if bytes.get_u32() != checksum(&bytes) {
-            return Err("the checksum differs".to_owned());
-        }
-        let message = pb::Record::decode(bytes).map_err(|error| error.to_string())?;
+    /// The project's token in the bytes at a position, without reading the rest.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn project(position: Position, bytes: &Bytes) -> Result<String, Error> {
+        let message = message(bytes.clone()).map_err(|why| Error::Damaged { position, why })?;
+        let project = OfProject::decode(message);
+        let project = project.map_err(|error| Error::Damaged {
+            position,
+            why: error.to_string(),
+        })?;
+        Ok(project.project)
+    }
+
+    fn read(bytes: Bytes) -> Result<Self, String> {
+        let message = pb::Record::decode(message(bytes)?).map_err(|error| error.to_string())?;
         Self::from_message(message)
     }
 
@@ -171,6 +175,28 @@ impl From<pb::Taken> for Taken {
     }
 }
 
+/// What tells the project of a record's message.
+#[derive(Clone, PartialEq, prost::Message)]
+struct OfProject {
+    #[prost(string, tag = "1")]
+    project: String,
+}
+
+/// The message of a record whose version and checksum are right.
+fn message(mut bytes: Bytes) -> Result<Bytes, String> {
+    if bytes.len() < HEADER_BYTES {
+        return Err(format!("a record of {} bytes", bytes.len()));
+    }
+    let version = bytes.get_u8();
+    if version != VERSION {
+        return Err(format!("a record of the unknown version {version}"));
+    }
+    if bytes.get_u32() != checksum(&bytes) {
+        return Err("the checksum differs".to_owned());
+    }
+    Ok(bytes)
+}
+
 fn checksum(bytes: &[u8]) -> u32 {
     let [_, _, _, _, a, b, c, d] = xxh3_64(bytes).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
@@ -197,6 +223,23 @@ mod tests {
             clashed: false,
             retired: true,
         }
+    }
+
+    #[test]
+    fn the_project_can_be_read_without_the_rest() {
+        let at = Position::from_number(7);
+        let bytes = record().encode();
+        assert_eq!(Record::project(at, &bytes).unwrap(), "p");
+        let mut spoilt = bytes.to_vec();
+        *spoilt.last_mut().unwrap() ^= 1;
+        let error = Record::project(at, &spoilt.into()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            Record::decode(at, Bytes::from_static(b"\x01...."))
+                .map(|_| String::new())
+                .unwrap_err()
+                .to_string()
+        );
     }
 
     fn records() -> Vec<Record> {

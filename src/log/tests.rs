@@ -129,7 +129,7 @@ async fn a_full_queue_refuses_at_once() {
     ));
     bench.store.stall(false);
     for done in waiting {
-        done.await.unwrap().unwrap();
+        done.1.await.unwrap().unwrap();
     }
     bench.log.append(record("d")).await.unwrap();
     assert_eq!(bench.log.last().get(), 3);
@@ -230,7 +230,7 @@ async fn closing_commits_what_is_queued_and_refuses_the_rest() {
     let bench = bench(&Options::default());
     let queued = bench.log.writer.enqueue(record("a")).unwrap();
     bench.log.close();
-    assert_eq!(queued.await.unwrap().unwrap().get(), 1);
+    assert_eq!(queued.1.await.unwrap().unwrap().get(), 1);
     assert!(matches!(
         bench.log.append(record("b")).await,
         Err(Error::Closed)

@@ -66,6 +66,9 @@ enum Condition {
     Failed(Arc<str>),
 }
 
+/// Tells the position of an append's first record, once it is durable.
+type Committed = oneshot::Receiver<Result<Position, Error>>;
+
 impl Writer {
     pub(super) fn start(
         store: Arc<dyn Store>,
@@ -96,11 +99,9 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Queues an append. What comes out tells the position of its first record.
-    pub(super) fn enqueue(
-        &self,
-        records: Vec<Bytes>,
-    ) -> Result<oneshot::Receiver<Result<Position, Error>>, Error> {
+    /// Queues an append. What comes out tells the position of its first record. Also gives a position that its last one
+    /// will not pass.
+    pub(super) fn enqueue(&self, records: Vec<Bytes>) -> Result<(Position, Committed), Error> {
         let count = records.len();
         let bytes = records.iter().map(Bytes::len).sum();
         let (done, receiver) = oneshot::channel();
@@ -125,9 +126,11 @@ impl Writer {
             bytes,
             done,
         });
+        // What a commit has made durable is told before it leaves the queue.
+        let bound = self.durable.borrow().plus(queue.records);
         drop(queue);
         self.filled.notify_one();
-        Ok(receiver)
+        Ok((bound, receiver))
     }
 
     pub(super) fn durable(&self) -> watch::Receiver<Position> {
@@ -183,14 +186,15 @@ impl Writer {
             }
             let first = last.plus(1);
             let committed = store.commit(first, &records);
-            self.settle(&committed, &records);
+            let (count, bytes) = (records.len(), records.iter().map(Bytes::len).sum());
+            if committed.is_ok() {
+                last = last.plus(count);
+                self.recent.add(first, records);
+                self.durable.send_replace(last);
+            }
+            self.settle(&committed, count, bytes);
             match committed {
-                Ok(()) => {
-                    last = last.plus(records.len());
-                    self.recent.add(first, records);
-                    self.durable.send_replace(last);
-                    acknowledge(group, first);
-                }
+                Ok(()) => acknowledge(group, first),
                 Err(error) => self.refuse(group, &error),
             }
         }
@@ -228,11 +232,11 @@ impl Writer {
     }
 
     /// Books what a commit has done.
-    fn settle(&self, committed: &Result<(), StoreError>, records: &[Bytes]) {
+    fn settle(&self, committed: &Result<(), StoreError>, records: usize, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.commit_began = None;
-        queue.records -= records.len();
-        queue.bytes -= records.iter().map(Bytes::len).sum::<usize>();
+        queue.records -= records;
+        queue.bytes -= bytes;
         match committed {
             Ok(()) if matches!(queue.condition, Condition::Full) => queue.heal(),
             Ok(()) => {}

@@ -52,7 +52,7 @@ impl Tracker {
     pub async fn export(&self, access: &Access) -> Result<Export, Error> {
         access.allow(Permission::GetCustomers)?;
         let slot = self.slots.take(access)?;
-        self.caught_up().await?;
+        self.caught_up(access).await?;
         let types = access.project.ids.types();
         Ok(Export {
             kinds: types.map(|(kind, soft)| (kind.to_owned(), soft)).collect(),

@@ -174,6 +174,7 @@ impl Members {
         is_same.then(|| Access {
             project: project.clone(),
             account: entry.account.clone(),
+            progress: entry.progress.clone(),
             key: key.clone(),
         })
     }

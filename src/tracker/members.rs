@@ -10,6 +10,7 @@ use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project};
 use crate::model::time::Timestamp;
+use crate::view::{ProjectProgress, View};
 
 /// A project, and what its callers may send.
 #[derive(Clone, Debug)]
@@ -41,11 +42,12 @@ pub(super) struct Members {
 pub(super) struct Entry {
     pub(super) project: Arc<Project>,
     pub(super) account: Arc<Account>,
+    pub(super) progress: Arc<ProjectProgress>,
 }
 
 impl Members {
     /// The projects that come after `before`. What is owed there is owed here.
-    pub(super) fn succeeding(before: &Self, members: Vec<Member>) -> Self {
+    pub(super) fn succeeding(before: &Self, members: Vec<Member>, view: &View) -> Self {
         let mut keys = Keys::default();
         let entry = |Member { project, quotas }: Member| {
             let mut account = Account::new(&quotas);
@@ -61,6 +63,7 @@ impl Members {
                 account.succeed(&before.account, place_before);
             }
             let entry = Entry {
+                progress: view.project(&project.token),
                 project: Arc::new(project),
                 account: Arc::new(account),
             };
@@ -87,6 +90,7 @@ impl Members {
             project: entry.project.clone(),
             account: entry.account.clone(),
             key,
+            progress: entry.progress.clone(),
         })
     }
 
@@ -102,6 +106,7 @@ impl Members {
             project: entry.project.clone(),
             account: entry.account.clone(),
             key: key.clone(),
+            progress: entry.progress.clone(),
         })
     }
 
@@ -232,7 +237,7 @@ impl Tracker {
     /// end if their key is gone or another.
     pub fn replace(&self, members: Vec<Member>) {
         let replace = |before: &mut Arc<Members>| {
-            *before = Arc::new(Members::succeeding(before, members));
+            *before = Arc::new(Members::succeeding(before, members, &self.view));
         };
         self.members.send_modify(replace);
     }

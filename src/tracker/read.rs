@@ -227,7 +227,7 @@ impl Tracker {
     ) -> Result<(T, Held), Error> {
         let ids = private_ids(access, customer_ids)?;
         let token = access.project.token.clone();
-        self.caught_up().await?;
+        self.caught_up(access).await?;
         let view = self.view.clone();
         let permit = self.permits.take(access).await?;
         let answer = move |cancel| {
@@ -242,10 +242,10 @@ impl Tracker {
         Ok((answer, held))
     }
 
-    /// Waits until everything can be read that was acknowledged up to now.
-    pub(super) async fn caught_up(&self) -> Result<(), Error> {
-        let (last, timeout) = (self.log.last(), self.options.read_timeout);
-        Ok(self.view.caught_up(last, timeout).await?)
+    /// Waits until everything of the project can be read that was acknowledged up to now.
+    pub(super) async fn caught_up(&self, access: &Access) -> Result<(), Error> {
+        let timeout = self.options.read_timeout;
+        Ok(self.view.shows(&access.progress, timeout).await?)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
 use crate::view::read::{Found, Snapshot};
-use crate::view::{self, StoredEvent, View};
+use crate::view::{self, ProjectProgress, StoredEvent, View};
 
 /// Most records that are read from the log at once: a record takes about 1 MiB at most.
 const READ_RECORDS_MAX: usize = 16;
@@ -77,6 +77,8 @@ pub struct WatchedEvent {
 pub struct Watch {
     log: Log,
     view: View,
+    /// How far the project can be read.
+    progress: Arc<ProjectProgress>,
     wanted: Arc<Wanted>,
     /// Everything up to here is told, or in `batch`.
     at: Position,
@@ -134,6 +136,7 @@ impl Tracker {
         Ok(Watch {
             log: self.log.clone(),
             view: self.view.clone(),
+            progress: access.progress.clone(),
             wanted: Arc::new(wanted),
             at,
             begun: last,
@@ -199,9 +202,10 @@ impl Watch {
     async fn advance(&mut self) -> Result<(), Error> {
         let mut progress = self.view.progress();
         let now = progress.borrow_and_update().clone();
-        if now.applied > self.at && now.applied >= self.begun {
+        let applied = self.progress.applied();
+        if applied > self.at && applied >= self.begun {
             let (log, view, wanted) = (self.log.clone(), self.view.clone(), self.wanted.clone());
-            let (at, applied) = (self.at, now.applied);
+            let at = self.at;
             let permit = self.permits.take(&self.access).await?;
             let read = move |cancel| {
                 let snapshot = view.snapshot().until(cancel);

@@ -1,16 +1,20 @@
 //! Commands into durable records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{Access, Error, Tracker};
+use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
 use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
+use crate::view::{self, ProjectProgress};
 
 /// Most commands in a batch.
 pub const COMMANDS_MAX: usize = 50;
@@ -56,7 +60,10 @@ pub struct TrackClick<'a> {
 
 /// A command that keeps every rule, ready to be made durable.
 #[derive(Debug)]
-pub struct Accepted(Bytes);
+pub struct Accepted {
+    record: Bytes,
+    project: Arc<ProjectProgress>,
+}
 
 /// Checks how many commands a batch has.
 ///
@@ -128,26 +135,56 @@ impl Tracker {
     /// returned before.
     ///
     /// # Errors
-    /// [`Error::Log`].
+    /// [`view::Error::Backlog`]: nothing was written. [`Error::Log`].
     pub fn commit(
         &self,
         commands: Vec<Accepted>,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        let records: Vec<_> = commands.into_iter().map(|Accepted(bytes)| bytes).collect();
-        let appended = (!records.is_empty()).then(|| self.log.append(records));
+        let mut projects: Vec<Arc<ProjectProgress>> = Vec::with_capacity(1);
+        let mut records = Vec::with_capacity(commands.len());
+        for Accepted { record, project } in commands {
+            if !projects.iter().any(|known| Arc::ptr_eq(known, &project)) {
+                projects.push(project);
+            }
+            records.push(record);
+        }
+        let appended = match self.backlog(&projects) {
+            Some(lag) => Err(Error::View(view::Error::Backlog(lag))),
+            None => Ok((!records.is_empty()).then(|| {
+                let (bound, appended) = self.log.append_up_to(records);
+                for project in &projects {
+                    project.expect(bound.unwrap_or(Position::START));
+                }
+                appended
+            })),
+        };
+        let clock = self.clock.clone();
         async move {
-            if let Some(appended) = appended {
-                appended.await?;
+            if let Some(appended) = appended? {
+                let positions = appended.await?;
+                let now = clock.elapsed();
+                for project in projects {
+                    project.acknowledge(*positions.end(), now);
+                }
             }
             Ok(())
         }
+    }
+
+    /// How old the backlog of one of the projects is, if it is too old: a read would time out before it sees it.
+    fn backlog(&self, projects: &[Arc<ProjectProgress>]) -> Option<Duration> {
+        let now = self.clock.elapsed();
+        let lags = projects.iter().map(|project| project.lag(now));
+        // Reads wait that long for what is acknowledged now.
+        lags.max()
+            .filter(|lag| *lag > self.options.read_timeout / 2)
     }
 }
 
 impl Accepted {
     /// How many bytes the log takes for it.
     pub fn bytes(&self) -> usize {
-        self.0.len()
+        self.record.len()
     }
 }
 
@@ -183,5 +220,8 @@ pub(super) fn accept(
         clashed: false,
         retired: false,
     };
-    Accepted(record.encode())
+    Accepted {
+        record: record.encode(),
+        project: access.progress.clone(),
+    }
 }

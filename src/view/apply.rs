@@ -1,23 +1,26 @@
 //! One record of the log into writes of the view.
 
 mod anonymize;
+mod chores;
 mod customers;
 mod erase;
 mod link;
+mod merge;
+mod properties;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use prost::Message as _;
 
 use super::Error;
-use super::keys::{self, Customer, Entry, Part, Property, Table};
+use super::keys::{self, Customer, Entry, Part, Table};
 use super::latest::Latest;
 use super::overlay::Overlay;
-use super::store::Store;
+use super::store::{Store, number};
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
-use crate::model::properties::Properties;
-use crate::model::time::Timestamp;
+pub(in crate::view) use properties::PROPERTIES_MAX;
 
 /// What came of the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Counts {
     pub merges: u64,
     /// Soft IDs dropped because the customer had too many.
     pub evictions: u64,
+    /// Properties dropped because the customer had too many.
+    pub properties_dropped: u64,
     /// Customers that lost all IDs and properties.
     pub anonymized: u64,
     /// Customers that went, with everything.
@@ -42,19 +47,28 @@ impl Counts {
         self.duplicates += other.duplicates;
         self.merges += other.merges;
         self.evictions += other.evictions;
+        self.properties_dropped += other.properties_dropped;
         self.anonymized += other.anonymized;
         self.erased += other.erased;
     }
 }
 
-/// Applies records, one after the other, and writes what came of them, some at a time.
+/// Applies records, and writes what came of them, some at a time.
+///
+/// Records are applied in the order of the log, but for those of projects in lanes: each lane has come to a position of its own,
+/// and the others' records behind it are applied without it. No record of one project changes what another project reads.
 #[derive(Debug)]
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,
     customers: customers::Kept,
     latest: Latest,
-    /// Up to where the log is applied.
-    applied: Position,
+    ranks: properties::Ranks,
+    /// Up to where the log is applied, but for projects in lanes.
+    front: Position,
+    /// By token: up to where the records of a project are applied, if that is not the front.
+    lanes: BTreeMap<String, Position>,
+    /// By token: the numbers with a [`keys::Chore`], oldest first.
+    chores: BTreeMap<String, VecDeque<u64>>,
     /// What came of those that are not written yet.
     counts: Counts,
 }
@@ -69,18 +83,23 @@ struct Target {
 }
 
 impl<'a> Apply<'a> {
-    /// To a store that has the log up to `applied`, and that nobody else applies records to.
-    pub(super) fn new(store: &'a Store, applied: Position) -> Self {
-        Self {
+    /// To a store that nobody else applies records to, from where it stands.
+    pub(super) fn new(store: &'a Store) -> Result<Self, Error> {
+        let mut apply = Self {
             overlay: Overlay::new(store),
             customers: customers::kept(),
             latest: Latest::default(),
-            applied,
+            ranks: properties::Ranks::default(),
+            front: store.front()?,
+            lanes: store.lanes()?,
+            chores: BTreeMap::new(),
             counts: Counts::default(),
-        }
+        };
+        apply.load_chores(store)?;
+        Ok(apply)
     }
 
-    /// Applies the record that follows the last one.
+    /// Applies the record that follows the last one: of its project, if that has a lane, or else of all.
     pub(super) fn record(&mut self, position: Position, record: &Record) -> Result<(), Error> {
         self.counts.records += 1;
         let project = self.project(&record.project)?;
@@ -88,9 +107,9 @@ impl<'a> Apply<'a> {
         let is_of_somebody = !record.ids.as_slice().is_empty();
         match &record.command {
             Command::Update { properties, time } if is_of_somebody => {
-                let target = self.identify(position, project, record)?;
+                let mut target = self.identify(position, project, record)?;
                 self.put_part(target.number, position, &target.part);
-                self.update(target.number, properties, *time, position)?;
+                self.update(&mut target, properties, *time, position)?;
             }
             Command::Event(event) if is_of_somebody => {
                 let target = self.identify(position, project, record)?;
@@ -110,19 +129,64 @@ impl<'a> Apply<'a> {
                 }
             }
         }
-        self.applied = position;
+        self.pass(&record.project, position);
         Ok(())
     }
 
-    /// Up to where the log is applied.
-    pub(super) fn applied(&self) -> Position {
-        self.applied
+    /// Passes a record that has nothing to apply, or whose project has come further in its lane.
+    pub(super) fn skip(&mut self, position: Position) {
+        self.front = position;
+    }
+
+    fn pass(&mut self, token: &str, position: Position) {
+        match self.lanes.get_mut(token) {
+            Some(lane) => *lane = position,
+            None => self.front = position,
+        }
+    }
+
+    /// Up to where the log is applied, but for projects in lanes.
+    pub(super) fn front(&self) -> Position {
+        self.front
+    }
+
+    /// Gives a project a lane of its own, which begins at the front.
+    pub(super) fn begin_lane(&mut self, token: &str) {
+        self.lanes.entry(token.to_owned()).or_insert(self.front);
+    }
+
+    /// The lane has passed a record of another project.
+    pub(super) fn advance_lane(&mut self, token: &str, position: Position) {
+        if let Some(lane) = self.lanes.get_mut(token) {
+            *lane = position;
+        }
+    }
+
+    /// The project goes on with the others. It must have come to the front, and have nothing left to do.
+    pub(super) fn end_lane(&mut self, token: &str) {
+        if self.lanes.remove(token).is_some() {
+            self.overlay.remove(Table::Lanes, token.as_bytes().to_vec());
+        }
+    }
+
+    /// By token: where the projects in lanes have come to.
+    pub(super) fn lanes(&self) -> &BTreeMap<String, Position> {
+        &self.lanes
     }
 
     /// Writes what was applied.
     pub(super) fn write(&mut self) -> Result<Counts, Error> {
-        self.overlay.flush(self.applied)?;
+        self.flush()?;
         Ok(std::mem::take(&mut self.counts))
+    }
+
+    /// Writes everything up to the last record, so that scans see it.
+    fn flush(&mut self) -> Result<(), Error> {
+        for (token, position) in &self.lanes {
+            let (key, position) = (token.as_bytes().to_vec(), number(position.get()));
+            self.overlay.put(Table::Lanes, key, position);
+        }
+        self.overlay.flush(self.front)
     }
 
     fn put_part(&mut self, customer: u64, position: Position, part: &Part) {
@@ -154,38 +218,10 @@ impl<'a> Apply<'a> {
         Ok(next)
     }
 
-    fn update(
-        &mut self,
-        number: u64,
-        properties: &Properties,
-        time: Timestamp,
-        position: Position,
-    ) -> Result<(), Error> {
-        for (name, value) in properties.entries() {
-            let property = Property {
-                updated: (time.micros(), position.get()),
-                value: value.to_vec(),
-            };
-            self.put_property(number, name, &property)?;
-        }
-        Ok(())
-    }
-
-    /// Sets a property unless it was updated later already.
-    fn put_property(&mut self, number: u64, name: &str, new: &Property) -> Result<(), Error> {
-        let key = keys::property(number, name);
-        if let Some(value) = self.overlay.get(Table::Properties, &key)?
-            && Property::decode(&value)?.updated > new.updated
-        {
-            return Ok(());
-        }
-        self.overlay.put(Table::Properties, key, new.encode());
-        Ok(())
-    }
-
     fn event(&mut self, target: &Target, event: &Event, position: Position) -> Result<(), Error> {
         let hash = keys::content_hash(event, position);
-        let numbers = std::iter::once(&target.number).chain(&target.customer.absorbed);
+        // What merged with this very record may not have moved yet.
+        let numbers = std::iter::once(&target.number).chain(&target.customer.moving);
         for customer in numbers {
             if !self.latest.may_have(*customer, event.time) {
                 continue;
@@ -195,9 +231,8 @@ impl<'a> Apply<'a> {
                 self.counts.duplicates += 1;
                 // Whoever follows the log must be able to tell it from one that was kept.
                 self.hide(position);
-                let owner = keys::customer(target.number);
                 self.overlay
-                    .put(Table::Repeats, keys::repeat(&key, position), owner);
+                    .put(Table::Repeats, keys::repeat(&key, position), Vec::new());
                 return Ok(());
             }
         }

@@ -1,7 +1,7 @@
 //! Takes out of the log what erasures have listed.
 
 use super::Error;
-use super::keys::{self, Part, Table};
+use super::keys::{self, Chore, Part, Table};
 use super::{Store, View};
 use crate::log::record::{Command, Record, Taken};
 use crate::log::{self, Log, Position};
@@ -19,11 +19,27 @@ impl View {
             return Ok(None);
         };
         let erasure = Position::from_number(keys::read_number(key)?);
-        // One that is being folded is not listed to its end.
-        if erasure > self.store.applied()? {
+        // What one that is being folded takes out is not listed to its end.
+        if self.is_unfinished(erasure)? {
             return Ok(None);
         }
         Ok(Some((erasure, read(&self.log, erasure)?.received)))
+    }
+
+    fn is_unfinished(&self, erasure: Position) -> Result<bool, Error> {
+        let mut last = None;
+        loop {
+            let page = self.store.page(Table::Chores, &[], last.as_deref())?;
+            if page.is_empty() {
+                return Ok(false);
+            }
+            for (key, value) in page {
+                if Chore::read(&value)?.erasure == Some(erasure.get()) {
+                    return Ok(true);
+                }
+                last = Some(key);
+            }
+        }
     }
 
     /// Takes the records of an erasure out of the log, as one. They lie on the disk until the log and the view are

@@ -18,6 +18,9 @@ pub enum Error {
     /// The view is still applying what was acknowledged before the read.
     #[error("what was acknowledged is not readable within {0:?}")]
     Behind(Duration),
+    /// What the project has written could be read only so much later. Nothing was written.
+    #[error("the project's backlog is {} ms old", .0.as_millis())]
+    Backlog(Duration),
     /// The view does not follow the log any more.
     #[error("the view has stopped: {0}")]
     Stopped(Arc<str>),

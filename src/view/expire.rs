@@ -33,7 +33,7 @@ impl View {
             cutoff,
             is_over,
         };
-        sweep.pages(Table::Records, keys::NOBODY, keys::NOBODY)?;
+        sweep.pages(Table::Records, keys::NOBODY)?;
         let mut last = None;
         loop {
             let page = self.store.page(Table::Customers, &[], last.as_deref())?;
@@ -41,11 +41,10 @@ impl View {
                 return Ok(());
             }
             for (key, value) in page {
-                let live = keys::read_number(&key)?;
-                let absorbed = Customer::read(&value)?.absorbed;
-                for number in std::iter::once(live).chain(absorbed) {
-                    sweep.pages(Table::Timeline, live, number)?;
-                    sweep.pages(Table::Records, live, number)?;
+                if Customer::read(&value)?.merged_into.is_none() {
+                    let number = keys::read_number(&key)?;
+                    sweep.pages(Table::Timeline, number)?;
+                    sweep.pages(Table::Records, number)?;
                 }
                 last = Some(key);
             }
@@ -75,15 +74,15 @@ struct Sweep<'a> {
 
 /// What one page of entries comes to.
 struct Page {
-    live: u64,
+    number: u64,
     customer: Customer,
     rewrites: Vec<Result<(Position, bytes::Bytes), log::Error>>,
     writes: Vec<Write>,
 }
 
 impl Sweep<'_> {
-    /// Goes through a table's entries of one of a customer's numbers.
-    fn pages(&self, table: Table, live: u64, number: u64) -> Result<(), Error> {
+    /// Goes through a table's entries of a customer.
+    fn pages(&self, table: Table, number: u64) -> Result<(), Error> {
         let store = &self.view.store;
         let prefix = keys::customer(number);
         let mut last = None;
@@ -92,29 +91,34 @@ impl Sweep<'_> {
             let alone = self.view.log.alone();
             // What is decided on is not to change meanwhile.
             let _turn = store.turn();
-            let customer = match live {
+            let customer = match number {
                 keys::NOBODY => Customer::default(),
-                _ => match store.get(Table::Customers, &keys::customer(live))? {
+                _ => match store.get(Table::Customers, &keys::customer(number))? {
                     Some(customer) => Customer::read(&customer)?,
-                    // Merged or erased since.
+                    // Erased since.
                     None => return Ok(()),
                 },
             };
+            // What is being moved or erased is for a later sweep.
+            let chore = store.get(Table::Chores, &keys::customer(number))?;
+            if chore.is_some() || customer.merged_into.is_some() || !customer.moving.is_empty() {
+                return Ok(());
+            }
             let entries = store.page(table, &prefix, last.as_deref())?;
             if entries.is_empty() {
                 return Ok(());
             }
             let mut page = Page {
-                live,
+                number,
                 customer,
                 rewrites: Vec::new(),
                 writes: Vec::new(),
             };
             for (key, value) in entries {
                 if table == Table::Timeline {
-                    self.event(&mut page, number, &key, &value)?;
+                    self.event(&mut page, &key, &value)?;
                 } else {
-                    self.record(&mut page, number, &key, &value)?;
+                    self.record(&mut page, &key, &value)?;
                 }
                 last = Some(key);
             }
@@ -127,7 +131,7 @@ impl Sweep<'_> {
     }
 
     /// An event goes, with those that were dropped for it.
-    fn event(&self, page: &mut Page, number: u64, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    fn event(&self, page: &mut Page, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let entry = Entry::decode(value)?;
         if entry.position > self.cutoff {
             return Ok(());
@@ -136,16 +140,19 @@ impl Sweep<'_> {
         if entry.made.is_some() {
             return Ok(());
         }
-        self.retire(page, number, entry.position)?;
+        if key.len() == keys::EVENT_BYTES {
+            self.give_plain_key(page, key)?;
+        }
+        self.retire(page, entry.position)?;
         let mut last = None;
         loop {
             let repeats = self.view.store.page(Table::Repeats, key, last.as_deref())?;
             if repeats.is_empty() {
                 return Ok(());
             }
-            for (repeat, owner) in repeats {
+            for (repeat, _) in repeats {
                 let position = keys::read_position(&repeat)?;
-                self.retire(page, keys::read_number(&owner)?, position)?;
+                self.retire(page, position)?;
                 page.writes
                     .push((Table::Hidden, keys::hidden(position).into(), None));
                 page.writes.push((Table::Repeats, repeat.clone(), None));
@@ -154,17 +161,37 @@ impl Sweep<'_> {
         }
     }
 
+    /// An event that stands twice goes with its plain key; the first that stays gets it.
+    fn give_plain_key(&self, page: &mut Page, plain: &[u8]) -> Result<(), Error> {
+        let mut last = fjall::Slice::from(plain);
+        loop {
+            let others = self.view.store.page(Table::Timeline, plain, Some(&last))?;
+            if others.is_empty() {
+                return Ok(());
+            }
+            for (key, value) in others {
+                if Entry::decode(&value)?.position > self.cutoff {
+                    page.writes.push((Table::Timeline, key, None));
+                    page.writes
+                        .push((Table::Timeline, plain.into(), Some(value)));
+                    return Ok(());
+                }
+                last = key;
+            }
+        }
+    }
+
     /// Of an event stay the IDs at most.
-    fn retire(&self, page: &mut Page, number: u64, position: Position) -> Result<(), Error> {
+    fn retire(&self, page: &mut Page, position: Position) -> Result<(), Error> {
         let record = read(&self.view.log, position)?;
-        let key = keys::record(number, position);
+        let key = keys::record(page.number, position);
         let part = self.view.store.get(Table::Records, &key)?;
         let part = part.map_or(Ok(Part::default()), |part| Part::read(&part))?;
         self.reduce(page, &key, &part, &record, position, no_properties())
     }
 
     /// Of an update stays what the profile shows.
-    fn record(&self, page: &mut Page, number: u64, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    fn record(&self, page: &mut Page, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let (position, part) = (keys::read_position(key)?, Part::read(value)?);
         if position > self.cutoff || part.owner.is_some() {
             return Ok(());
@@ -172,10 +199,10 @@ impl Sweep<'_> {
         let record = read(&self.view.log, position)?;
         match &record.command {
             Command::Update { properties, time } => {
-                let stays = self.shown(page.live, properties, *time, position)?;
+                let stays = self.shown(page.number, properties, *time, position)?;
                 self.reduce(page, key, &part, &record, position, stays)
             }
-            Command::Event(_) if number == keys::NOBODY => {
+            Command::Event(_) if page.number == keys::NOBODY => {
                 self.reduce(page, key, &part, &record, position, no_properties())
             }
             Command::Event(_) | Command::Anonymize | Command::Erase | Command::Erased(_) => Ok(()),
@@ -185,14 +212,14 @@ impl Sweep<'_> {
     /// What of an update's properties the profile still shows.
     fn shown(
         &self,
-        live: u64,
+        number: u64,
         properties: &Properties,
         time: Timestamp,
         position: Position,
     ) -> Result<Properties, Error> {
         let mut shown = Vec::new();
         for (name, value) in properties.entries() {
-            let property = keys::property(live, name);
+            let property = keys::property(number, name);
             if let Some(property) = self.view.store.get(Table::Properties, &property)?
                 && Property::decode(&property)?.updated == (time.micros(), position.get())
             {
@@ -249,7 +276,7 @@ impl Sweep<'_> {
             let key = keys::id(page.customer.project, id);
             if let Some(entry) = self.view.store.get(Table::Ids, &key)? {
                 let entry = IdEntry::decode(&entry)?;
-                if entry.customer == page.live && entry.last_used == position.get() {
+                if entry.customer == page.number && entry.last_used == position.get() {
                     return Ok(true);
                 }
             }

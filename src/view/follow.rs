@@ -1,22 +1,42 @@
 //! The thread that follows the log.
+//!
+//! It applies the log in order, in batches. A project that has more to apply than the others can wait for gets a lane: its records
+//! are passed over at the front, and applied from a position of its own, in turns with the front and the other lanes.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Error;
 use super::apply::{Apply, Counts};
 use super::nice::step_back;
+use super::progress::{Progress, Projects};
 use super::store::Store;
 use crate::log::record::Record;
 use crate::log::{self, Log, Position};
 
 /// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
-pub(super) const BATCH_RECORDS_MAX: usize = 4_096;
+/// In tests all of these are small, so that most of what can be divided is.
+const BATCH_RECORDS_MAX: usize = if cfg!(test) { 8 } else { 4_096 };
+
+/// Most bytes of records that one batch of writes applies, but for its last read.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most records that are read at once.
+pub(super) const READ_RECORDS_MAX: usize = if cfg!(test) { 3 } else { 64 };
+/// Most records of projects in lanes that are passed over in a batch.
+const PASSED_RECORDS_MAX: usize = 16 * BATCH_RECORDS_MAX;
+/// Most records of its own that a lane applies in a turn.
+const LANE_RECORDS_MAX: usize = if cfg!(test) { 4 } else { 1_024 };
+/// Most pages of work for one record before the others go on without its project.
+const PAGES_MAX: usize = 2;
+/// Most lanes; beyond it projects wait for each other.
+const LANES_MAX: usize = 64;
 
 /// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be it for
 /// one record or for hundreds.
@@ -27,6 +47,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Follower {
     counts: Mutex<Counts>,
     progress: watch::Sender<Progress>,
+    pub(super) projects: Projects,
     /// Up to where somebody waits for the log to be applied.
     wanted: Mutex<Position>,
     wanting: Condvar,
@@ -34,28 +55,18 @@ pub(super) struct Follower {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How far the view is.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// Up to where the log is applied.
-    pub applied: Position,
-    /// Why the view has stopped, if it has.
-    pub failure: Option<Arc<str>>,
-}
-
 impl Follower {
-    pub(super) fn start(
-        store: Arc<Store>,
-        log: Log,
-        applied: Position,
-        runtime: Handle,
-    ) -> Result<Arc<Self>, Error> {
+    pub(super) fn start(store: Arc<Store>, log: Log, runtime: Handle) -> Result<Arc<Self>, Error> {
+        let (front, applied) = (store.front()?, store.applied()?);
+        let projects = Projects::new(log.last(), front);
+        projects.publish(front, store.lanes()?);
         let follower = Arc::new(Self {
             counts: Mutex::default(),
             progress: watch::Sender::new(Progress {
                 applied,
                 failure: None,
             }),
+            projects,
             wanted: Mutex::new(applied),
             wanting: Condvar::new(),
             closing: watch::Sender::new(false),
@@ -128,13 +139,26 @@ impl Follower {
     fn follow(&self, store: &Store, log: &Log, runtime: &Handle) -> Result<(), Error> {
         let mut last = log.watch();
         let mut closing = self.closing.subscribe();
-        let mut apply = Apply::new(store, self.progress.borrow().applied);
+        let mut apply = Apply::new(store)?;
+        let mut turns: VecDeque<String> = apply.lanes().keys().cloned().collect();
         loop {
-            while *last.borrow_and_update() > apply.applied() {
+            loop {
                 if *closing.borrow() {
                     return Ok(());
                 }
-                self.batch(store, log, &mut apply)?;
+                let is_behind = *last.borrow_and_update() > apply.front();
+                if is_behind {
+                    self.front_turn(store, log, &mut apply, &mut turns)?;
+                }
+                match turns.pop_front() {
+                    Some(token) => {
+                        if self.lane_turn(store, log, &mut apply, &token)? {
+                            turns.push_back(token);
+                        }
+                    }
+                    None if !is_behind => break,
+                    None => {}
+                }
             }
             let goes_on = runtime.block_on(async {
                 tokio::select! {
@@ -145,21 +169,156 @@ impl Follower {
             if !goes_on {
                 return Ok(());
             }
-            self.pause(apply.applied());
+            self.pause(apply.front());
         }
     }
 
-    fn batch(&self, store: &Store, log: &Log, apply: &mut Apply<'_>) -> Result<(), Error> {
+    /// Applies a batch at the front.
+    fn front_turn(
+        &self,
+        store: &Store,
+        log: &Log,
+        apply: &mut Apply<'_>,
+        turns: &mut VecDeque<String>,
+    ) -> Result<(), Error> {
         let _turn = store.turn();
-        for (position, bytes) in log.read_after(apply.applied(), BATCH_RECORDS_MAX)? {
-            apply.record(position, &Record::decode(position, bytes)?)?;
+        let (mut batch, mut passed) = (Batch::default(), 0);
+        let mut of_project: HashMap<String, usize> = HashMap::new();
+        let last = log.last();
+        while apply.front() < last
+            && batch.has_room(BATCH_RECORDS_MAX)
+            && passed < PASSED_RECORDS_MAX
+        {
+            for (position, bytes) in read(log, apply.front())? {
+                if !apply.lanes().is_empty()
+                    && apply
+                        .lanes()
+                        .contains_key(&Record::project(position, &bytes)?)
+                {
+                    apply.skip(position);
+                    passed += 1;
+                    continue;
+                }
+                batch.add(&bytes);
+                let record = Record::decode(position, bytes)?;
+                apply.record(position, &record)?;
+                for _ in 0..PAGES_MAX {
+                    apply.work(&record.project)?;
+                }
+                if apply.has_chores(&record.project) {
+                    apply.begin_lane(&record.project);
+                    turns.push_back(record.project);
+                } else {
+                    match of_project.get_mut(&record.project) {
+                        Some(count) => *count += 1,
+                        None => drop(of_project.insert(record.project, 1)),
+                    }
+                }
+            }
         }
+        let busiest = of_project.into_iter().max_by_key(|(_, count)| *count);
+        if let Some((token, _)) = busiest
+            && log.last() > apply.front()
+            && apply.lanes().len() < LANES_MAX
+            && !apply.lanes().contains_key(&token)
+            && self.projects.others_wait(&token, log.last())
+        {
+            apply.begin_lane(&token);
+            turns.push_back(token);
+        }
+        self.write(apply)
+    }
+
+    /// Gives a lane its turn; says whether it goes on.
+    fn lane_turn(
+        &self,
+        store: &Store,
+        log: &Log,
+        apply: &mut Apply<'_>,
+        token: &str,
+    ) -> Result<bool, Error> {
+        let _turn = store.turn();
+        let front = apply.front();
+        let place = |apply: &Apply<'_>| apply.lanes().get(token).copied().unwrap_or(front);
+        let (mut passed, mut own) = (0, Batch::default());
+        apply.work(token)?;
+        while !apply.has_chores(token)
+            && place(apply) < front
+            && passed < PASSED_RECORDS_MAX
+            && own.has_room(LANE_RECORDS_MAX)
+        {
+            for (position, bytes) in read(log, place(apply))? {
+                if position > front {
+                    break;
+                }
+                if Record::project(position, &bytes)? != token {
+                    passed += 1;
+                    apply.advance_lane(token, position);
+                    continue;
+                }
+                own.add(&bytes);
+                apply.record(position, &Record::decode(position, bytes)?)?;
+                if apply.has_chores(token) {
+                    break;
+                }
+            }
+        }
+        let goes_on = apply.has_chores(token)
+            || place(apply) < front
+            || self.projects.others_wait(token, log.last());
+        if !goes_on {
+            apply.end_lane(token);
+        }
+        self.write(apply)?;
+        Ok(goes_on)
+    }
+
+    fn write(&self, apply: &mut Apply<'_>) -> Result<(), Error> {
         let counts = apply.write()?;
         lock(&self.counts).add(counts);
-        let applied = apply.applied();
+        let lanes = apply.lanes().iter().map(|(token, at)| {
+            // A record can be read once nothing is left to do for it.
+            let unfinished = u64::from(apply.has_chores(token));
+            (token.clone(), Position::from_number(at.get() - unfinished))
+        });
+        let lanes: BTreeMap<_, _> = lanes.collect();
+        let front = apply.front();
+        let applied = lanes.values().copied().fold(front, Position::min);
+        self.projects.publish(front, lanes);
         self.progress
             .send_modify(|progress| progress.applied = applied);
         Ok(())
+    }
+}
+
+/// The records behind `after`, some at a time. There must be such.
+fn read(log: &Log, after: Position) -> Result<Vec<(Position, Bytes)>, Error> {
+    let records = log.read_after(after, READ_RECORDS_MAX)?;
+    let next = after.plus(1);
+    if records.first().is_none_or(|(first, _)| *first != next) {
+        return Err(Error::Log(log::Error::Damaged {
+            position: next,
+            why: "the record is missing".to_owned(),
+        }));
+    }
+    Ok(records)
+}
+
+/// What one batch of writes has taken in.
+#[derive(Debug, Default)]
+struct Batch {
+    records: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, record: &Bytes) {
+        self.records += 1;
+        self.bytes += record.len();
+    }
+
+    fn has_room(&self, records_max: usize) -> bool {
+        self.records < records_max && self.bytes < BATCH_BYTES_MAX
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! 1. No ID is known: a new customer gets them all.
 //! 2. They lead to one customer: it gets the new ones too.
-//! 3. They lead to several customers that hold no different hard IDs of one type: those merge into the one
-//!    created first.
+//! 3. They lead to several customers that hold no different hard IDs of one type: those merge. The one that most merged into
+//!    before keeps its number; among equals the one created first.
 //! 4. They clash: nothing merges. The customer that the first hard ID names is meant, a new one if nobody holds
 //!    it; soft IDs move to it.
 //! 5. Further hard IDs of a request that clashes stay where they are; one that nobody holds goes to the customer
@@ -12,6 +12,7 @@
 //! "First" is the order of the project's types. A request of soft IDs alone that lead to customers with
 //! different hard IDs clashes too; then the first of its IDs names the customer.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::keys::Customer;
@@ -42,10 +43,15 @@ pub fn resolve(
     if clashed || clash(ids, known) {
         return resolve_clash(ids, holders, known);
     }
-    let mut customers = known.keys().copied();
+    let survivor = known.iter().max_by_key(|(number, customer)| {
+        let first = Reverse((customer.created, **number));
+        (customer.merged, first)
+    });
+    let target = survivor.map(|(number, _)| *number);
+    let others = known.keys().copied();
     Resolution {
-        target: customers.next(),
-        merged: customers.collect(),
+        target,
+        merged: others.filter(|number| Some(*number) != target).collect(),
         ids: (0..ids.len()).collect(),
     }
 }

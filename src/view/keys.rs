@@ -7,16 +7,24 @@
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
+//! | timeline   | the same, position (u64)                       | [`Entry`] of an event that stands twice |
 //! | records    | customer (u64), position (u64)                 | [`Part`] |
-//! | repeats    | key of the timeline, position (u64)            | customer (u64) |
+//! | repeats    | key of the timeline, position (u64)            | nothing |
+//! | members    | customer (u64), number (u64) that merged into it | nothing |
 //! | hidden     | position (u64) of an event that is in no timeline | nothing |
 //! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
+//! | chores     | number (u64)                                   | [`Chore`]: what the fold has yet to do for a record |
+//! | lanes      | token                                          | position (u64) up to which the project is folded, if less than `applied` |
 //! | meta       | `format`                                       | a number (u64) |
 //! | meta       | `applied`                                      | a number (u64); in the middle of the next record, a random number (u64) |
 //! | the others | [`MARK`]                                       | `applied` again |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
-//! A customer's number is the position of the record that created it.
+//! A customer's number is the position of the record that created it. Customers that merge keep the number of the one that had more
+//! of them merged into it, so that rows move at most as often as the number of mergers can double. The other numbers
+//! stay in `customers` and name the one that they merged into.
+//!
+//! An event stands twice when two customers had it and merged. The first to arrive has the plain key.
 //!
 //! `records`, `repeats` and `erasures` are there so that everything about a customer can be found and taken out of
 //! the log: a record is in its customer's timeline, or in `repeats` if it is an event that was there already, and it
@@ -55,13 +63,19 @@ pub enum Table {
     Hidden,
     /// Records that erasures have yet to take out of the log.
     Erasures,
+    /// The numbers that merged into a customer.
+    Members,
+    /// What is left to do for records that are too large for one batch.
+    Chores,
+    /// Projects that are folded apart from the others.
+    Lanes,
     /// The view's own state.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Projects,
         Self::Ids,
         Self::Customers,
@@ -71,6 +85,9 @@ impl Table {
         Self::Repeats,
         Self::Hidden,
         Self::Erasures,
+        Self::Members,
+        Self::Chores,
+        Self::Lanes,
         Self::Meta,
     ];
 
@@ -86,6 +103,9 @@ impl Table {
             Self::Repeats => "repeats",
             Self::Hidden => "hidden",
             Self::Erasures => "erasures",
+            Self::Members => "members",
+            Self::Chores => "chores",
+            Self::Lanes => "lanes",
             Self::Meta => "meta",
         }
     }
@@ -102,7 +122,10 @@ impl Table {
             | Self::Records
             | Self::Repeats
             | Self::Hidden
-            | Self::Erasures => MARK,
+            | Self::Erasures
+            | Self::Members
+            | Self::Chores
+            | Self::Lanes => MARK,
         }
     }
 }
@@ -169,9 +192,22 @@ pub fn record(customer: u64, position: Position) -> Vec<u8> {
     key
 }
 
-/// The key of an event that was dropped for the one with this key.
+/// Bytes of the plain key of an event.
+pub const EVENT_BYTES: usize = 32;
+
+/// The key of an event that was dropped for the one with this key, or that stands twice.
 pub fn repeat(event: &[u8], position: Position) -> Vec<u8> {
     [event, &position.get().to_be_bytes()].concat()
+}
+
+/// The key of a number that merged into a customer.
+pub fn member(customer: u64, number: u64) -> Vec<u8> {
+    [customer.to_be_bytes(), number.to_be_bytes()].concat()
+}
+
+/// A customer's key with another customer's number.
+pub fn renumbered(key: &[u8], customer: u64) -> Vec<u8> {
+    [&customer.to_be_bytes(), key.get(8..).unwrap_or_default()].concat()
 }
 
 /// The key of an event that is in no timeline.
@@ -198,9 +234,9 @@ pub fn read_number(bytes: &[u8]) -> Result<u64, Error> {
 }
 
 /// Time and content hash of an event's key.
-pub fn read_event(mut key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
+pub fn read_event(key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
     const DAMAGED: Error = Error::Damaged("a key of the timeline");
-    key = key.get(8..).ok_or(DAMAGED)?;
+    let mut key = key.get(8..EVENT_BYTES).ok_or(DAMAGED)?;
     let micros = key.try_get_i64().map_err(|_| DAMAGED)?;
     let time = Timestamp::from_micros(micros).map_err(|_| DAMAGED)?;
     Ok((time, key.try_into().map_err(|_| DAMAGED)?))
@@ -273,12 +309,52 @@ pub struct Customer {
     /// The IDs.
     #[prost(message, repeated, tag = "2")]
     pub ids: Vec<HeldId>,
-    /// The customers that merged into this one. Their events are this one's.
+    /// Numbers that merged into this one and whose rows are still being moved. Those rows are this customer's already.
     #[prost(fixed64, repeated, tag = "3")]
-    pub absorbed: Vec<u64>,
+    pub moving: Vec<u64>,
     /// Whether it ever lost a soft ID because it had too many.
     #[prost(bool, tag = "4")]
     pub evicted: bool,
+    /// The position of the record that created the first of those who are this customer now.
+    #[prost(fixed64, tag = "5")]
+    pub created: u64,
+    /// How many customers merged into this one.
+    #[prost(uint64, tag = "6")]
+    pub merged: u64,
+    /// How many properties it has.
+    #[prost(uint32, tag = "7")]
+    pub properties: u32,
+    /// The customer that this one merged into. Nothing else is true of it then but the project.
+    #[prost(fixed64, optional, tag = "8")]
+    pub merged_into: Option<u64>,
+}
+
+/// What is left to do for a record whose work does not fit into one batch of writes: pages of rows of one number. The project's
+/// next record waits for it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Chore {
+    /// The project's token.
+    #[prost(string, tag = "1")]
+    pub project: String,
+    /// The rows move to this customer.
+    #[prost(fixed64, optional, tag = "2")]
+    pub to: Option<u64>,
+    /// The rows go, for the erasure at this position.
+    #[prost(fixed64, optional, tag = "3")]
+    pub erasure: Option<u64>,
+    /// Which step it has come to.
+    #[prost(uint32, tag = "4")]
+    pub step: u32,
+    /// Up to which key, within the step; empty at its beginning.
+    #[prost(bytes = "vec", tag = "5")]
+    pub after: Vec<u8>,
+}
+
+impl Chore {
+    /// Reads a stored value.
+    pub fn read(value: &[u8]) -> Result<Self, Error> {
+        Self::decode(value).map_err(|_| Error::Damaged("an entry of chores"))
+    }
 }
 
 /// An ID that a customer has.
@@ -366,12 +442,18 @@ impl Part {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of records"))
     }
 
-    /// Takes out what it says of some customers; says whether that was anything.
-    pub fn forget(&mut self, customers: &BTreeSet<u64>) -> bool {
+    /// The numbers that it names.
+    pub fn numbers(&self) -> BTreeSet<u64> {
+        let taken = self.taken.iter().map(|taken| taken.customer);
+        taken.chain(self.named.iter().copied()).collect()
+    }
+
+    /// Takes out what it says of some numbers; says whether that was anything.
+    pub fn forget(&mut self, numbers: &BTreeSet<u64>) -> bool {
         let before = self.taken.len() + self.named.len();
         self.taken
-            .retain(|taken| !customers.contains(&taken.customer));
-        self.named.retain(|named| !customers.contains(named));
+            .retain(|taken| !numbers.contains(&taken.customer));
+        self.named.retain(|named| !numbers.contains(named));
         self.taken.len() + self.named.len() < before
     }
 }

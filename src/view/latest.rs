@@ -36,6 +36,15 @@ impl Latest {
         }
     }
 
+    /// A customer has the events of another one too.
+    pub(super) fn merge(&mut self, customer: u64, merged: u64) {
+        let known = self.0.remove(&merged).map(|(_, latest)| latest);
+        match (known, self.0.get(&customer).copied()) {
+            (Some(merged), Some(latest)) => self.0.insert(customer, latest.max(merged)),
+            (None, _) | (_, None) => drop(self.0.remove(&customer)),
+        }
+    }
+
     /// Whether a customer may have an event at this time.
     pub(super) fn may_have(&mut self, customer: u64, time: Timestamp) -> bool {
         let latest = self.0.get(&customer);
@@ -57,6 +66,18 @@ mod tests {
         assert!(latest.may_have(1, at(5)));
         latest.add(1, at(5));
         assert!(latest.may_have(1, at(9)), "it may have had a later one");
+    }
+
+    #[test]
+    fn customers_that_merge_have_the_later_of_their_latest_events_if_both_are_known() {
+        let mut latest = Latest::default();
+        latest.begin(1);
+        latest.begin(2);
+        latest.add(2, at(5));
+        latest.merge(1, 2);
+        assert!(latest.may_have(1, at(5)) && !latest.may_have(1, at(6)));
+        latest.merge(1, 3);
+        assert!(latest.may_have(1, at(6)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writes that are not in the store yet, and reads that see them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
 
 use fjall::Slice;
@@ -70,23 +70,21 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// All entries whose key begins with `prefix`, none of which may have been written since the last flush.
-    pub(super) fn scan_unwritten(
-        &self,
-        table: Table,
-        prefix: &[u8],
-    ) -> Result<Vec<(Slice, Slice)>, Error> {
-        debug_assert!(
-            !self
-                .writes
-                .get(table as usize)
-                .is_some_and(|writes| writes.keys().any(|key| key.starts_with(prefix))),
-            "the scan sees the store only"
-        );
-        let entries = self.store.scan(table, prefix)?;
-        Ok(entries
-            .map(fjall::Guard::into_inner)
-            .collect::<Result<_, _>>()?)
+    /// All entries whose key begins with `prefix`, in order. Costs a look at everything of the table that is not written yet.
+    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Slice, Slice)>, Error> {
+        let mut entries = BTreeMap::new();
+        for guard in self.store.scan(table, prefix)? {
+            let (key, value) = guard.into_inner()?;
+            entries.insert(key, value);
+        }
+        let unwritten = self.writes.get(table as usize).into_iter().flatten();
+        for (key, value) in unwritten.filter(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => drop(entries.insert(key.clone(), value.clone())),
+                None => drop(entries.remove(key)),
+            }
+        }
+        Ok(entries.into_iter().collect())
     }
 
     /// Some of the entries whose key begins with `prefix`, from behind the key `after` on. None of them may have
@@ -138,7 +136,7 @@ mod tests {
         let mut overlay = Overlay::new(&store);
         let mut flush = |applied| {
             overlay.flush(Position::from_number(applied)).unwrap();
-            assert_eq!(store.applied().unwrap().get(), applied);
+            assert_eq!(store.front().unwrap().get(), applied);
             store.get(Table::Meta, keys::APPLIED).unwrap().unwrap()
         };
         let marks = [flush(1), flush(1), flush(1), flush(2)];

@@ -284,9 +284,9 @@ impl Snapshot {
 }
 
 impl Found {
-    /// The numbers under which the customer's events lie: its own, and those of the customers that merged into it.
+    /// The numbers under which the customer's events lie: its own, and those that are being moved there.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
-        std::iter::once(self.number).chain(self.customer.absorbed.iter().copied())
+        std::iter::once(self.number).chain(self.customer.moving.iter().copied())
     }
 
     /// The customer's IDs, oldest first.

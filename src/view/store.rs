@@ -1,5 +1,6 @@
 //! The view's keyspaces.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::panic::resume_unwind;
@@ -20,7 +21,7 @@ use crate::log::Position;
 use crate::log::disk::{files, journal, wipe};
 
 /// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 5;
+const FORMAT: u64 = 6;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -37,8 +38,8 @@ const UNSYNCED_BYTES_MAX: usize = 2 * 1024 * 1024;
 const READERS_TRIES: usize = 50;
 const READERS_PAUSE: Duration = Duration::from_millis(10);
 
-/// Most entries of a page.
-const PAGE_ENTRIES: usize = 1_024;
+/// Most entries of a page. In tests so few that most of what has pages has several.
+pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 
 /// What to write under a key; `None` removes it.
 pub(super) type Write = (Table, Slice, Option<Slice>);
@@ -290,11 +291,37 @@ impl Store {
         Ok(())
     }
 
-    /// Up to where the log is applied.
-    pub(super) fn applied(&self) -> Result<Position, Error> {
+    /// Up to where the log is applied, but for projects in lanes.
+    pub(super) fn front(&self) -> Result<Position, Error> {
         let mark = self.get(Table::Meta, keys::APPLIED)?;
         let applied = mark.map(|mark| keys::read_number(&mark)).transpose()?;
         Ok(Position::from_number(applied.unwrap_or_default()))
+    }
+
+    /// By token: where the projects in lanes have come to.
+    pub(super) fn lanes(&self) -> Result<BTreeMap<String, Position>, Error> {
+        let mut lanes = BTreeMap::new();
+        let mut last = None;
+        loop {
+            let page = self.page(Table::Lanes, &[], last.as_deref())?;
+            if page.is_empty() {
+                return Ok(lanes);
+            }
+            for (key, value) in page {
+                let token = String::from_utf8(key.to_vec());
+                let token = token.map_err(|_| Error::Damaged("a key of lanes"))?;
+                lanes.insert(token, Position::from_number(keys::read_number(&value)?));
+                last = Some(key);
+            }
+        }
+    }
+
+    /// Up to where the log is applied for every project.
+    pub(super) fn applied(&self) -> Result<Position, Error> {
+        // A lane that ends in between has come to the front.
+        let lanes = self.lanes()?;
+        let front = self.front()?;
+        Ok(lanes.into_values().fold(front, Position::min))
     }
 
     fn number(&self, key: &[u8]) -> Result<Option<u64>, Error> {

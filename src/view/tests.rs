@@ -6,6 +6,7 @@ mod eviction;
 mod follow;
 mod forget;
 mod histories;
+mod lanes;
 mod naive;
 mod pages;
 mod request;

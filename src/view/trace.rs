@@ -19,8 +19,7 @@ impl Snapshot {
         Ok(found.is_some())
     }
 
-    /// Whether the event of a position is one of the customer's. Costs a look-up for each customer that merged
-    /// into this one.
+    /// Whether the event of a position is one of the customer's.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].
@@ -29,8 +28,13 @@ impl Snapshot {
         for number in found.numbers() {
             self.check()?;
             let key = keys::event(number, event.time, hash);
-            if let Some(entry) = self.get(Table::Timeline, &key)?
-                && Entry::decode(&entry)?.position == position
+            let Some(entry) = self.get(Table::Timeline, &key)? else {
+                continue;
+            };
+            // It may stand twice.
+            let other = keys::repeat(&key, position);
+            if Entry::decode(&entry)?.position == position
+                || self.get(Table::Timeline, &other)?.is_some()
             {
                 return Ok(true);
             }

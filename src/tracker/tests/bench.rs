@@ -34,7 +34,7 @@ pub(super) struct Bench {
     pub(super) clock: Arc<ManualClock>,
     pub(super) store: Arc<MemoryStore>,
     pub(super) log: Log,
-    view: View,
+    pub(super) view: View,
     _dir: TempDir,
 }
 

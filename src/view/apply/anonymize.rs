@@ -11,7 +11,7 @@ use crate::view::keys::{self, Part, Table};
 
 impl Apply<'_> {
     /// Takes the IDs and properties from the customer whom the first known ID names, as for a question. What was
-    /// merged into it has moved to it already; whom it absorbed it still lists, for their events are its own.
+    /// merged into it has moved to it already.
     pub(super) fn anonymize(
         &mut self,
         project: u32,
@@ -38,13 +38,9 @@ impl Apply<'_> {
             self.name(other, &mut target, position, kinds.map(|(_, kind)| *kind));
         }
         self.put_part(number, position, &target.part);
-        // The properties are found by a scan of the store, so that it must have everything up to here.
-        self.overlay.flush(self.applied)?;
-        let prefix = keys::customer(number);
-        for (key, _) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
-            self.overlay.remove(Table::Properties, key.to_vec());
-        }
+        self.remove_properties(number)?;
         let mut customer = target.customer;
+        Arc::make_mut(&mut customer).properties = 0;
         for held in std::mem::take(&mut Arc::make_mut(&mut customer).ids) {
             self.overlay
                 .remove(Table::Ids, keys::id(project, &held.id()));

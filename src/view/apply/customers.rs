@@ -35,8 +35,7 @@ impl Weighter<u64, Arc<Customer>> for Weigh {
         let ids: usize = ids
             .map(|id| size_of::<HeldId>() + id.kind.len() + id.value.len())
             .sum();
-        let absorbed = customer.absorbed.len() * size_of::<u64>();
-        (ENTRY_BYTES + size_of::<Customer>() + ids + absorbed) as u64
+        (ENTRY_BYTES + size_of::<Customer>() + ids) as u64
     }
 }
 
@@ -76,6 +75,17 @@ impl Apply<'_> {
         let (key, value) = (keys::customer(number), customer.encode_to_vec());
         self.overlay.put(Table::Customers, key, value);
         self.customers.insert(number, customer);
+    }
+
+    /// Leaves of a customer that merged which one it merged into.
+    pub(super) fn redirect(&mut self, number: u64, project: u32, to: u64) {
+        let customer = Customer {
+            project,
+            merged_into: Some(to),
+            ..Customer::default()
+        };
+        let (key, value) = (keys::customer(number), customer.encode_to_vec());
+        self.overlay.put(Table::Customers, key, value);
     }
 
     pub(super) fn remove_customer(&mut self, number: u64) {

@@ -1,6 +1,6 @@
 //! Customers that go, with everything that was ever recorded of them.
 //!
-//! What is read goes at once. What has to leave the log is listed in the table of erasures, so that it can be taken out
+//! The customer's IDs and properties go at once, its rows page by page (`chores`). What has to leave the log is listed in the table of erasures, so that it can be taken out
 //! later, at the disk's leisure: each record of the customer, and each record of somebody else that names it.
 //!
 //! A customer's records cannot simply be dropped, for they may have taken IDs from others, and others' records may have
@@ -8,25 +8,18 @@
 //! others' records say that they clashed. Nobody else merged with the customer, or they would be one; so nothing
 //! more depends on it, and a fold of what is left gives everybody else what they have.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fjall::Slice;
 use prost::Message as _;
 
 use super::Apply;
 use crate::log::Position;
 use crate::log::record::{Record, Taken};
 use crate::view::Error;
-use crate::view::keys::{self, Entry, IdEntry, Part, Table};
-
-/// Who goes: a customer, and those that merged into it.
-type Numbers = BTreeSet<u64>;
+use crate::view::keys::{self, Chore, Customer, Entry, IdEntry, Part, Table};
 
 impl Apply<'_> {
-    /// Takes out the customer whom the first known ID names. It may have more records than a batch of writes should
-    /// hold, so that it is done in steps; the customer itself goes last, so that a fold that was interrupted finds the
-    /// rest.
+    /// Takes out the customer whom the first known ID names.
     pub(super) fn erase(
         &mut self,
         project: u32,
@@ -40,62 +33,63 @@ impl Apply<'_> {
                 break;
             }
         }
-        if let Some(IdEntry { customer, .. }) = found {
-            self.erase_customer(project, customer, position)?;
-        }
         // It says itself whom it is about.
         self.list(position, position, &Part::default());
-        Ok(())
-    }
-
-    fn erase_customer(
-        &mut self,
-        project: u32,
-        number: u64,
-        erasure: Position,
-    ) -> Result<(), Error> {
-        // Scans see the store only.
-        self.overlay.flush(self.applied)?;
-        let customer = self.customer(number)?;
-        let numbers: Numbers = std::iter::once(number)
-            .chain(customer.absorbed.iter().copied())
-            .collect();
-        for number in &numbers {
-            self.each(Table::Records, *number, |apply, key, value| {
-                apply.others_record(erasure, &numbers, key, &Part::read(value)?)
-            })?;
-        }
-        for number in &numbers {
-            self.each(Table::Timeline, *number, |apply, key, value| {
-                let entry = Entry::decode(value)?;
-                if entry.made.is_none() {
-                    apply.hide(entry.position);
-                    apply.list(erasure, entry.position, &Part::default());
-                }
-                apply.overlay.remove(Table::Timeline, key.to_vec());
-                Ok(())
-            })?;
-            self.each(Table::Repeats, *number, |apply, key, _| {
-                apply.list(erasure, keys::read_position(key)?, &Part::default());
-                apply.overlay.remove(Table::Repeats, key.to_vec());
-                Ok(())
-            })?;
-        }
-        for number in &numbers {
-            self.each(Table::Records, *number, |apply, key, value| {
-                apply.own_record(erasure, &numbers, key, Part::read(value)?)
-            })?;
-        }
-        self.each(Table::Properties, number, |apply, key, _| {
-            apply.overlay.remove(Table::Properties, key.to_vec());
-            Ok(())
-        })?;
+        let Some(IdEntry {
+            customer: number, ..
+        }) = found
+        else {
+            return Ok(());
+        };
+        let mut customer = self.customer(number)?;
         for held in &customer.ids {
             let key = keys::id(project, &held.id());
             self.overlay.remove(Table::Ids, key);
         }
-        self.remove_customer(number);
-        self.counts.erased += 1;
+        self.remove_properties(number)?;
+        let left = Arc::make_mut(&mut customer);
+        left.ids.clear();
+        left.properties = 0;
+        self.put_customer(number, customer);
+        let chore = Chore {
+            project: record.project.clone(),
+            erasure: Some(position.get()),
+            ..Chore::default()
+        };
+        self.add_chore(number, &chore);
+        Ok(())
+    }
+
+    /// Takes out a row of a customer that goes, in the order of the steps.
+    pub(super) fn erase_row(
+        &mut self,
+        step: usize,
+        number: u64,
+        erasure: Position,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Error> {
+        match step {
+            0 => return self.others_record(erasure, number, key, &Part::read(value)?),
+            1 => {
+                let entry = Entry::decode(value)?;
+                if entry.made.is_none() {
+                    self.hide(entry.position);
+                    self.list(erasure, entry.position, &Part::default());
+                }
+                self.overlay.remove(Table::Timeline, key.to_vec());
+            }
+            2 => {
+                self.list(erasure, keys::read_position(key)?, &Part::default());
+                self.overlay.remove(Table::Repeats, key.to_vec());
+            }
+            3 => return self.own_record(erasure, number, key, Part::read(value)?),
+            _ => {
+                let member = keys::read_position(key)?.get();
+                self.remove_customer(member);
+                self.overlay.remove(Table::Members, key.to_vec());
+            }
+        }
         Ok(())
     }
 
@@ -103,22 +97,25 @@ impl Apply<'_> {
     fn others_record(
         &mut self,
         erasure: Position,
-        numbers: &Numbers,
+        number: u64,
         key: &[u8],
         part: &Part,
     ) -> Result<(), Error> {
         let position = keys::read_position(key)?;
-        let Some(owner) = part.owner.filter(|owner| !numbers.contains(owner)) else {
+        let Some(owner) = part.owner else {
             return Ok(());
         };
         let listed = keys::erasure(erasure, position);
         if self.overlay.get(Table::Erasures, &listed)?.is_none() {
             self.list(erasure, position, part);
         }
+        let Some(owner) = self.resolve(owner)? else {
+            return Ok(());
+        };
         let of_owner = keys::record(owner, position);
         if let Some(value) = self.overlay.get(Table::Records, &of_owner)? {
             let mut part = Part::read(&value)?;
-            if part.forget(numbers) {
+            if self.forget(&mut part, number)? {
                 self.put_part(owner, position, &part);
             }
         }
@@ -129,16 +126,18 @@ impl Apply<'_> {
     fn own_record(
         &mut self,
         erasure: Position,
-        numbers: &Numbers,
+        number: u64,
         key: &[u8],
         mut part: Part,
     ) -> Result<(), Error> {
         let position = keys::read_position(key)?;
         if part.owner.is_none() {
-            part.forget(numbers);
+            self.forget(&mut part, number)?;
             for other in std::mem::take(&mut part.named) {
-                let key = keys::record(other, position);
-                self.overlay.remove(Table::Records, key);
+                if let Some(other) = self.resolve(other)? {
+                    let key = keys::record(other, position);
+                    self.overlay.remove(Table::Records, key);
+                }
             }
             self.list(erasure, position, &part);
         }
@@ -146,41 +145,33 @@ impl Apply<'_> {
         Ok(())
     }
 
+    /// Takes out of a record's part what it says of the customer, by whatever number; says whether that was anything.
+    fn forget(&mut self, part: &mut Part, number: u64) -> Result<bool, Error> {
+        let mut numbers = part.numbers();
+        let mut others = Vec::new();
+        for named in &numbers {
+            if self.resolve(*named)? != Some(number) {
+                others.push(*named);
+            }
+        }
+        for other in others {
+            numbers.remove(&other);
+        }
+        Ok(part.forget(&numbers))
+    }
+
     fn list(&mut self, erasure: Position, position: Position, part: &Part) {
         let key = keys::erasure(erasure, position);
         self.overlay.put(Table::Erasures, key, part.encode_to_vec());
-    }
-
-    /// Does something with each entry of a customer, and writes it, page by page.
-    fn each(
-        &mut self,
-        table: Table,
-        number: u64,
-        mut with: impl FnMut(&mut Self, &[u8], &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let prefix = keys::customer(number);
-        let mut last: Option<Slice> = None;
-        loop {
-            let page = self
-                .overlay
-                .page_unwritten(table, &prefix, last.as_deref())?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            for (key, value) in page {
-                with(self, &key, &value)?;
-                last = Some(key);
-            }
-            self.overlay.flush(self.applied)?;
-        }
     }
 
     /// Takes an ID away from a customer whom an erased record took it from.
     pub(super) fn lose(&mut self, project: u32, taken: &Taken) -> Result<(), Error> {
         let key = keys::customer(taken.customer);
         // It may have been erased since.
-        if self.overlay.get(Table::Customers, &key)?.is_none() {
-            return Ok(());
+        match self.overlay.get(Table::Customers, &key)? {
+            Some(value) if Customer::read(&value)?.merged_into.is_none() => {}
+            Some(_) | None => return Ok(()),
         }
         let mut customer = self.customer(taken.customer)?;
         let is_taken =

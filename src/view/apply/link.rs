@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use super::{Apply, Target};
 use crate::log::Position;
-use crate::log::record::{Event, Record};
+use crate::log::record::Record;
 use crate::model::customer_id::CustomerId;
-use crate::model::event::EventType;
-use crate::model::properties::{Properties, Value};
 use crate::view::Error;
 use crate::view::identity::{self, Known};
-use crate::view::keys::{self, Customer, HeldId, Part, Property, Table, TakenId};
+use crate::view::keys::{self, Customer, HeldId, Part, Table, TakenId};
 
 /// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
 const SOFT_IDS_MAX: usize = 64;
@@ -40,7 +38,7 @@ impl Apply<'_> {
         let resolution = identity::resolve(ids, &holders, &known, record.clashed);
         if !resolution.merged.is_empty() {
             // Merging scans the store, so that it must have everything up to here.
-            self.overlay.flush(self.applied)?;
+            self.flush()?;
         }
         let number = resolution.target.unwrap_or(position.get());
         if resolution.target.is_none() {
@@ -50,15 +48,22 @@ impl Apply<'_> {
             number,
             customer: Arc::new(known.remove(&number).unwrap_or(Customer {
                 project,
+                created: number,
                 ..Customer::default()
             })),
             part: Part::default(),
         };
         let mut changed = resolution.target.is_none();
-        for merged in &resolution.merged {
-            let absorbed = known.remove(merged).unwrap_or_default();
-            self.merge(&mut target, *merged, absorbed, record, position)?;
+        let merged = resolution.merged.iter();
+        let merged: Vec<_> = merged
+            .filter_map(|merged| known.remove_entry(merged))
+            .collect();
+        if !merged.is_empty() {
+            self.add_merges(&target, &merged, record, position);
             changed = true;
+        }
+        for (merged, customer) in merged {
+            self.merge(&mut target, merged, customer, record)?;
         }
         for index in &resolution.ids {
             let (Some(id), Some(holder)) = (ids.get(*index), holders.get(*index)) else {
@@ -88,7 +93,9 @@ impl Apply<'_> {
         }
         target.part.shaped = changed || record.clashed || !target.part.named.is_empty();
         if changed {
-            self.evict(Arc::make_mut(&mut target.customer))?;
+            let customer = Arc::make_mut(&mut target.customer);
+            self.evict(customer)?;
+            self.drop_oldest_properties(number, customer)?;
             self.put_customer(number, target.customer.clone());
         }
         Ok(target)
@@ -186,65 +193,4 @@ impl Apply<'_> {
         }
         Ok(())
     }
-
-    /// Moves everything of a customer into another one. Events stay where they lie; the survivor lists them.
-    fn merge(
-        &mut self,
-        target: &mut Target,
-        merged: u64,
-        absorbed: Customer,
-        record: &Record,
-        position: Position,
-    ) -> Result<(), Error> {
-        self.counts.merges += 1;
-        let number = target.number;
-        let prefix = keys::customer(merged);
-        for (key, value) in self.overlay.scan_unwritten(Table::Properties, &prefix)? {
-            let name = key.get(prefix.len()..).unwrap_or_default();
-            let name = std::str::from_utf8(name);
-            let name = name.map_err(|_| Error::Damaged("a property's name"))?;
-            self.put_property(number, name, &Property::decode(&value)?)?;
-            self.overlay.remove(Table::Properties, key.to_vec());
-        }
-        if !record.retired {
-            let event = Event {
-                event_type: EventType::merge(),
-                properties: described(&absorbed),
-                time: record.received,
-            };
-            let hash = keys::made_hash(&event, position);
-            self.add_entry(number, hash, &event, position, true);
-        }
-        let customer = Arc::make_mut(&mut target.customer);
-        customer.evicted |= absorbed.evicted;
-        for held in absorbed.ids {
-            let id = held.id();
-            let entry = self.holder(customer.project, &id)?;
-            let last_used = entry.map_or(0, |entry| entry.last_used);
-            self.put_id(customer.project, &id, number, last_used);
-            customer.ids.push(held);
-        }
-        customer.absorbed.push(merged);
-        customer.absorbed.extend(absorbed.absorbed);
-        self.remove_customer(merged);
-        Ok(())
-    }
-}
-
-/// The IDs of a customer as the properties of the event that records its merge.
-fn described(customer: &Customer) -> Properties {
-    let kinds: BTreeSet<&str> = customer.ids.iter().map(|id| id.kind.as_str()).collect();
-    let values: Vec<_> = kinds
-        .iter()
-        .map(|kind| {
-            let of_kind = customer.ids.iter().filter(|id| id.kind == *kind);
-            let mut values = of_kind.clone().map(|id| id.value.as_str());
-            match of_kind.clone().any(|id| id.soft) {
-                true => Value::texts(values),
-                false => Value::text(values.next().unwrap_or_default()),
-            }
-        })
-        .collect();
-    let entries = kinds.iter().zip(&values);
-    Properties::from_sorted(entries.map(|(kind, value)| (*kind, &**value.bytes())))
 }

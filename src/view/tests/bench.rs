@@ -111,6 +111,17 @@ impl Bench {
         let last = self.log.last().get();
         let records = (last + 1..).zip(requests);
         self.append_records(records.map(|(arrival, request)| request.record(arrival)));
+        for request in requests {
+            let project = self.view().project(request.project);
+            project.expect(self.log.last());
+        }
+    }
+
+    /// Waits until a project's requests can be read.
+    pub(super) fn shows(&self, project: &str) {
+        let progress = self.view().project(project);
+        let shown = self.view().shows(&progress, Duration::from_secs(60));
+        self.runtime.block_on(shown).unwrap();
     }
 
     /// Appends records at once.

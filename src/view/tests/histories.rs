@@ -49,8 +49,11 @@ pub(super) fn requests() -> impl Strategy<Value = Request> {
 
 pub(crate) fn commands() -> impl Strategy<Value = What> {
     let value = select(vec!["1", "2", "1.0", "null", r#""x""#, r#"{"k":[]}"#]);
-    let properties = (weighted(0.7, value.clone()), weighted(0.5, value)).prop_map(|(a, b)| {
-        let named = [("a", a), ("b", b)].into_iter();
+    // More names than a customer may have in tests.
+    let names = 'a'..'m';
+    let values = vec(weighted(0.25, value), names.clone().count());
+    let properties = values.prop_map(move |values| {
+        let named = names.clone().zip(values);
         let entries = named.filter_map(|(name, value)| Some(format!("\"{name}\":{}", value?)));
         format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
     });

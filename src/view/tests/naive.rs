@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Counts;
+use super::super::apply::PROPERTIES_MAX;
 use super::bench::{Answer, with_sorted_lists};
 use super::request::{KINDS, Request, What, received};
 
@@ -72,6 +73,19 @@ impl Customer {
         }
     }
 
+    /// Drops what was updated longest ago.
+    fn drop_properties(&mut self) -> u64 {
+        let mut dropped = 0;
+        while self.properties.len() > PROPERTIES_MAX {
+            let of_all = self.properties.iter().enumerate();
+            let oldest = of_all.min_by_key(|(_, property)| (property.updated, &property.name));
+            let (oldest, _) = oldest.unwrap();
+            self.properties.remove(oldest);
+            dropped += 1;
+        }
+        dropped
+    }
+
     fn as_merged(&self) -> Value {
         let mut described = json!({});
         for (kind, soft) in KINDS {
@@ -116,6 +130,7 @@ impl Naive {
             What::Update { .. } | What::Event { .. } => {}
         }
         let customer = self.identify(request);
+        self.counts.properties_dropped += self.customers[customer].drop_properties();
         match &request.what {
             What::Update { json, seconds } => {
                 let map: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
@@ -127,6 +142,7 @@ impl Naive {
                         updated,
                     });
                 }
+                self.counts.properties_dropped += self.customers[customer].drop_properties();
             }
             What::Event {
                 event_type,

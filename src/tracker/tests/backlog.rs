@@ -1,0 +1,42 @@
+//! Writes of a project that is read far behind what it writes.
+
+use std::time::Duration;
+
+use super::super::{AddEvent, Error};
+use super::bench::{Bench, ids, object, private};
+use crate::view;
+
+const C: &[(&str, &str)] = &[("cookie", "c")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_wait_for_a_backlog_that_is_too_old_and_other_projects_go_on() {
+    let bench = Bench::new();
+    let visit = || vec![bench.event(C, "visit", "{}").unwrap()];
+    let last = {
+        let paused = bench.view.pause();
+        bench.commits(visit()).await;
+        bench.clock.advance(Duration::from_secs(30));
+        bench.commits(visit()).await;
+        bench.clock.advance(Duration::from_secs(1));
+        let refused = bench.tracker.commit(visit()).await;
+        assert!(
+            matches!(refused, Err(Error::View(view::Error::Backlog(lag))) if lag.as_secs() == 31),
+            "{refused:?}"
+        );
+        let other = bench.enter("q", &private("all", "s")).unwrap();
+        let event = AddEvent {
+            customer_ids: &ids(C),
+            event_type: "visit",
+            properties: object("{}"),
+            time: None,
+        };
+        bench
+            .commits(vec![bench.tracker.event(&other, event).unwrap()])
+            .await;
+        drop(paused);
+        bench.log.last()
+    };
+    assert_eq!(last.get(), 3, "what is refused is not stored");
+    assert_eq!(bench.customer(C).await.unwrap().events.len(), 2);
+    bench.commits(visit()).await;
+}

@@ -1,0 +1,144 @@
+//! The properties of a customer, and how many it may have.
+//!
+//! A customer keeps the [`PROPERTIES_MAX`] properties that were updated last. Which those are depends on the updates alone, not on
+//! the order in which they came or customers merged, so that a log without what has been dropped gives the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quick_cache::UnitWeighter;
+use quick_cache::unsync;
+
+use super::{Apply, Target};
+use crate::log::Position;
+use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
+use crate::view::Error;
+use crate::view::cache;
+use crate::view::hash::Seeded;
+use crate::view::keys::{self, Customer, Property, Table};
+
+/// Most properties of a customer; one more drops the one that was updated longest ago. In tests so few that they go.
+pub(in crate::view) const PROPERTIES_MAX: usize = if cfg!(test) { 8 } else { 1_024 };
+/// Most customers whose properties are kept in the order of their updates: those that have too many.
+const RANKED_MAX: u64 = 16;
+
+/// The properties of a customer by their last update.
+type Ranked = BTreeSet<((i64, u64), String)>;
+
+/// Customers that have as many properties as they may.
+#[derive(Debug)]
+pub(super) struct Ranks(unsync::Cache<u64, Ranked, UnitWeighter, Seeded>);
+
+impl Default for Ranks {
+    fn default() -> Self {
+        Self(cache::kept(RANKED_MAX, 1, UnitWeighter))
+    }
+}
+
+impl Apply<'_> {
+    /// Applies new properties to the record's customer.
+    pub(super) fn update(
+        &mut self,
+        target: &mut Target,
+        properties: &Properties,
+        time: Timestamp,
+        position: Position,
+    ) -> Result<(), Error> {
+        let mut new = 0;
+        for (name, value) in properties.entries() {
+            let property = Property {
+                updated: (time.micros(), position.get()),
+                value: value.to_vec(),
+            };
+            new += u32::from(self.put_property(target.number, name, &property)?);
+        }
+        if new > 0 {
+            let customer = Arc::make_mut(&mut target.customer);
+            customer.properties += new;
+            self.drop_oldest_properties(target.number, customer)?;
+            self.put_customer(target.number, target.customer.clone());
+        }
+        Ok(())
+    }
+
+    /// Sets a property unless it was updated later already; says whether the customer had none of that name.
+    pub(super) fn put_property(
+        &mut self,
+        number: u64,
+        name: &str,
+        new: &Property,
+    ) -> Result<bool, Error> {
+        let key = keys::property(number, name);
+        let before = match self.overlay.get(Table::Properties, &key)? {
+            Some(value) => Some(Property::decode(&value)?.updated),
+            None => None,
+        };
+        if before.is_some_and(|before| before > new.updated) {
+            return Ok(false);
+        }
+        if let Some(mut ranked) = self.ranks.0.get_mut(&number) {
+            if let Some(before) = before {
+                ranked.remove(&(before, name.to_owned()));
+            }
+            ranked.insert((new.updated, name.to_owned()));
+        }
+        self.overlay.put(Table::Properties, key, new.encode());
+        Ok(before.is_none())
+    }
+
+    /// Drops the properties that are too many.
+    pub(super) fn drop_oldest_properties(
+        &mut self,
+        number: u64,
+        customer: &mut Customer,
+    ) -> Result<(), Error> {
+        let count = usize::try_from(customer.properties).unwrap_or(usize::MAX);
+        let excess = count.saturating_sub(PROPERTIES_MAX);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut ranked = match self.ranks.0.remove(&number) {
+            Some((_, ranked)) => ranked,
+            None => self.ranked(number)?,
+        };
+        for _ in 0..excess {
+            if let Some((_, name)) = ranked.pop_first() {
+                let key = keys::property(number, &name);
+                self.overlay.remove(Table::Properties, key);
+                self.counts.properties_dropped += 1;
+            }
+        }
+        customer.properties = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
+        self.ranks.0.insert(number, ranked);
+        Ok(())
+    }
+
+    /// Removes all properties of a customer.
+    pub(super) fn remove_properties(&mut self, number: u64) -> Result<(), Error> {
+        for (key, _) in self
+            .overlay
+            .scan(Table::Properties, &keys::customer(number))?
+        {
+            self.overlay.remove(Table::Properties, key.to_vec());
+        }
+        self.ranks.0.remove(&number);
+        Ok(())
+    }
+
+    fn ranked(&self, number: u64) -> Result<Ranked, Error> {
+        let prefix = keys::customer(number);
+        let mut ranked = Ranked::new();
+        for (key, value) in self.overlay.scan(Table::Properties, &prefix)? {
+            let name = property_name(&key)?.to_owned();
+            ranked.insert((Property::decode(&value)?.updated, name));
+        }
+        Ok(ranked)
+    }
+}
+
+/// The name in a property's key.
+pub(super) fn property_name(key: &[u8]) -> Result<&str, Error> {
+    let name = key.get(size_of::<u64>()..).unwrap_or_default();
+    std::str::from_utf8(name).map_err(|_| Error::Damaged("a property's name"))
+}

@@ -1,0 +1,256 @@
+//! How far the view is, over all and for each project.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::log::Position;
+
+/// How far the view is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Up to where the log is applied for every project.
+    pub applied: Position,
+    /// Why the view has stopped, if it has.
+    pub failure: Option<Arc<str>>,
+}
+
+/// How long acknowledged records count as of one age.
+const MARK_EVERY: Duration = Duration::from_millis(50);
+/// Most marks of a project; beyond it, what comes counts as old as the last of them.
+const MARKS_MAX: usize = 1_024;
+/// The place of a project that has no lane.
+const AT_THE_FRONT: u64 = u64::MAX;
+
+/// What a project has written, and what of it can be read.
+#[derive(Debug)]
+pub struct ProjectProgress {
+    /// A position that none of its records passes that were queued up to now.
+    expected: AtomicU64,
+    /// Where its lane has come to.
+    lane: AtomicU64,
+    /// The position up to which everything is applied but what is in lanes.
+    front: Arc<AtomicU64>,
+    /// Acknowledged records that may not be applied yet, oldest first.
+    marks: Mutex<VecDeque<Mark>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// When the first of them was acknowledged.
+    since: Duration,
+    /// The position of the last of them.
+    last: u64,
+}
+
+impl ProjectProgress {
+    /// Up to where its records are applied.
+    pub fn applied(&self) -> Position {
+        let lane = self.lane.load(Ordering::Acquire);
+        // A lane that has just ended had come to the front.
+        Position::from_number(match lane {
+            AT_THE_FRONT => self.front.load(Ordering::Acquire),
+            lane => lane,
+        })
+    }
+
+    /// A position that none of its records passes that were queued up to now.
+    pub fn expected(&self) -> Position {
+        Position::from_number(self.expected.load(Ordering::Acquire))
+    }
+
+    /// Records of it are queued that will not pass `bound`. Must be said before anybody is answered.
+    pub fn expect(&self, bound: Position) {
+        self.expected.fetch_max(bound.get(), Ordering::AcqRel);
+    }
+
+    /// Its record at `position` is durable. `now`: by the clock of [`Self::lag`].
+    pub fn acknowledge(&self, position: Position, now: Duration) {
+        let position = position.get();
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = marks.len() >= MARKS_MAX;
+        match marks.back_mut() {
+            Some(mark) if is_full || now.saturating_sub(mark.since) < MARK_EVERY => {
+                mark.last = mark.last.max(position);
+            }
+            Some(_) | None => marks.push_back(Mark {
+                since: now,
+                last: position,
+            }),
+        }
+    }
+
+    /// How old the oldest acknowledged record is that cannot be read yet.
+    pub fn lag(&self, now: Duration) -> Duration {
+        let applied = self.applied().get();
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        while marks.front().is_some_and(|mark| mark.last <= applied) {
+            marks.pop_front();
+        }
+        let oldest = marks.front();
+        oldest.map_or(Duration::ZERO, |mark| now.saturating_sub(mark.since))
+    }
+}
+
+/// The projects that were asked for since the start.
+#[derive(Debug)]
+pub(super) struct Projects {
+    front: Arc<AtomicU64>,
+    /// Up to where the log was when the view was opened: any project may have records up to there.
+    start: Position,
+    /// Never more than were configured since the start.
+    by_token: RwLock<Map>,
+}
+
+#[derive(Debug, Default)]
+struct Map {
+    projects: HashMap<String, Arc<ProjectProgress>>,
+    /// Where the lanes have come to, of projects that nobody may have asked for yet too.
+    lanes: BTreeMap<String, Position>,
+}
+
+impl Projects {
+    pub(super) fn new(start: Position, front: Position) -> Self {
+        Self {
+            front: Arc::new(AtomicU64::new(front.get())),
+            start,
+            by_token: RwLock::default(),
+        }
+    }
+
+    pub(super) fn get(&self, token: &str) -> Arc<ProjectProgress> {
+        let known = self.by_token.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(project) = known.projects.get(token) {
+            return project.clone();
+        }
+        drop(known);
+        let mut known = self
+            .by_token
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lane = known.lanes.get(token).map_or(AT_THE_FRONT, |at| at.get());
+        let new = || {
+            Arc::new(ProjectProgress {
+                expected: AtomicU64::new(self.start.get()),
+                lane: AtomicU64::new(lane),
+                front: self.front.clone(),
+                marks: Mutex::default(),
+            })
+        };
+        let project = known.projects.entry(token.to_owned());
+        project.or_insert_with(new).clone()
+    }
+
+    /// All that were asked for.
+    pub(super) fn all(&self) -> Vec<(String, Arc<ProjectProgress>)> {
+        let known = self.by_token.read().unwrap_or_else(PoisonError::into_inner);
+        let all = known.projects.iter();
+        all.map(|(token, project)| (token.clone(), project.clone()))
+            .collect()
+    }
+
+    /// Whether somebody but `token` and those in lanes has records up to `last` that are not applied.
+    pub(super) fn others_wait(&self, token: &str, last: Position) -> bool {
+        let known = self.by_token.read().unwrap_or_else(PoisonError::into_inner);
+        known.projects.iter().any(|(other, project)| {
+            other != token
+                && !known.lanes.contains_key(other)
+                && project.expected().min(last) > project.applied()
+        })
+    }
+
+    /// From now on, everything is applied up to `front`, but for these lanes.
+    pub(super) fn publish(&self, front: Position, lanes: BTreeMap<String, Position>) {
+        let mut known = self
+            .by_token
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (token, at) in &lanes {
+            if let Some(project) = known.projects.get(token) {
+                project.lane.store(at.get(), Ordering::Release);
+            }
+        }
+        self.front.store(front.get(), Ordering::Release);
+        for token in known
+            .lanes
+            .keys()
+            .filter(|token| !lanes.contains_key(*token))
+        {
+            if let Some(project) = known.projects.get(token) {
+                project.lane.store(AT_THE_FRONT, Ordering::Release);
+            }
+        }
+        known.lanes = lanes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(position: u64) -> Position {
+        Position::from_number(position)
+    }
+
+    fn projects() -> Projects {
+        Projects::new(at(10), at(10))
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_lag_is_the_age_of_the_oldest_record_that_is_not_applied() {
+        let projects = projects();
+        let project = projects.get("p");
+        assert_eq!(project.lag(SECOND), Duration::ZERO);
+        project.acknowledge(at(11), SECOND);
+        project.acknowledge(at(15), 3 * SECOND);
+        assert_eq!(project.lag(4 * SECOND), 3 * SECOND);
+        projects.publish(at(11), BTreeMap::new());
+        assert_eq!(project.lag(4 * SECOND), SECOND);
+        projects.publish(at(15), BTreeMap::new());
+        assert_eq!(project.lag(4 * SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn more_records_than_there_are_marks_for_count_as_old_as_the_last_mark() {
+        let projects = projects();
+        let project = projects.get("p");
+        for second in 0..2_000_u32 {
+            project.acknowledge(at(u64::from(second) + 11), second * SECOND);
+        }
+        assert_eq!(project.marks.lock().unwrap().len(), MARKS_MAX);
+        projects.publish(at(1_900), BTreeMap::new());
+        assert_eq!(project.lag(2_000 * SECOND), 977 * SECOND);
+    }
+
+    #[test]
+    fn a_project_in_a_lane_is_where_its_lane_is_and_the_others_are_at_the_front() {
+        let projects = projects();
+        let (slow, other) = (projects.get("slow"), projects.get("other"));
+        slow.expect(at(30));
+        other.expect(at(20));
+        assert!(projects.others_wait("slow", at(30)));
+        assert!(
+            !projects.others_wait("slow", at(10)),
+            "nothing of it is durable"
+        );
+        projects.publish(at(20), BTreeMap::from([("slow".to_owned(), at(12))]));
+        assert_eq!((slow.applied(), other.applied()), (at(12), at(20)));
+        assert!(
+            !projects.others_wait("other", at(30)),
+            "a lane does not wait for the front"
+        );
+        projects.publish(at(30), BTreeMap::new());
+        assert_eq!(slow.applied(), at(30));
+    }
+
+    #[test]
+    fn a_project_that_nobody_asked_for_may_have_records_of_before_the_start() {
+        let projects = projects();
+        projects.publish(at(10), BTreeMap::from([("slow".to_owned(), at(3))]));
+        let slow = projects.get("slow");
+        assert_eq!((slow.expected(), slow.applied()), (at(10), at(3)));
+    }
+}
