@@ -20,6 +20,7 @@ use super::overlay::Overlay;
 use super::store::{Store, number};
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
+#[cfg(test)]
 pub(in crate::view) use properties::PROPERTIES_MAX;
 
 /// What came of the records.
