@@ -8,10 +8,12 @@ mod door;
 pub mod dump;
 mod error;
 pub mod first_run;
+mod id_types;
 pub mod keys;
 mod limits;
 mod linger;
 mod listeners;
+pub mod machine;
 mod metrics;
 mod outgoing;
 mod patience;
@@ -19,6 +21,7 @@ mod readiness;
 mod reload;
 pub mod settings;
 mod stack;
+mod timer;
 pub mod tls;
 mod upkeep;
 pub mod verify;
@@ -40,12 +43,13 @@ use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{Limiters, Panics, Rejections, Room, observe};
 use crate::tracker::{self, Member, Tracker};
-use crate::view::{Counts, View};
+use crate::view::{self, Counts, View};
 use accept::{Acceptor, Guards};
 use admin::{Admin, Commands};
 use backup::Backups;
 use door::Door;
 pub use error::StartError;
+use id_types::IdTypes;
 pub use listeners::Listeners;
 use readiness::Watchdog;
 pub use reload::{Reload, Reloaded};
@@ -134,7 +138,13 @@ impl App {
         };
         let log = Log::start(store, &log_options, clock.clone())?;
         let view_dir = config.data.dir.join("view");
-        let view = View::start(&view_dir, log.clone(), Handle::current())?;
+        let view_options = view_options(config);
+        let view = View::start_with(&view_dir, log.clone(), Handle::current(), &view_options)?;
+        if let Err(error) = take_id_types(config, &log, &view) {
+            view.close();
+            log.close();
+            return Err(error);
+        }
         let failures = Arc::new(settings::failures(&config.rate_limit)?);
         let tracker = Arc::new(Tracker::new(
             projects,
@@ -326,8 +336,9 @@ impl App {
         // As long as the folder is locked: the next service writes its own.
         drop(self.door);
         let (log, view) = (self.log, self.view);
+        // First what callers were told, for what has to leave the disk may take as long as copying it.
+        upkeep.end();
         let closed = tokio::task::spawn_blocking(move || {
-            upkeep.stop();
             log.close();
             view.close();
         });
@@ -335,6 +346,12 @@ impl App {
             Ok(closed) => closed.map_err(|_| StartError::Panicked)?,
             // Nothing of it was acknowledged.
             Err(_) => tracing::warn!("the disk does not answer; what it was given is left to it"),
+        }
+        let ended = tokio::task::spawn_blocking(move || upkeep.stop());
+        if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
+            tracing::warn!(
+                "cut short while what has to leave the disk was removed; the next start goes on with that"
+            );
         }
         tracing::info!("stopped");
         Ok(())
@@ -350,7 +367,7 @@ pub async fn rebuild_view(config: &Config, clock: Arc<dyn Clock>) -> Result<Coun
     let log = Log::start(Arc::new(store), &log::Options::default(), clock)?;
     let dir = config.data.dir.join("view");
     View::remove(&dir)?;
-    let view = View::start(&dir, log.clone(), Handle::current())?;
+    let view = View::start_with(&dir, log.clone(), Handle::current(), &view_options(config))?;
     // As long as it takes: the log may be long, and the operator can interrupt.
     view.caught_up(log.last(), Duration::MAX).await?;
     let counts = view.counts();
@@ -359,9 +376,39 @@ pub async fn rebuild_view(config: &Config, clock: Arc<dyn Clock>) -> Result<Coun
     Ok(counts)
 }
 
+/// Refuses settings that give stored IDs another meaning, and keeps what they say of new ones.
+fn take_id_types(config: &Config, log: &Log, view: &View) -> Result<(), StartError> {
+    let dir = &config.data.dir;
+    let known = IdTypes::load(dir)?;
+    let mut types = known.clone();
+    let knows_all = view.progress().borrow().applied >= log.last();
+    let snapshot = view.snapshot();
+    // Of what is not folded yet, nobody knows whose it is.
+    let is_used = |token: &str| !knows_all || snapshot.has_project(token).unwrap_or(true);
+    types.take(dir, &config.projects, is_used)?;
+    if types != known
+        && let Err(error) = types.save(dir)
+    {
+        // A full disk must not keep what is stored from being read.
+        tracing::error!(%error, "the projects' ID types cannot be kept; another start could have others");
+    }
+    Ok(())
+}
+
 fn disk_options(config: &Config) -> disk::Options {
     disk::Options {
         dir: config.data.dir.clone(),
         free_bytes_min: config.data.free_bytes_min,
+        open_files_max: config.data.open_files_max.get(),
+        // The view reads more than the log: it has the other two thirds.
+        cache_bytes: config.data.cache_bytes.get() as u64 / 3,
+    }
+}
+
+fn view_options(config: &Config) -> view::Options {
+    let cache_bytes = config.data.cache_bytes.get() as u64;
+    view::Options {
+        open_files_max: config.data.open_files_max.get(),
+        cache_bytes: cache_bytes - cache_bytes / 3,
     }
 }

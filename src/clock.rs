@@ -1,5 +1,7 @@
 //! Ground floor: time, handed in wherever it is needed, so that tests move it by hand.
 
+pub mod late;
+
 use std::fmt::Debug;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

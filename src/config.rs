@@ -135,6 +135,24 @@ impl Flags {
     }
 }
 
+/// Refuses a settings file with nothing in it, where that cannot be meant: who writes a file empties it first.
+///
+/// # Errors
+/// The one mistake. That the file cannot be read is [`Config::load`]'s to say.
+pub fn is_not_empty(file: Option<&Path>) -> Result<(), Mistakes> {
+    let Some(path) = file else {
+        return Ok(());
+    };
+    let mistakes = match file_text(path) {
+        Ok(text) if text.trim().is_empty() => {
+            let problem = format!("{} is empty", Value::Path(path));
+            vec![Mistake::new("--config", problem)]
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    Mistakes::none(mistakes)
+}
+
 /// Reads a file of its own that holds `[[project]]` tables and nothing else.
 ///
 /// # Errors

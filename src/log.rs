@@ -31,6 +31,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+pub use disk::SetAside;
 pub use error::Error;
 pub use store::{Rewrites, Store, StoreError};
 use writer::Writer;
@@ -188,7 +189,13 @@ impl Log {
         // rewritten before it is added as it was.
         let told = self.last().get().saturating_sub(after.get());
         let told = usize::try_from(told).unwrap_or(usize::MAX);
-        self.store.read_after(after, limit.min(told))
+        let limit = limit.min(told);
+        let records = self.store.read_after(after, limit)?;
+        if records.is_empty() && limit > 0 {
+            // Who follows the log would ask for the same again and again.
+            return Err(Error::missing(after.plus(1)));
+        }
+        Ok(records)
     }
 
     /// Reads one record. May block on the disk.
@@ -249,6 +256,19 @@ impl Log {
     /// [`Error::Rewrite`].
     pub fn forget_remains(&self) -> Result<(), Error> {
         self.store.forget_remains()
+    }
+
+    /// Whether the fold may write so many bytes beside the log. So many are kept from appends from now on.
+    pub fn has_room_to_fold(&self, bytes: u64) -> bool {
+        self.store.has_room_to_fold(bytes)
+    }
+
+    /// Keeps so many bytes of the disk for the caller.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Read`].
+    pub fn set_aside(&self, bytes: u64) -> Result<SetAside, Error> {
+        self.store.set_aside(bytes)
     }
 
     /// How the log is doing.

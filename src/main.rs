@@ -8,11 +8,14 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 use footfall::app::first_run::FirstRun;
 use footfall::app::keys::NewKey;
+use footfall::app::machine::{Fitted, Limits};
 use footfall::app::{App, Listeners, StartError};
 use footfall::app::{backup, dump, rebuild_view, settings, tls, verify};
 use footfall::clock::{Clock, SystemClock};
 use footfall::config::{self, Config, Flags};
 use footfall::telemetry;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -93,6 +96,14 @@ struct Settings {
     data_dir: Option<PathBuf>,
 }
 
+/// What a command begins with.
+struct Started {
+    /// Lowered to what there are descriptors, threads and memory for.
+    config: Config,
+    fitted: Fitted,
+    limits: Limits,
+}
+
 impl Settings {
     fn load(&self) -> Result<Config, StartError> {
         let flags = Flags {
@@ -101,6 +112,24 @@ impl Settings {
             data_dir: self.data_dir.clone(),
         };
         Ok(Config::load(&flags, config::env::read())?)
+    }
+
+    /// Loads the settings, begins to write the log, and fits the settings into what the machine has.
+    fn start(&self) -> Result<Started, StartError> {
+        // Also for what the engine makes: what customers do is nobody else's to read.
+        umask(Mode::RWXG | Mode::RWXO);
+        let mut config = self.load()?;
+        start_log(&config);
+        let limits = Limits::raise();
+        let fitted = limits.fit(&mut config)?;
+        for warning in &fitted.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(Started {
+            config,
+            fitted,
+            limits,
+        })
     }
 }
 
@@ -129,10 +158,13 @@ fn main() -> ExitCode {
 }
 
 fn check_config(settings: Settings) -> Result<(), StartError> {
-    let config = settings.load()?;
+    let mut config = settings.load()?;
     settings::check(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     tls::check(&config, &clock)?;
+    for warning in Limits::raise().fit(&mut config)?.warnings {
+        eprintln!("footfall: {warning}");
+    }
     println!("the settings are good");
     Ok(())
 }
@@ -152,9 +184,9 @@ fn new_key() -> Result<(), StartError> {
 }
 
 fn rebuild(settings: Settings) -> Result<(), StartError> {
-    let config = settings.load()?;
-    start_log(&config);
-    let rebuilt = runtime()?.block_on(rebuild_view(&config, Arc::new(SystemClock::new())))?;
+    let Started { config, fitted, .. } = settings.start()?;
+    let rebuilt =
+        runtime(&fitted)?.block_on(rebuild_view(&config, Arc::new(SystemClock::new())))?;
     println!(
         "folded {} records; {} repeated events dropped, {} customers merged",
         rebuilt.records, rebuilt.duplicates, rebuilt.merges
@@ -163,22 +195,19 @@ fn rebuild(settings: Settings) -> Result<(), StartError> {
 }
 
 fn verify(settings: Settings) -> Result<(), StartError> {
-    let config = settings.load()?;
-    start_log(&config);
+    let Started { config, .. } = settings.start()?;
     verify::verify(&config, &mut std::io::stdout().lock())
 }
 
 fn dump(settings: Settings, range: dump::Range) -> Result<(), StartError> {
-    let config = settings.load()?;
-    start_log(&config);
+    let Started { config, .. } = settings.start()?;
     let mut stdout = BufWriter::new(std::io::stdout().lock());
     dump::dump(&config, range, &mut stdout)
 }
 
 fn backup(settings: Settings, dir: &Path) -> Result<(), StartError> {
-    let config = settings.load()?;
-    start_log(&config);
-    let report = runtime()?.block_on(async {
+    let Started { config, fitted, .. } = settings.start()?;
+    let report = runtime(&fitted)?.block_on(async {
         let shutdown = shutdown()?;
         Ok::<_, StartError>(backup::run(&config, dir, shutdown).await?)
     })?;
@@ -187,16 +216,18 @@ fn backup(settings: Settings, dir: &Path) -> Result<(), StartError> {
 }
 
 fn serve(settings: Settings) -> Result<(), StartError> {
-    let config = settings.load()?;
-    start_log(&config);
-    let runtime = runtime()?;
-    let ended = runtime.block_on(run(settings, config));
+    let started = settings.start()?;
+    let runtime = runtime(&started.fitted)?;
+    let ended = runtime.block_on(run(settings, started));
     // Whatever still waits for the disk must not keep the process.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(settings: Settings, mut config: Config) -> Result<(), StartError> {
+async fn run(settings: Settings, started: Started) -> Result<(), StartError> {
+    let Started {
+        mut config, limits, ..
+    } = started;
     // Before the start, so that no signal during it is lost.
     let shutdown = shutdown()?;
     let hangups = signals(&[SignalKind::hangup()], 1)?;
@@ -213,10 +244,13 @@ async fn run(settings: Settings, mut config: Config) -> Result<(), StartError> {
     }
     let (is_first_run, data_dir) = (first_run.is_some(), config.data.dir);
     let load_again = move || {
+        config::is_not_empty(settings.config.as_deref())?;
         let mut config = settings.load()?;
         if is_first_run && config.projects.is_empty() {
             config.projects = vec![FirstRun::load(&data_dir)?.project];
         }
+        // As at the start, or what the machine has no room for would differ each time.
+        limits.fit(&mut config)?;
         Ok(config)
     };
     tokio::spawn(app.reload().at_each(hangups, load_again));
@@ -274,8 +308,9 @@ fn signals(kinds: &[SignalKind], most: usize) -> Result<mpsc::Receiver<()>, Star
     Ok(receiver)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, StartError> {
+fn runtime(fitted: &Fitted) -> Result<tokio::runtime::Runtime, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(fitted.blocking_threads_max)
         .enable_all()
         .build();
     runtime.map_err(StartError::System)

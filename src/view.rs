@@ -52,6 +52,24 @@ pub use read::{Events, Order, StoredEvent};
 use store::Store;
 pub use timeline::{EventPlace, ROWS_MAX};
 
+/// What the view's engine may take.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Tables that stay open. Default 900.
+    pub open_files_max: usize,
+    /// Cache for reading, in bytes. Default 128 MiB.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            open_files_max: 900,
+            cache_bytes: 128 << 20,
+        }
+    }
+}
+
 /// A handle to the view.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -67,7 +85,20 @@ impl View {
     /// # Errors
     /// [`Error::Ahead`]: the log has lost what the view has seen. [`Error::Store`].
     pub fn start(dir: &Path, log: Log, runtime: Handle) -> Result<Self, Error> {
-        let store = Arc::new(Store::open(dir)?);
+        Self::start_with(dir, log, runtime, &Options::default())
+    }
+
+    /// As [`View::start`], with an engine that takes no more than this.
+    ///
+    /// # Errors
+    /// Those of [`View::start`].
+    pub fn start_with(
+        dir: &Path,
+        log: Log,
+        runtime: Handle,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let store = Arc::new(Store::open(dir, options)?);
         let (applied, last) = (store.front()?, log.last());
         if applied > last {
             return Err(Error::Ahead { applied, last });

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tower::Service;
 
 use super::connection::Connection;
+use super::timer::LateTimer;
 use super::tls::Tls;
 use crate::config::server;
 use crate::limit::{Share, Shares};
@@ -35,7 +37,7 @@ const HEADER_LIST_TIMES: u32 = 2;
 #[derive(Clone, Debug)]
 pub(super) struct Guards {
     connections: Arc<Semaphore>,
-    connections_max: usize,
+    operators_max: usize,
     /// None: an address may have as many as there are.
     by_address: Option<Arc<Shares<AddressKey>>>,
     /// Knows the proxies, which connect for many.
@@ -57,11 +59,11 @@ impl Guards {
         resolver: Arc<Resolver>,
         rejections: Rejections,
     ) -> Self {
-        let connections_max = options.connections_max.get().min(Semaphore::MAX_PERMITS);
+        let permits = |most: NonZeroUsize| most.get().min(Semaphore::MAX_PERMITS);
         let header_bytes_max = options.header_bytes_max.get();
         Self {
-            connections: Arc::new(Semaphore::new(connections_max)),
-            connections_max,
+            connections: Arc::new(Semaphore::new(permits(options.connections_max))),
+            operators_max: permits(options.admin_connections_max),
             by_address: Some(Shares::new(options.connections_per_address_max)),
             resolver,
             rejections,
@@ -78,7 +80,7 @@ impl Guards {
     /// The same with connections of their own: callers that have taken all of theirs must not keep operators from seeing that.
     pub(super) fn of_operators(self) -> Self {
         Self {
-            connections: Arc::new(Semaphore::new(self.connections_max)),
+            connections: Arc::new(Semaphore::new(self.operators_max)),
             by_address: None,
             // What answers operators does not look at the size of their headers.
             header_list_bytes_max: self.header_bytes_max,
@@ -91,13 +93,13 @@ impl Guards {
         let header_bytes_max = usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX);
         builder
             .http1()
-            .timer(TokioTimer::new())
+            .timer(LateTimer)
             .header_read_timeout(self.header_timeout)
             // A head has to fit into the buffer.
             .max_buf_size(header_bytes_max);
         builder
             .http2()
-            .timer(TokioTimer::new())
+            .timer(LateTimer)
             .max_concurrent_streams(self.streams_max)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .max_header_list_size(self.header_list_bytes_max)

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{disk_options, first_run};
+use super::{disk_options, first_run, id_types};
 use crate::config::{Config, data};
 use crate::log::copy::{self, Source};
 use crate::log::disk::{self, DiskStore};
@@ -112,10 +112,14 @@ fn copy(
         dir: target.dir().to_owned(),
         // Twice as much as the service needs: where both share a disk, the copy gives up first.
         free_bytes_min: data.free_bytes_min.saturating_mul(2),
+        open_files_max: data.open_files_max.get(),
+        // Nobody reads from it.
+        cache_bytes: 1 << 20,
     };
     let store = DiskStore::create_for(options, end)?;
     target.has(&DiskStore::MADE);
     target.take(&data.dir, first_run::FILE)?;
+    target.take(&data.dir, id_types::FILE)?;
     let copied = copy::copy(source, end, &store, &is_stopped);
     let copied = copied.map_err(|error| BackupError::of(error, dir))?;
     store.close();

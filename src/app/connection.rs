@@ -21,6 +21,7 @@ use tower::Service;
 use super::linger::Linger;
 use super::patience::Patience;
 use super::tls::{self, Reason, Tls};
+use crate::clock::late::Late;
 use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
@@ -235,7 +236,7 @@ async fn in_time<T>(
         biased;
         done = step => Began::Done(done),
         () = silent => Began::Drained,
-        () = tokio::time::sleep_until(deadline) => Began::Late,
+        () = Late::until(deadline) => Began::Late,
     }
 }
 

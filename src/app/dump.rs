@@ -9,7 +9,7 @@ use super::{StartError, disk_options};
 use crate::config::Config;
 use crate::log::disk::DiskStore;
 use crate::log::record::{Command, Record};
-use crate::log::{Position, Store as _};
+use crate::log::{self, Position, Store as _};
 use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
 
@@ -62,6 +62,9 @@ pub fn dump(config: &Config, range: Range, out: &mut impl Write) -> Result<(), S
         let limit = usize::try_from(left).map_or(CHUNK_RECORDS, |left| left.min(CHUNK_RECORDS));
         let records = store.read_after(at, limit)?;
         if records.is_empty() {
+            if at < store.last() {
+                return Err(log::Error::missing(at.plus(1)).into());
+            }
             break;
         }
         for (position, bytes) in records {
@@ -108,9 +111,35 @@ fn write(out: &mut impl Write, position: Position, record: &Record) -> io::Resul
         time: at.map(time).transpose()?,
         properties: properties.map(object).transpose()?,
     };
-    let mut line = serde_json::to_vec(&line)?;
-    line.push(b'\n');
-    out.write_all(&line)
+    let line = escaped(&serde_json::to_string(&line)?);
+    out.write_all(line.as_bytes())?;
+    out.write_all(b"\n")
+}
+
+/// JSON without characters that do something to a terminal, or to the order in which a line is read. They stand in texts only,
+/// where a JSON escape means the same.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match is_unsafe(character) {
+            // All of them have four digits.
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(character))),
+            false => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+/// DEL and the controls beyond ASCII, those of bidirectional text, and what ends a line.
+fn is_unsafe(character: char) -> bool {
+    matches!(
+        character,
+        '\u{7f}'..='\u{9f}'
+            | '\u{61c}'
+            | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// Unix seconds, exact to the microsecond.
@@ -123,4 +152,25 @@ fn object(properties: &Properties) -> io::Result<Box<RawValue>> {
     properties.write_json(&mut json);
     let json = String::from_utf8(json).map_err(io::Error::other)?;
     Ok(RawValue::from_string(json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_line_moves_a_terminals_cursor_or_turns_its_text_around() {
+        let text = "a\u{7f}\u{80}\u{9b}31m\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{202e}\u{2066}\u{2069}č\u{a0}\"\u{1b}";
+        let json = serde_json::to_string(text).unwrap();
+        let escaped = escaped(&json);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+        assert_eq!(
+            escaped
+                .chars()
+                .filter(|c| !c.is_ascii())
+                .collect::<String>(),
+            "č\u{a0}"
+        );
+        assert!(!escaped.chars().any(char::is_control), "{escaped}");
+    }
 }

@@ -67,6 +67,47 @@ pub enum StartError {
     /// The system refuses something.
     #[error("the system refuses: {0}")]
     System(io::Error),
+    /// The settings give what is stored another meaning.
+    #[error("project \"{project}\" has records that were written with other ID types: {differences}. Say the same again, types may be added ({} has what was said)", path.display())]
+    IdTypes {
+        /// The project's token.
+        project: String,
+        /// What differs.
+        differences: String,
+        /// The file that keeps what was said.
+        path: PathBuf,
+    },
+    /// The file of the ID types cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    IdTypesFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: io::Error,
+    },
+    /// The settings change while they are read.
+    #[error("the settings files are being written; ask again")]
+    Unsettled,
+    /// Too few open files are allowed for anybody to be served.
+    #[error(
+        "a limit of {limit} open files (RLIMIT_NOFILE, ulimit -n) is too low: at least {needed} are needed"
+    )]
+    Descriptors {
+        /// How many there may be.
+        limit: u64,
+        /// How many there must be.
+        needed: u64,
+    },
+    /// Too few threads are allowed.
+    #[error(
+        "a limit of {threads} threads (pids.max of the control group, RLIMIT_NPROC) is too low: at least {needed} are needed"
+    )]
+    Threads {
+        /// How many there may be.
+        threads: u64,
+        /// How many there must be.
+        needed: u64,
+    },
     /// A part of the service panicked.
     #[error("a part of the service panicked; the log above says where")]
     Panicked,

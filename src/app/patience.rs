@@ -14,9 +14,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::outgoing::Outgoing;
+use crate::clock::late::Late;
 use crate::middleware::{Guard, Rejections};
 
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
@@ -30,7 +31,7 @@ pub(super) struct Patience<S> {
     rejections: Rejections,
     protocol: Protocol,
     /// There is one while the caller takes nothing.
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Option<Pin<Box<Late>>>,
     /// Nothing more is waited for.
     is_over: bool,
     asked: Asked,
@@ -53,7 +54,7 @@ enum Protocol {
 struct Preface {
     /// The part that has not come yet.
     left: &'static [u8],
-    until: Pin<Box<Sleep>>,
+    until: Pin<Box<Late>>,
 }
 
 impl Asked {
@@ -80,7 +81,7 @@ impl<S> Patience<S> {
             rejections,
             protocol: Protocol::Unknown(Preface {
                 left: PREFACE,
-                until: Box::pin(tokio::time::sleep_until(preface_until)),
+                until: Box::pin(Late::until(preface_until)),
             }),
             stall: None,
             is_over: false,
@@ -125,7 +126,7 @@ impl<S> Patience<S> {
         let idle_timeout = self.idle_timeout;
         let stall = self
             .stall
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_timeout)));
+            .get_or_insert_with(|| Box::pin(Late::after(idle_timeout)));
         if stall.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }

@@ -2,10 +2,14 @@
 //!
 //! All else is bound to what was made from it at the start. It stays as it is, and the log names what differs.
 
+mod gone;
+mod settle;
+
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::mpsc;
 
+use super::id_types::IdTypes;
 use super::tls::{self, Both, Tls};
 use super::{StartError, settings};
 use crate::clock::Clock;
@@ -32,6 +36,8 @@ pub struct Reloaded {
     pub changed: Vec<&'static str>,
     /// What differs and stays as it is until a restart, by the names of settings.
     pub left: Vec<String>,
+    /// Projects and keys that are there no more, each by its name.
+    pub gone: Vec<String>,
 }
 
 impl Reload {
@@ -71,6 +77,8 @@ impl Reload {
         let members = settings::members(&next)?;
         let limits = settings::limiter_options(&next.rate_limit)?;
         let failures = settings::failure_quota(&next.rate_limit)?;
+        self.take_id_types(&in_force, &next)?;
+        let gone = gone::gone(&in_force.projects, &next.projects);
         let tls = self.tls.replace(materials);
         self.limiters.calls.change(&limits);
         self.limiters.failures.change(failures);
@@ -85,7 +93,25 @@ impl Reload {
         let changed = sections.into_iter().filter(|(_, differs)| *differs);
         let changed = changed.map(|(section, _)| section).chain(tls).collect();
         *in_force = next;
-        Ok(Reloaded { changed, left })
+        Ok(Reloaded {
+            changed,
+            left,
+            gone,
+        })
+    }
+
+    /// A project that comes back has to have the ID types that it had. Those of one that is there stay as they are.
+    fn take_id_types(&self, in_force: &Config, next: &Config) -> Result<(), StartError> {
+        let new = next.projects.iter();
+        let new = new.filter(|project| same(&in_force.projects, project).is_none());
+        let new: Vec<_> = new.cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let dir = &in_force.data.dir;
+        let mut types = IdTypes::load(dir)?;
+        types.take(dir, &new, |_| true)?;
+        types.save(dir)
     }
 
     /// Loads the settings anew at each message, and tells the log what came of it.
@@ -95,7 +121,8 @@ impl Reload {
         load: impl Fn() -> Result<Config, StartError>,
     ) {
         while asked.recv().await.is_some() {
-            match load().and_then(|config| self.apply(&config)) {
+            let loaded = settle::settled(&load).await;
+            match loaded.and_then(|config| self.apply(&config)) {
                 Ok(reloaded) => reloaded.tell(),
                 Err(StartError::Config(mistakes)) => {
                     for mistake in mistakes.iter() {
@@ -110,6 +137,11 @@ impl Reload {
 
 impl Reloaded {
     fn tell(&self) {
+        for name in &self.gone {
+            tracing::warn!(
+                "{name} is not in the settings any more; its callers are let in no more"
+            );
+        }
         for setting in &self.left {
             tracing::warn!(%setting, "differs, and needs a restart to change");
         }
@@ -181,6 +213,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             tls,
             admin_tls,
             connections_max,
+            admin_connections_max,
             connections_per_address_max,
             streams_max,
             header_bytes_max,
@@ -224,6 +257,8 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             queue_records_max,
             queue_bytes_max,
             free_bytes_min,
+            open_files_max,
+            cache_bytes,
             erase_within,
             retention,
         ]

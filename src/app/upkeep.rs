@@ -45,10 +45,15 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Waits until the thread has ended. May block on the disk.
-    pub(super) fn stop(self) {
+    /// Tells the thread to end. What it is in the middle of it ends first.
+    pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
+    }
+
+    /// Waits until the thread has ended. May block on the disk, as long as copying all that is there.
+    pub(super) fn stop(self) {
+        self.end();
         if self.thread.join().is_err() {
             tracing::error!("the upkeep's thread panicked");
         }

@@ -1,10 +1,11 @@
 //! Looks at a stopped store for damage, and says what is there.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::first_run::random_text;
 use super::{StartError, disk_options};
 use crate::config::Config;
 use crate::log::disk::{self, DiskStore};
@@ -44,7 +45,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
         places.say("an erasure or a retention was cut short, so that the view is not compared; the next start ends it");
         return places.end();
     }
-    let scratch = Scratch::new().map_err(StartError::System)?;
+    let scratch = Scratch::new()?;
     let dir = config.data.dir.join("view");
     let compared = view::verify::compare(&dir, &scratch.0.join("view"), &store, &mut |place| {
         places.add(&place);
@@ -101,11 +102,12 @@ impl<W: Write> Places<'_, W> {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> io::Result<Self> {
-        let name = format!("footfall-verify-{}", std::process::id());
+    /// Under a name that nobody else knows before.
+    fn new() -> Result<Self, StartError> {
+        let name = format!("footfall-verify-{}", random_text()?);
         let path = std::env::temp_dir().join(name);
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map(|()| Self(path)).map_err(StartError::System)
     }
 }
 

@@ -18,6 +18,10 @@ pub struct Options {
     pub queue_bytes_max: NonZeroUsize,
     /// Free disk space below which appends are refused, in bytes. Default 64 MiB; 0: never.
     pub free_bytes_min: u64,
+    /// Tables that the log and the view each keep open. Default 900.
+    pub open_files_max: NonZeroUsize,
+    /// What the engines' caches for reading take together, in bytes. Default 192 MiB.
+    pub cache_bytes: NonZeroUsize,
     /// Within what time what is erased leaves the disk. Default 24 h; 0: at once.
     pub erase_within: Duration,
     /// How old records get before they leave. Default: they stay.
@@ -31,6 +35,8 @@ impl Default for Options {
             queue_records_max: nonzero(65_536),
             queue_bytes_max: nonzero(64 << 20),
             free_bytes_min: 64 << 20,
+            open_files_max: nonzero(900),
+            cache_bytes: nonzero(192 << 20),
             erase_within: Duration::from_hours(24),
             retention: None,
         }
@@ -45,6 +51,8 @@ impl Options {
             queue_records_max: fields.read("queue_records_max", count(), default.queue_records_max),
             queue_bytes_max: fields.read("queue_bytes_max", SIZE, default.queue_bytes_max),
             free_bytes_min: fields.read("free_bytes_min", SIZE_OR_ZERO, default.free_bytes_min),
+            open_files_max: fields.read("open_files_max", count(), default.open_files_max),
+            cache_bytes: fields.read("cache_bytes", SIZE, default.cache_bytes),
             erase_within: fields.read("erase_within", WAIT, default.erase_within),
             retention: fields.optional("retention", AGE),
         }

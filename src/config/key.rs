@@ -64,7 +64,8 @@ impl fmt::Debug for SecretConfig {
     }
 }
 
-const PUBLIC_KEY: Kind<String> = Kind::new("1 to 256 visible ASCII characters", |value| {
+/// Not shown in mistakes: it lets in, and a log has other readers.
+const PUBLIC_KEY: Kind<String> = Kind::secret("1 to 256 visible ASCII characters", |value| {
     visible(value.text()?, b"")
 });
 

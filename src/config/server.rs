@@ -24,6 +24,8 @@ pub struct Options {
     pub admin_tls: Option<tls::Options>,
     /// Open connections beyond which no more are accepted. Default 10000.
     pub connections_max: NonZeroUsize,
+    /// Open connections of [`Options::admin_listen`]. Default 256.
+    pub admin_connections_max: NonZeroUsize,
     /// Open connections of one address (IPv6: of a /64) beyond which further ones are closed at once; proxies that are
     /// believed may have any number. Default 512.
     pub connections_per_address_max: NonZeroUsize,
@@ -111,6 +113,7 @@ impl Default for Options {
             tls: None,
             admin_tls: None,
             connections_max: nonzero(10_000),
+            admin_connections_max: nonzero(256),
             connections_per_address_max: nonzero(512),
             streams_max: nonzero_u32(256),
             header_bytes_max: nonzero_u32(32 << 10),
@@ -155,6 +158,11 @@ impl Options {
             tls: fields.section("tls", tls::Options::read),
             admin_tls: fields.section("admin_tls", tls::Options::read),
             connections_max: fields.read("connections_max", count(), default.connections_max),
+            admin_connections_max: fields.read(
+                "admin_connections_max",
+                count(),
+                default.admin_connections_max,
+            ),
             connections_per_address_max: fields.read(
                 "connections_per_address_max",
                 count(),

@@ -9,9 +9,12 @@
 pub(crate) mod files;
 mod fresh;
 pub(crate) mod journal;
+mod keeper;
+mod mark;
 mod note;
 mod open;
 mod rewrite;
+mod room;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wipe;
@@ -21,13 +24,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, PersistMode};
+use fjall::{Database, Keyspace};
 
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
+use keeper::Keeper;
 use note::Note;
 pub use open::make_folder;
 use rewrite::Rewriting;
+use room::Room;
+pub use room::SetAside;
 
 /// The folder that is the engine's.
 const LOG_DIR: &str = "log";
@@ -35,6 +41,8 @@ const LOG_DIR: &str = "log";
 const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
+/// The file that keeps the secret by which the journal's batches are known.
+const MARK_FILE: &str = "journal-mark";
 
 /// The embedded store's settings.
 #[derive(Clone, Debug)]
@@ -44,6 +52,21 @@ pub struct Options {
     /// Free space of the disk below which commits are refused, in bytes: what is still needed then is room for
     /// the engine to tidy up. Default 64 MiB.
     pub free_bytes_min: u64,
+    /// Tables that stay open. Default 900.
+    pub open_files_max: usize,
+    /// Cache for reading records back, in bytes. Default 64 MiB.
+    pub cache_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("footfall-data"),
+            free_bytes_min: 64 << 20,
+            open_files_max: 900,
+            cache_bytes: 64 << 20,
+        }
+    }
 }
 
 /// The first of the log's tables and blobs in a data folder that is not what was written. Reads all of them.
@@ -64,9 +87,12 @@ pub struct DiskStore {
     database: Database,
     records: Keyspace,
     rewriting: Rewriting,
+    room: Room,
     last: AtomicU64,
     /// None: the store is only looked at.
     note: Option<Note>,
+    /// None: as above.
+    keeper: Option<Keeper>,
     /// The durable position that was noted when the store was opened, or to which it is to come.
     noted: Position,
 }
@@ -103,16 +129,15 @@ impl DiskStore {
         })
     }
 
-    /// Refuses a commit that would leave less space than the engine needs, for an engine that runs out of
-    /// space in the middle of a write has to be restarted.
+    /// Refuses a commit that would leave less space than the engine needs, also for what it has not written to tables yet: one
+    /// that runs out of space in the middle of a write has to be restarted.
     fn check_space(&self, needed: u64) -> Result<(), StoreError> {
-        let disk = rustix::fs::statvfs(&self.options.dir)
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < self.options.free_bytes_min.saturating_add(needed) {
-            return Err(StoreError::Full);
-        }
-        Ok(())
+        let needed = needed.saturating_add(self.database.write_buffer_size());
+        let room = self.room.for_commit(needed);
+        room.map_err(|error| match matches!(error, Error::Full) {
+            true => StoreError::Full,
+            false => StoreError::Failed(error.to_string()),
+        })
     }
 }
 
@@ -130,10 +155,7 @@ impl Store for DiskStore {
             return Err(StoreError::Failed("the log is only looked at".to_owned()));
         };
         self.check_space(records.iter().map(|record| record.len() as u64).sum())?;
-        let mut batch = self
-            .database
-            .batch()
-            .durability(Some(PersistMode::SyncData));
+        let mut batch = self.rewriting.batch();
         for (index, record) in records.iter().enumerate() {
             let key = first.plus(index).get().to_be_bytes();
             batch.insert(&self.records, key.as_slice(), &**record);
@@ -159,7 +181,7 @@ impl Store for DiskStore {
         let record = self.records.get(key);
         match record.map_err(|error| unreadable(position, &error))? {
             Some(record) => copy(position, &record),
-            None => Err(missing(position)),
+            None => Err(Error::missing(position)),
         }
     }
 
@@ -172,7 +194,7 @@ impl Store for DiskStore {
             // All before were given, so it is this one, or one that lies in the same block.
             let (key, record) = entry.map_err(|error| unreadable(expected, &error))?;
             if position(&key)? != expected {
-                return Err(missing(expected));
+                return Err(Error::missing(expected));
             }
             found.push((expected, copy(expected, &record)?));
         }
@@ -180,10 +202,7 @@ impl Store for DiskStore {
     }
 
     fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
-        if !self.has_space() {
-            return Err(Error::Full);
-        }
-        self.rewriting.run(rewrites)
+        self.rewriting.run(rewrites, &self.room)
     }
 
     fn has_remains(&self) -> Result<bool, Error> {
@@ -191,10 +210,9 @@ impl Store for DiskStore {
     }
 
     fn wipe(&self, room: u64) -> Result<(), Error> {
-        // An engine that runs out of space in the middle does not come back.
-        let room = room.max(self.rewriting.disk_space()?);
-        self.check_space(room).map_err(|_| Error::Full)?;
-        self.rewriting.wipe()
+        self.room.for_upkeep(room)?;
+        let aside = self.room.set_aside(self.rewriting.disk_space()?)?;
+        self.rewriting.wipe(&aside)
     }
 
     fn forget_remains(&self) -> Result<(), Error> {
@@ -203,6 +221,19 @@ impl Store for DiskStore {
 
     fn has_space(&self) -> bool {
         self.check_space(0).is_ok()
+    }
+
+    fn has_room_to_fold(&self, bytes: u64) -> bool {
+        // Where the system does not say, the write itself shows what is wrong.
+        !matches!(self.room.for_view(bytes), Err(Error::Full))
+    }
+
+    fn set_aside(&self, bytes: u64) -> Result<SetAside, Error> {
+        self.room.set_aside(bytes)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.keeper.as_ref().and_then(Keeper::trouble)
     }
 
     fn close(&self) {
@@ -226,13 +257,6 @@ fn copy(position: Position, record: &[u8]) -> Result<Bytes, Error> {
         return Err(Error::Damaged { position, why });
     }
     Ok(Bytes::copy_from_slice(record))
-}
-
-fn missing(position: Position) -> Error {
-    Error::Damaged {
-        position,
-        why: "the record is missing".to_owned(),
-    }
 }
 
 impl fmt::Debug for DiskStore {

@@ -62,3 +62,13 @@ pub enum Error {
     #[error("the log cannot be read: {0}")]
     Read(String),
 }
+
+impl Error {
+    /// A record is not where it must be.
+    pub(crate) fn missing(position: Position) -> Self {
+        Self::Damaged {
+            position,
+            why: "the record is missing".to_owned(),
+        }
+    }
+}

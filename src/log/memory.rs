@@ -26,6 +26,23 @@ struct State {
     has_remains: bool,
     /// Whether a commit hangs.
     hangs: bool,
+    /// What lies behind it is lost.
+    lost_behind: Option<Position>,
+    /// Why nothing may be written any more.
+    trouble: Option<String>,
+    wiping: Wiping,
+    is_closed: bool,
+}
+
+/// How far a wiping has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wiping {
+    #[default]
+    AtOnce,
+    /// It will last until the store is closed.
+    Long,
+    /// It lasts.
+    Begun,
 }
 
 /// A failure to come.
@@ -60,6 +77,34 @@ impl MemoryStore {
         while !state.hangs {
             state = self.wait(state);
         }
+    }
+
+    /// Loses the records behind a position, without a word.
+    pub fn lose_behind(&self, position: Position) {
+        self.lock().lost_behind = Some(position);
+    }
+
+    /// Says from now on that nothing may be written any more.
+    pub fn trouble_with(&self, why: &str) {
+        self.lock().trouble = Some(why.to_owned());
+    }
+
+    /// Makes the next wiping last until the store is closed.
+    pub fn wipe_long(&self) {
+        self.lock().wiping = Wiping::Long;
+    }
+
+    /// Blocks until a long wiping has begun.
+    pub fn wait_for_wiping(&self) {
+        let mut state = self.lock();
+        while state.wiping != Wiping::Begun {
+            state = self.wait(state);
+        }
+    }
+
+    /// Whether the writer has closed it.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     /// What a restart finds: all that the disk has kept.
@@ -140,7 +185,11 @@ impl Store for MemoryStore {
     fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error> {
         let skip = usize::try_from(after.get()).unwrap_or(usize::MAX);
         let state = self.lock();
-        let behind = state.records.iter().enumerate().skip(skip).take(limit);
+        let lost = state.lost_behind.map_or(usize::MAX, |position| {
+            usize::try_from(position.get()).unwrap_or(usize::MAX)
+        });
+        let there = state.records.iter().enumerate().take(lost);
+        let behind = there.skip(skip).take(limit);
         Ok(behind
             .map(|(index, record)| (Position::START.plus(index + 1), record.clone()))
             .collect())
@@ -165,6 +214,14 @@ impl Store for MemoryStore {
     }
 
     fn wipe(&self, _room: u64) -> Result<(), Error> {
+        let mut state = self.lock();
+        if state.wiping == Wiping::Long {
+            state.wiping = Wiping::Begun;
+            self.changed.notify_all();
+            while !state.is_closed {
+                state = self.wait(state);
+            }
+        }
         Ok(())
     }
 
@@ -177,5 +234,12 @@ impl Store for MemoryStore {
         self.lock().failure != Some(StoreError::Full)
     }
 
-    fn close(&self) {}
+    fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
+    }
+
+    fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_all();
+    }
 }

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use super::{Error, Position};
+use super::{Error, Position, SetAside};
 
 /// What to put in the place of records that are there.
 pub type Rewrites<'a> = dyn Iterator<Item = Result<(Position, Bytes), Error>> + 'a;
@@ -60,6 +60,24 @@ pub trait Store: Debug + Send + Sync {
 
     /// Whether a store that was full could commit again.
     fn has_space(&self) -> bool;
+
+    /// Whether the fold may write so many bytes beside the store. So many are kept from commits from now on.
+    fn has_room_to_fold(&self, _bytes: u64) -> bool {
+        true
+    }
+
+    /// Keeps so many bytes of the disk for the caller.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::Read`].
+    fn set_aside(&self, _bytes: u64) -> Result<SetAside, Error> {
+        Ok(SetAside::default())
+    }
+
+    /// Why nothing may be written any more, although nothing has failed: what keeps other processes out is gone.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Writes down what a start should find. Called when the writer ends.
     fn close(&self);

@@ -256,3 +256,34 @@ async fn records_stay_as_they_are_while_somebody_holds_them_still() {
     rewriting.join().unwrap();
     assert_eq!(bench.log.read(position).unwrap(), "b");
 }
+
+#[tokio::test]
+async fn a_gap_up_to_the_end_is_damage_and_not_an_end() {
+    let before = bench(&Options::default());
+    for text in ["a", "b", "c"] {
+        before.log.append(record(text)).await.unwrap();
+    }
+    before.store.lose_behind(Position::from_number(1));
+    // What was written a moment ago is read from memory.
+    let log = Log::start(before.store, &Options::default(), before.clock).unwrap();
+    assert_eq!(log.read_after(Position::START, 10).unwrap().len(), 1);
+    let gap = log.read_after(Position::from_number(1), 10).unwrap_err();
+    assert_eq!(
+        gap.to_string(),
+        "the log is damaged at position 2: the record is missing"
+    );
+    let end = log.read_after(Position::from_number(3), 10).unwrap();
+    assert_eq!(end, []);
+}
+
+#[tokio::test]
+async fn a_store_that_others_may_write_to_takes_no_more_appends() {
+    let bench = bench(&Options::default());
+    bench.log.append(record("a")).await.unwrap();
+    assert_eq!(bench.log.state(), State::Ready);
+    bench.store.trouble_with("the lock is gone");
+    assert_eq!(bench.log.state(), State::Failed("the lock is gone".into()));
+    let refused = bench.log.append(record("b")).await.unwrap_err();
+    assert!(matches!(refused, Error::Failed(_)), "{refused}");
+    assert_eq!(bench.log.read_after(Position::START, 10).unwrap().len(), 1);
+}

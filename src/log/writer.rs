@@ -142,7 +142,13 @@ impl Writer {
     }
 
     pub(super) fn state(&self) -> State {
+        let trouble = self.store.trouble();
         let mut queue = lock(&self.queue);
+        if let Some(trouble) = trouble
+            && matches!(queue.condition, Condition::Ready | Condition::Full)
+        {
+            queue.latch(&trouble);
+        }
         // Once readiness is off nobody may append any more, so a full disk is also asked here.
         if matches!(queue.condition, Condition::Full) && self.store.has_space() {
             queue.heal();
@@ -268,7 +274,7 @@ impl Writer {
 
 impl Queue {
     fn latch(&mut self, reason: &str) {
-        tracing::error!(reason, "a commit failed; the log takes no more appends");
+        tracing::error!(reason, "the log takes no more appends");
         self.condition = Condition::Failed(reason.into());
     }
 

@@ -20,12 +20,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::guard::{Guard, Rejections};
 use super::rate_limit::Toll;
 use super::refusal;
+use crate::clock::late::Late;
 use crate::limit::Meter;
 use crate::limit::budget::FREE_BYTES;
 pub use ending::{Ending, Verdict};
@@ -59,7 +60,7 @@ pin_project! {
         timed: u64,
         // Made when something is first waited for: most messages are there with their heads.
         #[pin]
-        sleep: Option<Sleep>,
+        sleep: Option<Late>,
         verdict: Verdict,
         is_over: bool,
     }
@@ -207,7 +208,7 @@ where
                     return Poll::Pending;
                 };
                 if this.sleep.is_none() {
-                    this.sleep.set(Some(tokio::time::sleep_until(deadline)));
+                    this.sleep.set(Some(Late::until(deadline)));
                 }
                 let late = this.sleep.as_mut().as_pin_mut();
                 if late.is_none_or(|sleep| sleep.poll(context).is_pending()) {

@@ -98,7 +98,9 @@ impl View {
     pub fn wipe(&self) -> Result<(), Error> {
         self.store.wait_for_readers()?;
         self.log.wipe(self.store.disk_space()?)?;
-        self.store.wipe()?;
+        // Others have written meanwhile.
+        let aside = self.log.set_aside(self.store.disk_space()?)?;
+        self.store.wipe(&aside)?;
         Ok(self.log.forget_remains()?)
     }
 }

@@ -42,6 +42,9 @@ const LANES_MAX: usize = 64;
 /// one record or for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// How often a full disk is looked at.
+const ROOM_PAUSE: Duration = Duration::from_millis(250);
+
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -111,6 +114,21 @@ impl Follower {
         );
     }
 
+    /// Waits until the disk has room, for an engine without takes no writes any more. Readers are told meanwhile that the view is
+    /// behind.
+    fn wait_for_room(&self, store: &Store, log: &Log) {
+        let mut is_told = false;
+        while !log.has_room_to_fold(store.room_to_fold()) && !*self.closing.borrow() {
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::error!("the disk is full; the view waits for space");
+            }
+            std::thread::sleep(ROOM_PAUSE);
+        }
+        if is_told {
+            tracing::info!("the view goes on");
+        }
+    }
+
     fn fail(&self, reason: &str) {
         self.progress
             .send_modify(|progress| progress.failure = Some(reason.into()));
@@ -143,6 +161,7 @@ impl Follower {
         let mut turns: VecDeque<String> = apply.lanes().keys().cloned().collect();
         loop {
             loop {
+                self.wait_for_room(store, log);
                 if *closing.borrow() {
                     return Ok(());
                 }

@@ -126,13 +126,13 @@ impl<'a> Overlay<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::keys;
     use crate::view::tests::scratch;
+    use crate::view::{Options, keys};
 
     #[test]
     fn each_part_of_a_record_leaves_a_mark_of_its_own() {
         let dir = scratch();
-        let store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), &Options::default()).unwrap();
         let mut overlay = Overlay::new(&store);
         let mut flush = |applied| {
             overlay.flush(Position::from_number(applied)).unwrap();

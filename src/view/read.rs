@@ -124,6 +124,14 @@ impl Snapshot {
         Ok(None)
     }
 
+    /// Whether a project has a record.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn has_project(&self, token: &str) -> Result<bool, Error> {
+        Ok(self.project(token)?.is_some())
+    }
+
     /// A project's number; none before its first record.
     pub(super) fn project(&self, token: &str) -> Result<Option<u32>, Error> {
         let Some(number) = self.get(Table::Projects, token.as_bytes())? else {

@@ -14,11 +14,11 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _, Slice,
 };
 
-use super::Error;
 use super::keys::{self, Table};
 use super::nice::step_back;
-use crate::log::Position;
+use super::{Error, Options};
 use crate::log::disk::{files, journal, wipe};
+use crate::log::{Position, SetAside};
 
 /// The format that this code reads and writes. A view of another one is folded anew.
 const FORMAT: u64 = 6;
@@ -27,9 +27,11 @@ const FORMAT: u64 = 6;
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of a table, in memory and on the disk. A table is written and synced at once, and the log's syncs stand in line behind it.
 const TABLE_BYTES: u64 = 16 * 1024 * 1024;
-/// Cache for reading.
-const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 
+/// Upper bound of what the engine's merges take of the disk for a while.
+const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Fewest open tables that the engine takes.
+const OPEN_FILES_MIN: usize = 16;
 /// Bytes that the journal may take before they are synced. A power cut may have the view, which is folded again; but what waits
 /// long is written at once in the end, and the log's syncs stand in line behind it.
 const UNSYNCED_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -69,12 +71,12 @@ pub(super) type Held = (fjall::Snapshot, Arc<()>);
 
 impl Store {
     /// Opens what is there, or makes an empty view if that is no view, or not whole.
-    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
-        if let Some(store) = Self::open_whole(dir)? {
+    pub(super) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
+        if let Some(store) = Self::open_whole(dir, options)? {
             return Ok(store);
         }
         remove(dir)?;
-        let store = Self::open_any(dir)?;
+        let store = Self::open_any(dir, options)?;
         let format = number(FORMAT).into();
         store.write([(Table::Meta, keys::FORMAT.into(), Some(format))])?;
         Ok(store)
@@ -88,7 +90,7 @@ impl Store {
         if let Some(damage) = damage(dir)? {
             return Err(Error::Store(damage));
         }
-        Ok(Some(Self::open_any(dir)?))
+        Ok(Some(Self::open_any(dir, &Options::default())?))
     }
 
     /// Whether it has the format that this code reads and writes.
@@ -97,7 +99,7 @@ impl Store {
     }
 
     /// The view in `dir`, unless another one has to take its place.
-    fn open_whole(dir: &Path) -> Result<Option<Self>, Error> {
+    fn open_whole(dir: &Path, options: &Options) -> Result<Option<Self>, Error> {
         if !dir.try_exists().map_err(Error::store)? {
             return Ok(None);
         }
@@ -105,7 +107,7 @@ impl Store {
             tracing::warn!(damage, "folding the view anew");
             return Ok(None);
         }
-        let store = match Self::open_any(dir) {
+        let store = match Self::open_any(dir, options) {
             Ok(store) => store,
             Err(error) if matches!(error, fjall::Error::Locked) => return Err(error.into()),
             // What a power cut leaves of writes that were never synced may be anything.
@@ -153,13 +155,14 @@ impl Store {
         Ok(true)
     }
 
-    fn open_any(dir: &Path) -> Result<Self, fjall::Error> {
+    fn open_any(dir: &Path, options: &Options) -> Result<Self, fjall::Error> {
         let open = || {
             // The engine's threads are as nice as the one that starts them.
             step_back();
             Database::builder(dir)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
-                .cache_size(CACHE_BYTES)
+                .cache_size(options.cache_bytes)
+                .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
                 .manual_journal_persist(true)
                 .open()
         };
@@ -259,9 +262,20 @@ impl Store {
     }
 
     /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut. What a
-    /// snapshot still sees stays.
-    pub(super) fn wipe(&self) -> Result<(), Error> {
-        Ok(wipe::wipe(&self.database, &self.tables)?)
+    /// snapshot still sees stays. `aside` is the room for [`Store::disk_space`].
+    pub(super) fn wipe(&self, aside: &SetAside) -> Result<(), Error> {
+        let batch = || {
+            let batch = self.database.batch();
+            batch.durability(Some(PersistMode::SyncData))
+        };
+        Ok(wipe::wipe(&self.database, &self.tables, &batch, aside)?)
+    }
+
+    /// What the engine writes before long: what it has in memory, and for a while what it merges.
+    pub(super) fn room_to_fold(&self) -> u64 {
+        let merged: u64 = self.tables.iter().map(Keyspace::disk_space).sum();
+        let in_memory = self.database.write_buffer_size();
+        in_memory.saturating_add(merged.min(MERGED_BYTES_MAX))
     }
 
     /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.

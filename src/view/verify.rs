@@ -6,11 +6,11 @@ use std::path::Path;
 use bytes::Bytes;
 use fjall::Slice;
 
-use super::Error;
 use super::apply::Apply;
 use super::follow::READ_RECORDS_MAX;
 use super::keys::Table;
 use super::store::Store;
+use super::{Error, Options};
 use crate::log::disk::files;
 use crate::log::record::Record;
 use crate::log::{self, Position};
@@ -46,7 +46,7 @@ pub fn compare(
     if let Some(file) = files::broken(dir).map_err(Error::store)? {
         found(format!("{} is not what was written", file.display()));
     }
-    let fresh = Store::open(scratch)?;
+    let fresh = Store::open(scratch, &Options::default())?;
     let mut fold = Apply::new(&fresh)?;
     let compared = match Store::open_existing(dir)? {
         None => Compared::Missing,

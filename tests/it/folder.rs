@@ -154,3 +154,109 @@ async fn a_disk_with_less_space_than_is_kept_free_takes_no_writes_and_is_read() 
     assert_eq!(project.visits(&process, "a").await, 1);
     assert!(process.terminate().success());
 }
+
+/// All files below a folder, and the folders.
+fn all(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = vec![dir.to_owned()];
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(all(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_file_is_its_owners_alone_in_a_folder_that_others_may_enter_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("footfall-data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    let process = Process::start(dir.path());
+    Project::read(dir.path()).visit(&process, "a").await;
+    let said = crate::harness::process::log(dir.path());
+    assert!(
+        said.contains("others than its owner may enter the data folder"),
+        "{said}"
+    );
+    for path in all(&data).into_iter().filter(|path| *path != data) {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
+    }
+    assert!(process.terminate().success());
+}
+
+#[tokio::test]
+async fn a_lock_that_is_gone_under_a_running_service_ends_its_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let project = Project::read(dir.path());
+    project.visit(&process, "a").await;
+    fs::remove_file(dir.path().join("footfall-data/log/lock")).unwrap();
+    process.is_not_ready().await;
+    let event = r#"{"customer_ids":{"registered":"a"},"event_type":"visit"}"#;
+    let refused = project.track(process.address, "customers/events", event);
+    assert_eq!(refused.send().await.status, 503);
+    assert_eq!(project.visits(&process, "a").await, 1);
+    let said = crate::harness::process::log(dir.path());
+    assert!(said.contains("log/lock is gone"), "{said}");
+    assert!(process.terminate().success());
+}
+
+fn settings(ids: &str) -> String {
+    format!(
+        "[[project]]\ntoken = \"t\"\n{ids}\n[[project.key]]\nid = \"i\"\nsecrets = [\"s\"]\n\
+         permissions = [\"events:set\", \"events:get\"]\n"
+    )
+}
+
+#[tokio::test]
+async fn a_start_with_id_types_that_stored_records_were_not_written_with_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("footfall.toml");
+    let serve = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        "footfall.toml",
+    ];
+    let start = || Process::start_with_projects(dir.path(), "footfall.toml");
+    // As long as nothing is stored, nobody is bound.
+    for ids in ["hard_ids = [\"cookie\"]\nsoft_ids = []", ""] {
+        fs::write(&file, settings(ids)).unwrap();
+        assert!(start().terminate().success());
+    }
+    let process = start();
+    // i:s
+    let event = crate::harness::Request::new(
+        process.address,
+        "POST",
+        "/track/v2/projects/t/customers/events",
+    );
+    let event = event
+        .header("Authorization", "Basic aTpz")
+        .body(r#"{"customer_ids":{"cookie":"a"},"event_type":"visit"}"#);
+    assert_eq!(event.send().await.status, 200);
+    assert!(process.terminate().success());
+    for (ids, expected) in [
+        (
+            "hard_ids = [\"cookie\"]\nsoft_ids = []",
+            "\"cookie\" was soft and is hard",
+        ),
+        (
+            "lowercase_ids = [\"cookie\"]",
+            "\"cookie\" was not compared in lower case",
+        ),
+    ] {
+        fs::write(&file, settings(ids)).unwrap();
+        let said = refuses(dir.path(), &serve);
+        let project = "project \"t\" has records that were written with other ID types";
+        assert!(said.contains(project) && said.contains(expected), "{said}");
+    }
+    let more = "soft_ids = [\"device\", \"cookie\"]\nlowercase_ids = [\"device\"]";
+    fs::write(&file, settings(more)).unwrap();
+    assert!(start().terminate().success());
+}

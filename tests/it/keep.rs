@@ -52,6 +52,7 @@ fn open(dir: &Path) -> DiskStore {
     DiskStore::open(Options {
         dir: dir.join("footfall-data"),
         free_bytes_min: 0,
+        ..Options::default()
     })
     .unwrap()
 }
@@ -270,6 +271,7 @@ fn a_store_that_is_only_looked_at_takes_no_records() {
     let store = DiskStore::open_to_read(Options {
         dir: dir.path().join("footfall-data"),
         free_bytes_min: 0,
+        ..Options::default()
     });
     let store = Arc::new(store.unwrap());
     let records = [Bytes::from_static(b"x")];

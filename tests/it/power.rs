@@ -5,6 +5,7 @@
 
 mod disk;
 mod flood;
+mod forged;
 mod leavers;
 mod moment;
 mod retention;

@@ -133,10 +133,13 @@ async fn keys_and_projects_come_and_go() {
     let second = project("second", "");
     let reloaded = server.reloads(&of(&[&mine, &public("new", ""), &second, &public("p", "")]));
     assert_eq!(reloaded.changed, ["project"]);
+    let lost = format!("the public key[1] of project \"{TOKEN}\"");
+    assert_eq!(reloaded.gone, [lost]);
     assert_eq!(time(&server, TOKEN, "Token old").await, 401);
     assert_eq!(time(&server, TOKEN, "Token new").await, 200);
     assert_eq!(time(&server, "second", "Token p").await, 200);
-    server.reloads(&of(&[&mine, &public("new", "")]));
+    let reloaded = server.reloads(&of(&[&mine, &public("new", "")]));
+    assert_eq!(reloaded.gone, ["project \"second\""]);
     assert_eq!(time(&server, "second", "Token p").await, 400);
     // A file without any is more likely a mistake.
     let reloaded = server.reloads(&of(&[]));
@@ -226,6 +229,28 @@ async fn the_id_types_of_a_project_stay_until_a_restart() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_comes_back_has_the_id_types_that_it_had() {
+    let mine = [project(TOKEN, ""), public("public-key", "")].concat();
+    let server = of(&[&mine]).start().await;
+    let second = |ids: &str| [project("second", ids), public("p", "")].concat();
+    server.reloads(&of(&[&mine, &second("soft_ids = [\"device\"]")]));
+    server.reloads(&of(&[&mine]));
+    let other = of(&[&mine, &second("hard_ids = [\"device\"]\nsoft_ids = []")]);
+    let refused = server.try_reload(&other).unwrap_err().to_string();
+    assert!(
+        refused.contains("\"second\"") && refused.contains("\"device\" was soft and is hard"),
+        "{refused}"
+    );
+    assert_eq!(time(&server, "second", "Token p").await, 400);
+    server.reloads(&of(&[
+        &mine,
+        &second("soft_ids = [\"device\", \"cookie\"]"),
+    ]));
+    assert_eq!(time(&server, "second", "Token p").await, 200);
+    server.stop().await;
+}
+
 /// Requests that pass before the first refusal.
 async fn passing_in(process: &Process, project: &Project, from: &str) -> usize {
     let path = format!("/track/v2/projects/{}/system/time", project.token);
@@ -296,6 +321,10 @@ async fn the_binary_reloads_on_sighup() {
         assert!(log(dir).contains(&line), "{}", log(dir));
     }
     assert_eq!(passing_in(&process, &project, "203.0.113.10").await, 5);
+
+    // Who writes a file empties it first.
+    hang_up(&process, dir, "\n", "is empty", 1);
+    assert_eq!(passing_in(&process, &project, "203.0.113.13").await, 5);
 
     // The project of the first run lies in a file of its own.
     let file = dir.join("footfall-data/project.toml");

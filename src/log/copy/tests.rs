@@ -131,6 +131,7 @@ fn half_a_copy_is_refused_and_a_whole_one_is_not() {
     let options = Options {
         dir: dir.path().to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     };
     let end = Position::from_number(200);
     let to = DiskStore::create_for(options.clone(), end).unwrap();
@@ -169,6 +170,7 @@ fn a_copy_that_was_cut_short_before_its_first_record_is_refused() {
         let options = Options {
             dir: dir.path().to_owned(),
             free_bytes_min: 0,
+            ..Options::default()
         };
         let end = Position::from_number(200);
         drop(DiskStore::create_for(options.clone(), end).unwrap());

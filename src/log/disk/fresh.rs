@@ -5,14 +5,15 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use super::mark::Mark;
 use super::note::Note;
 use super::open::sync_folder;
-use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, files};
+use super::{DiskStore, LOG_DIR, MARK_FILE, NOTE_FILE, Options, files};
 use crate::log::{Error, Position};
 
 impl DiskStore {
     /// What [`DiskStore::create_for`] makes, in this order.
-    pub const MADE: [&str; 2] = [NOTE_FILE, LOG_DIR];
+    pub const MADE: [&str; 3] = [NOTE_FILE, MARK_FILE, LOG_DIR];
 
     /// Makes a store in a folder that has none, for its owner alone. Until its records reach `end`, every start
     /// refuses it: that is noted before there is anything else. Makes all or nothing.
@@ -31,6 +32,7 @@ impl DiskStore {
         if made.is_err() {
             // Another error than the first one says nothing new.
             let _ = fs::remove_dir_all(dir.join(LOG_DIR));
+            let _ = fs::remove_file(dir.join(MARK_FILE));
             let _ = fs::remove_file(noted);
         }
         made
@@ -42,11 +44,13 @@ impl DiskStore {
             dir: dir.clone(),
             why: error.to_string(),
         };
+        super::open::warn_of_others(&dir);
         sync_folder(&dir).map_err(opened)?;
         let mut private = DirBuilder::new();
         private.mode(0o700);
         private.create(dir.join(LOG_DIR)).map_err(opened)?;
-        let mut store = Self::open_database(options)?;
+        let mark = Mark::open(&dir.join(MARK_FILE)).map_err(opened)?;
+        let mut store = Self::open_database(options, mark)?;
         (store.note, store.noted) = (Some(note), end);
         Ok(store)
     }

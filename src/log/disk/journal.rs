@@ -3,7 +3,8 @@
 //! A power cut in the middle of a commit leaves any of the commit's pages and not the others. Depending on where
 //! the holes are, fjall drops such a tail or refuses to open the journal at all. Damage further inside it drops
 //! together with everything behind it, without a word. The difference: a commit begins after the sync of the one
-//! before, so nothing whole lies behind a torn one.
+//! before, so nothing whole lies behind a torn one. What callers send lies there as well, and may look like a batch: only what
+//! has the store's [`mark`] is one.
 //!
 //! A journal is a row of batches: `1`, count (u32), sequence number (u64); as many items, each `2`, type (u8),
 //! compression (u8), keyspace (u64), length of key (u16), of value (u32), of value on disk (u32), key, value; then
@@ -17,12 +18,19 @@ use bytes::Buf as _;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::files;
+use super::mark::{self, Mark};
 use crate::log::Position;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const TRAILER: &[u8] = b"FJL\x03";
+/// The beginning of a batch: `1`, count, sequence number.
+const START_BYTES: usize = 13;
+/// The beginning of an item, up to its key.
+const ITEM_BYTES: usize = 21;
+/// From the beginning of a batch to the end of its mark.
+const MARK_BYTES: usize = START_BYTES + ITEM_BYTES + mark::KEY.len() + mark::SECRET_BYTES;
 
 /// Why the journals must not be opened.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,8 +95,9 @@ struct Look {
 }
 
 impl Look {
-    /// Looks at them all. The engine syncs one before it begins the next, so that only the last may be torn.
-    fn at(dir: &Path) -> io::Result<Result<Self, Fault>> {
+    /// Looks at them all. The engine syncs one before it begins the next, so that only the last may be torn. By `mark` a batch behind
+    /// a torn one is known; without, none is looked for.
+    fn at(dir: &Path, mark: Option<Mark>) -> io::Result<Result<Self, Fault>> {
         let mut look = Self {
             end: None,
             torn: None,
@@ -104,7 +113,8 @@ impl Look {
                 continue;
             }
             let at = whole.bytes;
-            if has_batch(bytes.get(at..).unwrap_or_default()) {
+            let rest = bytes.get(at..).unwrap_or_default();
+            if mark.is_some_and(|mark| has_batch(rest, mark)) {
                 return Ok(Err(Fault::Damaged { file, at }));
             }
             look.torn = Some((file, at));
@@ -126,8 +136,12 @@ impl Look {
 
 /// Cuts off what a power cut left of a commit that nobody was told of, and tells it from damage. Nobody may have
 /// the store open.
-pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), Fault>> {
-    match Look::at(dir)? {
+pub(super) fn mend(
+    dir: &Path,
+    acknowledged: Position,
+    mark: Option<Mark>,
+) -> io::Result<Result<(), Fault>> {
+    match Look::at(dir, mark)? {
         Ok(Look {
             end: Some(end),
             torn: Some(_),
@@ -137,9 +151,10 @@ pub(super) fn mend(dir: &Path, acknowledged: Position) -> io::Result<Result<(), 
     }
 }
 
-/// As [`mend`], for a store that may lose its end; gives the damaged journal, if one is.
+/// As [`mend`], for a store that may lose its end, and whose batches are not synced one by one; gives the damaged journal, if one
+/// is. What lies behind the first batch that is not whole goes with it.
 pub(crate) fn cut(dir: &Path) -> io::Result<Option<PathBuf>> {
-    match Look::at(dir)? {
+    match Look::at(dir, None)? {
         Ok(look) => look.cut().map(|()| None),
         Err(Fault::Damaged { file, .. }) => Ok(Some(file)),
         Err(Fault::EndLost { .. }) => Ok(None),
@@ -189,10 +204,14 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Whether a whole batch begins anywhere.
-fn has_batch(bytes: &[u8]) -> bool {
-    let mut starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == START);
-    starts.any(|(at, _)| bytes.get(at..).and_then(read).is_some())
+/// Whether a whole batch of this store's begins anywhere. Looked for by its mark, with which it begins: the bytes between may be what
+/// callers chose, and must neither count as a batch nor cost the time to look whether each of them begins one.
+fn has_batch(bytes: &[u8], mark: Mark) -> bool {
+    let begins = mark
+        .ends(bytes)
+        .filter_map(|end| end.checked_sub(MARK_BYTES));
+    let mut rests = begins.filter_map(|begin| bytes.get(begin..));
+    rests.any(|rest| read(rest).is_some())
 }
 
 /// The whole batch that begins here.

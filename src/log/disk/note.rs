@@ -30,6 +30,7 @@ impl Note {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(path)?;
         if !lock(&file)? {
             return Ok(None);

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
@@ -10,9 +10,12 @@ use fjall::config::CompressionPolicy;
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
 
 use super::journal::{self, Fault};
+use super::keeper::Keeper;
+use super::mark::Mark;
 use super::note::{self, Note};
 use super::rewrite::Rewriting;
-use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, files, fresh, position};
+use super::room::Room;
+use super::{DiskStore, LOG_DIR, MARK_FILE, NOTE_FILE, Options, files, fresh, position};
 use crate::log::{Error, Position};
 
 /// Bound of the journal, which is what a start after a crash replays.
@@ -20,10 +23,10 @@ const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Bytes of records in memory before they become a table. A table is written and synced at once, and commits stand in line behind
 /// it on the disk; that there are more of them costs little, for they never overlap and are not merged.
 const TABLE_BYTES: u64 = 16 * 1024 * 1024;
-/// Cache for reading records back.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Fewest open tables that the engine takes.
+const OPEN_FILES_MIN: usize = 16;
 /// The file by which the engine keeps others out.
-const ENGINE_LOCK: &str = "lock";
+pub(super) const ENGINE_LOCK: &str = "lock";
 
 impl DiskStore {
     /// Opens the store, or makes a new one, and locks it against other processes.
@@ -37,14 +40,17 @@ impl DiskStore {
             why: error.to_string(),
         };
         make_folder(&dir).map_err(opened)?;
+        warn_of_others(&dir);
         let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
         let lock = engine_lock(&dir)?;
         remove_unfinished(&dir, noted)?;
-        mend(&dir, noted)?;
+        let mark = Mark::open(&dir.join(MARK_FILE)).map_err(opened)?;
+        mend(&dir, noted, Some(mark))?;
         drop(lock);
-        let mut store = Self::open_database(options)?;
+        let mut store = Self::open_database(options, mark)?;
         (store.note, store.noted) = (Some(note), noted);
+        store.keeper = Some(Keeper::new(&dir).map_err(opened)?);
         store.check_end()?;
         // A synced record helps nobody in a folder that a power cut takes away.
         sync_folder(&dir).map_err(opened)?;
@@ -65,15 +71,19 @@ impl DiskStore {
             return Err(Error::NoStore(dir));
         }
         let noted = Note::peek(&dir.join(NOTE_FILE));
+        let mark = Mark::peek(&dir.join(MARK_FILE)).map_err(|error| Error::Open {
+            dir: dir.clone(),
+            why: error.to_string(),
+        })?;
         let lock = engine_lock(&dir)?;
-        mend(&dir, noted)?;
+        mend(&dir, noted, mark)?;
         drop(lock);
-        let mut store = Self::open_database(options)?;
+        let mut store = Self::open_database(options, mark.unwrap_or_default())?;
         store.noted = noted;
         Ok(store)
     }
 
-    pub(super) fn open_database(options: Options) -> Result<Self, Error> {
+    pub(super) fn open_database(options: Options, mark: Mark) -> Result<Self, Error> {
         let dir = options.dir.clone();
         let log = dir.join(LOG_DIR);
         let opened = |why: String| Error::Open {
@@ -87,7 +97,8 @@ impl DiskStore {
         }
         let database = Database::builder(&log)
             .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(CACHE_BYTES)
+            .cache_size(options.cache_bytes)
+            .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
             .open()
             .map_err(|error| match matches!(error, fjall::Error::Locked) {
                 true => Error::Locked(dir.clone()),
@@ -96,14 +107,17 @@ impl DiskStore {
         let records = database.keyspace("records", keyspace_options);
         let records = records.map_err(|error| named(&error))?;
         let last = last_position(&records).map_err(|error| named(&error))?;
-        let rewriting = Rewriting::open(&database, &records).map_err(|error| named(&error))?;
+        let rewriting =
+            Rewriting::open(&database, &records, mark).map_err(|error| named(&error))?;
         Ok(Self {
+            room: Room::new(dir, options.free_bytes_min),
             options,
             rewriting,
             database,
             records,
             last: AtomicU64::new(last.get()),
             note: None,
+            keeper: None,
             noted: Position::START,
         })
     }
@@ -167,6 +181,15 @@ pub fn make_folder(dir: &Path) -> io::Result<()> {
     }
 }
 
+/// Says so where others than the owner may enter the folder, which is left as it is.
+pub(super) fn warn_of_others(dir: &Path) {
+    let mode = std::fs::metadata(dir).map_or(0, |folder| folder.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let (dir, mode) = (dir.display(), format!("{mode:o}"));
+        tracing::warn!(%dir, %mode, "others than its owner may enter the data folder, which holds what customers do");
+    }
+}
+
 pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
     let dir = match dir.as_os_str().is_empty() {
         true => Path::new("."),
@@ -182,8 +205,8 @@ fn remove_unfinished(dir: &Path, acknowledged: Position) -> Result<(), Error> {
 }
 
 /// Makes what a power cut may have left of the last commit whole again, before the engine looks at it.
-fn mend(dir: &Path, acknowledged: Position) -> Result<(), Error> {
-    let mended = journal::mend(&dir.join(LOG_DIR), acknowledged);
+fn mend(dir: &Path, acknowledged: Position, mark: Option<Mark>) -> Result<(), Error> {
+    let mended = journal::mend(&dir.join(LOG_DIR), acknowledged, mark);
     settled(dir, acknowledged, mended)
 }
 

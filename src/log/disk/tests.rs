@@ -13,6 +13,7 @@ fn open(dir: &Path) -> Result<DiskStore, Error> {
     DiskStore::open(Options {
         dir: dir.to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     })
 }
 
@@ -241,6 +242,7 @@ fn who_only_looks_is_refused_too_and_cuts_nothing_off_damage() {
     let options = Options {
         dir: dir.path().to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     };
     let refused = DiskStore::open_to_read(options).unwrap_err().to_string();
     assert!(
@@ -266,6 +268,7 @@ fn nobody_touches_a_store_that_is_open_even_if_its_note_is_gone() {
     let options = Options {
         dir: dir.path().to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     };
     let looked = DiskStore::open_to_read(options);
     assert!(matches!(looked, Err(Error::Locked(_))), "{looked:?}");
@@ -288,4 +291,111 @@ fn a_store_that_lost_its_marker_is_not_made_anew_though_nothing_is_in_its_journa
     let refused = open(dir.path()).unwrap_err().to_string();
     assert!(refused.ends_with("log/version is damaged"), "{refused}");
     assert!(files::has_tables(&dir.path().join("log")).unwrap());
+}
+
+/// What a caller may send: bytes that are a whole batch of the engine's, as far as the engine's own checks go.
+fn forged() -> Vec<u8> {
+    let keyspace = 1_u64.to_le_bytes();
+    let key_bytes = 8_u16.to_le_bytes();
+    let item = [
+        &[2, 0, 0][..],
+        &keyspace,
+        &key_bytes,
+        &[0; 8],
+        &7_u64.to_be_bytes(),
+    ]
+    .concat();
+    let start = [&[1][..], &1_u32.to_le_bytes(), &u64::MAX.to_le_bytes()].concat();
+    let checksum = xxhash_rust::xxh3::xxh3_64(&item).to_le_bytes();
+    [&start[..], &item, &[3], &checksum, b"FJL\x03"].concat()
+}
+
+/// A folder with two commits, the second of which holds what callers forged, and its journal before and after that one.
+fn forging_commit() -> (TempDir, Vec<u8>, Vec<u8>) {
+    let dir = scratch();
+    let store = open(dir.path()).unwrap();
+    commit(&store, &[300, 40_000]);
+    let before = read_journal(dir.path());
+    // Small enough not to be compressed.
+    let forging = |n| Bytes::from([&record(n, 1_700)[..], &forged(), &record(n, 1_700)].concat());
+    let records: Vec<_> = (3..13).map(forging).collect();
+    store.commit(Position::from_number(3), &records).unwrap();
+    drop(store);
+    let after = read_journal(dir.path());
+    (dir, before, after)
+}
+
+#[test]
+fn what_callers_forge_in_a_torn_commit_keeps_no_start() {
+    let (dir, mut before, after) = forging_commit();
+    before.resize(after.len(), 0);
+    let pages = (0..after.len()).step_by(PAGE);
+    let page = |at: usize| at..(at + PAGE).min(after.len());
+    let changed: Vec<_> = pages
+        .filter(|at| before[page(*at)] != after[page(*at)])
+        .collect();
+    assert!(changed.len() > 4, "{changed:?}");
+    for lost in &changed {
+        let torn = scratch();
+        copy(dir.path(), torn.path());
+        let note = Note::open(&torn.path().join(NOTE_FILE)).unwrap().unwrap().0;
+        note.write(Position::from_number(2)).unwrap();
+        drop(note);
+        let mut bytes = after.clone();
+        bytes[page(*lost)].copy_from_slice(&before[page(*lost)]);
+        let forgeries = bytes
+            .windows(forged().len())
+            .filter(|part| **part == forged());
+        assert!(forgeries.count() > 5, "otherwise it proves nothing");
+        fs::write(journal(torn.path()), bytes).unwrap();
+        let store = open(torn.path()).unwrap_or_else(|error| panic!("page {lost}: {error}"));
+        assert_eq!(store.last().get(), 2, "page {lost}");
+        commit(&store, &[400]);
+        drop(store);
+        assert_eq!(open(torn.path()).unwrap().last().get(), 3);
+    }
+}
+
+#[test]
+fn damage_in_front_of_a_whole_commit_is_found_whatever_callers_forge() {
+    let (dir, _, mut bytes) = forging_commit();
+    let note = Note::open(&dir.path().join(NOTE_FILE)).unwrap().unwrap().0;
+    note.write(Position::START).unwrap();
+    drop(note);
+    bytes[100] ^= 1;
+    fs::write(journal(dir.path()), bytes).unwrap();
+    let refused = open(dir.path()).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("log/0.jnl is damaged at byte 0"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_lock_that_is_gone_under_a_running_store_is_noticed() {
+    for lost in ["log/lock", NOTE_FILE] {
+        let dir = scratch();
+        let store = open(dir.path()).unwrap();
+        commit(&store, &[10]);
+        assert_eq!(store.trouble(), None);
+        fs::rename(dir.path().join(lost), dir.path().join("away")).unwrap();
+        assert!(store.trouble().unwrap().contains(lost), "{lost}");
+        // Another file in its place keeps nobody out either.
+        fs::write(dir.path().join(lost), "").unwrap();
+        assert!(store.trouble().unwrap().contains(lost), "{lost}");
+    }
+}
+
+#[test]
+fn the_files_of_a_new_store_that_are_our_own_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = scratch();
+    let dir = parent.path().join("data");
+    drop(open(&dir).unwrap());
+    for file in [NOTE_FILE, MARK_FILE] {
+        let mode = fs::metadata(dir.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let mode = fs::metadata(&dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

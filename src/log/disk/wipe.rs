@@ -4,8 +4,10 @@
 //! go with a compaction of everything; a journal goes once it is full and its entries lie in tables, so that it is
 //! filled.
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::room::SetAside;
 
 /// How far a journal must go for the engine to begin the next one.
 const JOURNAL_BYTES: usize = 64_000_000;
@@ -21,18 +23,25 @@ const _: () = assert!(FILLERS as usize * FILLER_BYTES > JOURNAL_BYTES);
 const FILLER: &str = "filler";
 
 /// Wipes these tables, which must be all of the database. Takes as long as copying it; others may read and write meanwhile.
-/// What an open snapshot still sees stays.
-pub(crate) fn wipe(database: &Database, tables: &[Keyspace]) -> Result<(), fjall::Error> {
+/// What an open snapshot still sees stays. `batch` makes one that is synced; `aside` is the room that it all takes.
+pub(crate) fn wipe(
+    database: &Database,
+    tables: &[Keyspace],
+    batch: &dyn Fn() -> OwnedWriteBatch,
+    aside: &SetAside,
+) -> Result<(), fjall::Error> {
+    aside.check()?;
     flush(tables)?;
-    fill_journal(database)?;
+    fill_journal(database, batch, aside)?;
     // What was written meanwhile lies in the full journal too.
     flush(tables)?;
     for table in tables {
+        aside.check()?;
         // The first one finds out which blobs nothing leads to, the second one takes them away.
         table.major_compact()?;
         table.major_compact()?;
     }
-    empty_filler(database)
+    empty_filler(database, batch)
 }
 
 fn flush(tables: &[Keyspace]) -> Result<(), fjall::Error> {
@@ -42,12 +51,17 @@ fn flush(tables: &[Keyspace]) -> Result<(), fjall::Error> {
     Ok(())
 }
 
-fn fill_journal(database: &Database) -> Result<(), fjall::Error> {
+fn fill_journal(
+    database: &Database,
+    batch: &dyn Fn() -> OwnedWriteBatch,
+    aside: &SetAside,
+) -> Result<(), fjall::Error> {
     let filler = filler(database)?;
     for number in 0..=FILLERS {
+        aside.check()?;
         // Each is synced, so that a commit that comes meanwhile need not wait for all of them, and for the same reason
         // as every batch of the log.
-        let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = batch();
         batch.insert(&filler, [number], noise(number));
         batch.commit()?;
     }
@@ -56,9 +70,12 @@ fn fill_journal(database: &Database) -> Result<(), fjall::Error> {
 
 /// The table itself stays: the engine numbers its batches on from those of the tables that it has, and a journal with
 /// entries of one that went would have later ones with smaller numbers behind them.
-fn empty_filler(database: &Database) -> Result<(), fjall::Error> {
+fn empty_filler(
+    database: &Database,
+    batch: &dyn Fn() -> OwnedWriteBatch,
+) -> Result<(), fjall::Error> {
     let filler = filler(database)?;
-    let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+    let mut batch = batch();
     for number in 0..=FILLERS {
         batch.insert(&filler, [number], "");
     }

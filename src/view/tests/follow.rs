@@ -10,7 +10,7 @@ use super::bench::scratch;
 use super::request::event;
 use crate::clock::ManualClock;
 use crate::log::memory::MemoryStore;
-use crate::log::{Log, Options};
+use crate::log::{Log, Options, Position, Store as _};
 
 #[test]
 fn a_fold_outlives_the_runtime_that_it_was_started_on() {
@@ -27,6 +27,29 @@ fn a_fold_outlives_the_runtime_that_it_was_started_on() {
     let over = progress.wait_for(|at| at.applied.get() == 1 || at.failure.is_some());
     let at = other.block_on(over).unwrap().clone();
     assert_eq!((at.applied.get(), at.failure), (1, None));
+    view.close();
+}
+
+#[test]
+fn a_gap_in_the_log_is_reported_instead_of_read_again_and_again() {
+    let store = Arc::new(MemoryStore::default());
+    let visit = |number: u64| {
+        event(&[("cookie", "c")], "visit", "{}", 1)
+            .record(number)
+            .encode()
+    };
+    let records = [visit(1), visit(2)];
+    store.commit(Position::from_number(1), &records).unwrap();
+    store.lose_behind(Position::from_number(1));
+    let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+    let log = Log::start(store, &Options::default(), clock).unwrap();
+    let dir = scratch();
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let view = View::start(dir.path(), log, runtime.handle().clone()).unwrap();
+    let mut progress = view.progress();
+    let stopped = progress.wait_for(|at| at.failure.is_some());
+    let at = runtime.block_on(stopped).unwrap().clone();
+    assert_eq!(at.applied.get(), 1);
     view.close();
 }
 

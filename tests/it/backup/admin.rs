@@ -113,6 +113,7 @@ fn is_whole(dir: &Path) {
     let copy = DiskStore::open(Options {
         dir: dir.to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     });
     assert_eq!(copy.unwrap().last().get(), RECORDS as u64);
 }

@@ -147,6 +147,7 @@ fn a_process_that_takes_no_backups_is_told_from_a_service() {
     let _store = DiskStore::open(Options {
         dir: data.clone(),
         free_bytes_min: 0,
+        ..Options::default()
     });
     let in_use = "the data folder footfall-data is in use by another process";
     let expected = format!(

@@ -29,6 +29,7 @@ fn large(dir: &Path) {
     let store = DiskStore::open(Options {
         dir: data_in(dir),
         free_bytes_min: 0,
+        ..Options::default()
     });
     let store = store.unwrap();
     let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(15_000));

@@ -13,6 +13,7 @@ pub fn open(data: &Path) -> Result<DiskStore, log::Error> {
     DiskStore::open(Options {
         dir: data.to_owned(),
         free_bytes_min: 0,
+        ..Options::default()
     })
 }
 

@@ -34,6 +34,13 @@ impl Process {
         Self::start_listening(dir, "127.0.0.1:0", file)
     }
 
+    /// As [`Process::start_with`], where the system allows so many open files.
+    pub fn start_limited(dir: &Path, files: u32, settings: &[(&str, &str)]) -> Self {
+        let mut command = limited(dir, files);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::greeted(dir, command.envs(settings.iter().copied()))
+    }
+
     /// As [`Process::start_configured`], where it is told to listen.
     pub fn start_listening(dir: &Path, listen: &str, file: &str) -> Self {
         let mut command = command(dir);
@@ -229,6 +236,19 @@ pub fn log(dir: &Path) -> String {
 pub fn command(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_footfall"));
     command
+        .current_dir(dir)
+        .env_clear()
+        .env("FOOTFALL_SERVER_ADMIN_LISTEN", "127.0.0.1:0");
+    command
+}
+
+/// As [`command`], where the system allows so many open files.
+pub fn limited(dir: &Path, files: u32) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -n {files} && exec \"$0\" \"$@\""))
+        .arg(env!("CARGO_BIN_EXE_footfall"))
         .current_dir(dir)
         .env_clear()
         .env("FOOTFALL_SERVER_ADMIN_LISTEN", "127.0.0.1:0");

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value as Json, json};
 
+use super::forged;
 use crate::harness::START;
 use crate::harness::dice::Dice;
 use crate::harness::first_run::Project;
@@ -179,9 +180,8 @@ impl Flood {
     fn text(&self, customer: u64, n: u64) -> String {
         let mut dice = Dice::of(n << 32 | customer << 8 | self.index as u64);
         let words = dice.below(self.text_bytes_max / 16 + 1);
-        (0..words)
-            .map(|_| format!("{:016x}", dice.draw()))
-            .collect()
+        let words = (0..words).map(|_| format!("{:016x}", dice.draw()));
+        words.chain([forged::batch(n)]).collect()
     }
 }
 

@@ -1,0 +1,51 @@
+//! Looks after the files that keep other processes out: whoever finds them gone takes the folder for free.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::open::ENGINE_LOCK;
+use super::{LOG_DIR, NOTE_FILE};
+
+/// The files that are locked, each with what it was when it was.
+#[derive(Debug)]
+pub(super) struct Keeper(Vec<(PathBuf, Id)>);
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id {
+    device: u64,
+    number: u64,
+}
+
+impl Keeper {
+    /// For whoever has the locks of the store in `dir`.
+    pub(super) fn new(dir: &Path) -> io::Result<Self> {
+        let files = [dir.join(NOTE_FILE), dir.join(LOG_DIR).join(ENGINE_LOCK)];
+        let known = files.map(|file| Ok((file.clone(), id(&file)?)));
+        known.into_iter().collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Which of the files is not there any more, or another one.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let lost = |(file, known): &&(PathBuf, Id)| match id(file) {
+            Ok(found) => found != *known,
+            // Whatever else keeps it from being looked at says nothing of the lock.
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let (file, _) = self.0.iter().find(lost)?;
+        Some(format!(
+            "the lock {} is gone, so that another process may write here too",
+            file.display()
+        ))
+    }
+}
+
+fn id(file: &Path) -> io::Result<Id> {
+    let metadata = fs::metadata(file)?;
+    Ok(Id {
+        device: metadata.dev(),
+        number: metadata.ino(),
+    })
+}
