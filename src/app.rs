@@ -41,7 +41,8 @@ use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
-use crate::middleware::{Limiters, Panics, Rejections, Room, observe};
+use crate::middleware::{Limiters, Rejections, Room, observe};
+use crate::model::panics::Panics;
 use crate::tracker::{self, Member, Tracker};
 use crate::view::{self, Counts, View};
 use accept::{Acceptor, Guards};
@@ -131,7 +132,9 @@ impl App {
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
+        let panics = Panics::default();
         let log_options = log::Options {
+            panics: panics.clone(),
             queue_records_max: config.data.queue_records_max.get(),
             queue_bytes_max: config.data.queue_bytes_max.get(),
             append_timeout: config.server.request_timeout,
@@ -178,7 +181,6 @@ impl App {
         let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
-        let panics = Panics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
         let resolver = Arc::new(settings::resolver(&config.client_address)?);
         let room = Room::new(

@@ -60,28 +60,48 @@ impl Clock for SystemClock {
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
 pub struct ManualClock {
-    start: Duration,
-    elapsed: Mutex<Duration>,
+    state: Mutex<Manual>,
+}
+
+#[derive(Debug)]
+struct Manual {
+    /// What the wall clock showed, or would have shown, when nothing had elapsed: it changes when the clock is set.
+    origin: Duration,
+    elapsed: Duration,
 }
 
 impl ManualClock {
     /// A clock that shows `start`, counted from 1970.
     pub fn starting_at(start: Duration) -> Self {
         Self {
-            start,
-            elapsed: Mutex::new(Duration::ZERO),
+            state: Mutex::new(Manual {
+                origin: start,
+                elapsed: Duration::ZERO,
+            }),
         }
     }
 
-    /// Moves the clock forward.
+    /// Time passes.
     pub fn advance(&self, by: Duration) {
-        let mut elapsed = self.lock();
-        *elapsed = elapsed.saturating_add(by);
+        let mut state = self.lock();
+        state.elapsed = state.elapsed.saturating_add(by);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Duration> {
-        // A panic elsewhere leaves a plain number, which is as good as before.
-        self.elapsed
+    /// Somebody sets the wall clock forward; no time passes.
+    pub fn set_forward(&self, by: Duration) {
+        let mut state = self.lock();
+        state.origin = state.origin.saturating_add(by);
+    }
+
+    /// Somebody sets the wall clock back, no time passes.
+    pub fn set_back(&self, by: Duration) {
+        let mut state = self.lock();
+        state.origin = state.origin.saturating_sub(by);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Manual> {
+        // A panic elsewhere leaves plain numbers, which are as good as before.
+        self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -89,11 +109,12 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        timestamp(self.start.saturating_add(*self.lock()))
+        let state = self.lock();
+        timestamp(state.origin.saturating_add(state.elapsed))
     }
 
     fn elapsed(&self) -> Duration {
-        *self.lock()
+        self.lock().elapsed
     }
 }
 

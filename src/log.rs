@@ -15,6 +15,7 @@ pub mod disk;
 mod error;
 pub mod memory;
 mod pb;
+mod receipts;
 mod recent;
 pub mod record;
 mod store;
@@ -24,15 +25,18 @@ pub mod verify;
 mod writer;
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::model::panics::Panics;
 pub use disk::SetAside;
 pub use error::Error;
+pub use receipts::{CLOCK_SET_MIN, Receipts, Start};
+use record::Record;
 pub use store::{Rewrites, Store, StoreError};
 use writer::Writer;
 
@@ -70,6 +74,8 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Longest that an append waits for the disk. Default 10 s.
     pub append_timeout: Duration,
+    /// What counts the panics of the process. Default: one of its own.
+    pub panics: Panics,
 }
 
 impl Default for Options {
@@ -78,6 +84,7 @@ impl Default for Options {
             queue_records_max: 65_536,
             queue_bytes_max: 64 * 1024 * 1024,
             append_timeout: Duration::from_secs(10),
+            panics: Panics::default(),
         }
     }
 }
@@ -93,6 +100,8 @@ pub enum State {
     Full,
     /// A commit failed for this reason; only a restart helps.
     Failed(Arc<str>),
+    /// A record was read that is not what was written; the others can be read.
+    Damaged(Position),
 }
 
 /// A handle to the log.
@@ -101,6 +110,9 @@ pub struct Log {
     store: Arc<dyn Store>,
     writer: Arc<Writer>,
     append_timeout: Duration,
+    panics: Panics,
+    /// Where the first damage was found.
+    damage: Arc<OnceLock<Position>>,
     /// Whoever rewrites records has it alone.
     still: Arc<RwLock<()>>,
 }
@@ -121,6 +133,8 @@ impl Log {
             store,
             writer,
             append_timeout,
+            panics: options.panics.clone(),
+            damage: Arc::default(),
             still: Arc::default(),
         })
     }
@@ -157,7 +171,7 @@ impl Log {
             let committed = tokio::time::timeout(append_timeout, queued?).await;
             let first = committed
                 .map_err(|_| Error::Stalled(append_timeout))?
-                .map_err(|_| Error::Failed("the log's writer is gone".into()))??;
+                .map_err(|_| Error::Panicked)??;
             Ok(first..=first.plus(count.saturating_sub(1)))
         };
         (bound, appended)
@@ -190,10 +204,10 @@ impl Log {
         let told = self.last().get().saturating_sub(after.get());
         let told = usize::try_from(told).unwrap_or(usize::MAX);
         let limit = limit.min(told);
-        let records = self.store.read_after(after, limit)?;
+        let records = self.noted(self.store.read_after(after, limit))?;
         if records.is_empty() && limit > 0 {
             // Who follows the log would ask for the same again and again.
-            return Err(Error::missing(after.plus(1)));
+            return self.noted(Err(Error::missing(after.plus(1))));
         }
         Ok(records)
     }
@@ -203,7 +217,28 @@ impl Log {
     /// # Errors
     /// [`Error::Damaged`] when it is not there, [`Error::Read`].
     pub fn read(&self, position: Position) -> Result<Bytes, Error> {
-        self.store.read(position)
+        self.noted(self.store.read(position))
+    }
+
+    /// Reads the record of the bytes at a position.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn decode(&self, position: Position, bytes: Bytes) -> Result<Record, Error> {
+        self.noted(Record::decode(position, bytes))
+    }
+
+    /// Remembers where damage was found: the truth is not whole any more, and whoever asks is to know.
+    fn noted<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Damaged { position, .. }) = &read {
+            self.damage.get_or_init(|| *position);
+        }
+        read
+    }
+
+    /// What counts the panics of the process.
+    pub fn panics(&self) -> &Panics {
+        &self.panics
     }
 
     /// Puts other records in the place of old ones: all of them or none. Blocks on the disk.
@@ -273,7 +308,10 @@ impl Log {
 
     /// How the log is doing.
     pub fn state(&self) -> State {
-        self.writer.state()
+        match (self.writer.state(), self.damage.get()) {
+            (State::Ready, Some(position)) => State::Damaged(*position),
+            (state, _) => state,
+        }
     }
 
     /// Refuses further appends, commits what is queued, and waits for the writer to end. May block on the disk.

@@ -4,7 +4,7 @@
 //! - [`class`] decides what the request is, for all that follows
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
-//! - [`contain`] keeps a panic to its call
+//! - [`contain`] keeps a panic to its call, and tells the operator why a call failed ([`cause`])
 //! - [`peer`] finds out whose call it is
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
 //! - [`in_flight`] refuses what there is no room for
@@ -12,6 +12,7 @@
 //!
 //! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
+pub mod cause;
 pub mod class;
 pub mod contain;
 mod finish;
@@ -29,8 +30,9 @@ pub mod refusal;
 pub mod room;
 pub mod rpc;
 
+pub use cause::Cause;
 pub use class::{Classified, Classify, Probe, RequestClass};
-pub use contain::{Contain, Panics};
+pub use contain::Contain;
 pub use finish::{Finish, Finished};
 pub use guard::{Guard, Inside, Rejections};
 pub use header_list::HeaderList;

@@ -16,6 +16,7 @@ mod moment;
 mod page_token;
 mod permits;
 mod read;
+mod receipt;
 mod slots;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,6 @@ mod watch;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -49,6 +49,7 @@ pub use read::{
     ATTRIBUTES_MAX, ATTRIBUTES_TOO_LARGE, Attribute, EVENTS_MAX, GetCustomer, IdValues, ListEvents,
     TYPES_MAX,
 };
+use receipt::{Receipt, Receipts};
 use slots::Slots;
 pub use watch::{Start, Watch, WatchEvents, Watched, WatchedEvent};
 pub use write::{
@@ -99,7 +100,7 @@ pub struct Tracker {
     slots: Slots,
     /// Whether watches have to end.
     streams_ended: tokio::sync::watch::Sender<bool>,
-    last_receipt: AtomicI64,
+    receipts: Receipts,
 }
 
 /// A caller that was let in.
@@ -146,6 +147,7 @@ impl Tracker {
         let slots = Slots::new(options.watchers_max);
         let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {
+            receipts: Receipts::new(clock.as_ref()),
             members: tokio::sync::watch::Sender::new(Arc::new(members)),
             account_counters: AccountCounters::default(),
             failures,
@@ -156,7 +158,6 @@ impl Tracker {
             permits,
             slots,
             streams_ended: tokio::sync::watch::Sender::new(false),
-            last_receipt: AtomicI64::new(0),
         }
     }
 
@@ -170,15 +171,8 @@ impl Tracker {
         self.clock.now()
     }
 
-    /// The time of receipt of a command: now, but never the same twice, so that two events that say no time are
-    /// not taken for one sent twice.
-    fn receipt(&self) -> Timestamp {
-        let now = self.clock.now().micros();
-        let next = |last: i64| Some(now.max(last.saturating_add(1)));
-        let last = self
-            .last_receipt
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let receipt = last.ok().and_then(next).unwrap_or(now);
-        Timestamp::from_micros(receipt).unwrap_or(Timestamp::MAX)
+    /// The time of receipt of a command.
+    fn receipt(&self) -> Receipt {
+        self.receipts.next(self.clock.as_ref())
     }
 }

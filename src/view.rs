@@ -11,6 +11,7 @@
 //!   their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
+mod anonymous;
 mod apply;
 mod cache;
 mod cancel;
@@ -23,6 +24,7 @@ mod hash;
 pub mod identity;
 pub mod keys;
 mod latest;
+mod named;
 mod nice;
 mod overlay;
 mod progress;
@@ -44,9 +46,11 @@ use tokio::sync::watch;
 use crate::log::{Log, Position};
 pub use apply::Counts;
 pub use cancel::{Cancel, Waiting};
+pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
 use follow::Follower;
+pub use named::Named;
 pub use progress::{Progress, ProjectProgress};
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
@@ -177,7 +181,7 @@ impl View {
             };
         }
         match over.failure {
-            Some(reason) if !is_there(&over) => Err(Error::Stopped(reason)),
+            Some(reason) if !is_there(&over) => Err(Error::stopped(reason)),
             Some(_) | None => Ok(()),
         }
     }

@@ -66,6 +66,8 @@ pub(super) fn record(number: u64) -> Vec<u8> {
         command: Command::Event(event),
         clashed: false,
         retired: false,
+        clock_set: 0,
+        customers: Vec::new(),
     };
     record.encode().to_vec()
 }

@@ -179,7 +179,13 @@ impl Collector for Counted {
                 u64::from(upkeep::has_remains(&self.log, &self.view)),
             ),
         ];
-        for (name, help, value) in counters.into_iter().chain(auth).chain(folded) {
+        let panics = (
+            "footfall_panics".to_owned(),
+            "Panics, in whatever thread, which are defects of the service",
+            self.log.panics().counted(),
+        );
+        let counters = counters.into_iter().chain(auth).chain(folded);
+        for (name, help, value) in counters.chain([panics]) {
             let counter = ConstCounter::new(value);
             let encoder = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
             counter.encode(encoder)?;

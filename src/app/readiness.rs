@@ -62,12 +62,16 @@ fn obstacle(log: &Log, view: &View) -> Option<String> {
             .borrow()
             .failure
             .as_ref()
-            .map(|reason| format!("the view has stopped: {reason}")),
+            // Why is in the log: who probes is told no words of the engine's.
+            .map(|_| "the view has stopped".to_owned()),
         State::Stalled(since) => Some(format!(
             "the disk has not answered for {} s",
             since.as_secs()
         )),
         State::Full => Some("the disk is full".to_owned()),
-        State::Failed(reason) => Some(format!("the log cannot be written: {reason}")),
+        State::Damaged(position) => {
+            Some(format!("the log is damaged at position {}", position.get()))
+        }
+        State::Failed(_) => Some("the log cannot be written".to_owned()),
     }
 }

@@ -25,10 +25,11 @@ use crate::limit::Meter;
 use crate::middleware::observe::Metrics;
 use crate::middleware::{
     Body, Classified, Contain, Ending, HeaderList, InFlight, Limiters, MessageBody, Observe, Pace,
-    Panics, Peering, RateLimit, Received, Rejections, RequestClass, Room, Service as Serves, Toll,
-    class, message_body,
+    Peering, RateLimit, Received, Rejections, RequestClass, Room, Service as Serves, Toll, class,
+    message_body,
 };
 use crate::model::address::Resolver;
+use crate::model::panics::Panics;
 use crate::rest::{Cors, Limits, Offload, Render, Rest, routes};
 use crate::tracker::Tracker;
 

@@ -1,5 +1,8 @@
 //! Sees to it that what was erased, or is too old, leaves the disk in time.
 
+mod due;
+mod trust;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -8,12 +11,15 @@ use std::time::Duration;
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::data;
-use crate::log::Log;
-use crate::model::time::Timestamp;
+use crate::log::{Log, Receipts, Start};
 use crate::view::{Error, View};
+use due::Due;
+use trust::{Doubt, Trust};
 
 /// How often it is asked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Receipts are so far ahead of the clock for a while where it is set back by a little.
+const LEAD_USUAL: Duration = Duration::from_secs(60);
 /// How long to leave it alone after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -34,6 +40,7 @@ pub(super) struct Upkeep {
     /// Half of what is promised: the other half is for the work.
     delay: Duration,
     retention: Option<Duration>,
+    start: Start,
     is_over: Arc<AtomicBool>,
 }
 
@@ -61,11 +68,61 @@ impl Running {
 }
 
 /// When what is to be done, on the clock's elapsed time.
-#[derive(Default)]
 struct Plan {
-    /// When to look for what is too old.
-    expire_at: Duration,
+    due: Due,
+    expiry: Option<Expiry>,
     retry_at: Duration,
+}
+
+/// When to look for what is too old, and what is known of how old that is.
+struct Expiry {
+    retention: Duration,
+    at: Duration,
+    receipts: Receipts,
+    trust: Trust,
+    /// What the operator was told last.
+    told: Option<Doubt>,
+}
+
+impl Expiry {
+    fn new(retention: Duration, start: Start) -> Self {
+        Self {
+            retention,
+            at: Duration::ZERO,
+            receipts: Receipts::new(start),
+            trust: Trust::new(retention),
+            told: None,
+        }
+    }
+
+    /// Whether it is time, and the clock may be believed.
+    fn is_due(&mut self, log: &Log, clock: &dyn Clock, is_over: &dyn Fn() -> bool) -> bool {
+        if let Err(error) = self.receipts.follow(log, is_over) {
+            // Reads meet it too, and say so; who cannot tell how old records are keeps them.
+            tracing::error!(error = %error, "what is too old stays: the log cannot be read");
+            self.at = clock.elapsed().saturating_add(RETRY_AFTER);
+            return false;
+        }
+        let greatest = self.receipts.greatest();
+        // Read in this order: what was received in between is no later than now.
+        let (elapsed, now) = (clock.elapsed(), clock.now());
+        let doubt = self.trust.look(now, elapsed, greatest).err();
+        let is_news = match (self.told, doubt) {
+            (told, None | Some(Doubt::Start)) => told.is_some() && doubt.is_none(),
+            (Some(Doubt::Behind(_)), Some(Doubt::Behind(_)))
+            | (Some(Doubt::Ahead(_)), Some(Doubt::Ahead(_))) => false,
+            (_, Some(Doubt::Behind(by))) => by > LEAD_USUAL,
+            (_, Some(Doubt::Ahead(_))) => true,
+        };
+        if is_news {
+            match doubt {
+                Some(doubt) => tracing::warn!(%doubt, "what is too old stays for now"),
+                None => tracing::info!("the clock is believed again; what is too old leaves"),
+            }
+            self.told = doubt;
+        }
+        doubt.is_none() && self.at <= elapsed
+    }
 }
 
 impl Upkeep {
@@ -76,6 +133,11 @@ impl Upkeep {
         options: &data::Options,
     ) -> Self {
         Self {
+            start: Start {
+                end: log.last(),
+                now: clock.now(),
+                elapsed: clock.elapsed(),
+            },
             log,
             view,
             clock,
@@ -88,7 +150,11 @@ impl Upkeep {
     pub(super) fn start(self) -> Result<Running, StartError> {
         let is_over = self.is_over.clone();
         let thread = std::thread::Builder::new().name("upkeep".into());
-        let thread = thread.spawn(move || self.run());
+        let guard = self.log.panics().guard();
+        let thread = thread.spawn(move || {
+            let _guard = guard;
+            self.run();
+        });
         let thread = thread.map_err(StartError::System)?;
         Ok(Running { is_over, thread })
     }
@@ -98,18 +164,27 @@ impl Upkeep {
     }
 
     fn run(&self) {
-        let mut plan = Plan::default();
+        let mut plan = Plan {
+            due: Due::new(self.delay, self.start),
+            expiry: self.retention.map(|age| Expiry::new(age, self.start)),
+            retry_at: Duration::ZERO,
+        };
         // What an earlier process did not come to the end of.
         let mut is_due = self.log.has_remains().unwrap_or(true);
         while !self.is_over() {
-            is_due |= plan.expire_at <= self.clock.elapsed() && self.retention.is_some();
-            let worked = self.has_due_erasure().and_then(|has_due_erasure| {
-                is_due |= has_due_erasure;
-                match is_due && plan.retry_at <= self.clock.elapsed() {
-                    true => self.work(&mut plan).map(|()| is_due = false),
-                    false => Ok(()),
-                }
+            let expires = plan.expiry.as_mut().is_some_and(|expiry| {
+                expiry.is_due(&self.log, self.clock.as_ref(), &|| self.is_over())
             });
+            is_due |= expires;
+            let worked = self
+                .has_due_erasure(&mut plan.due)
+                .and_then(|has_due_erasure| {
+                    is_due |= has_due_erasure;
+                    match is_due && plan.retry_at <= self.clock.elapsed() {
+                        true => self.work(&mut plan, expires).map(|()| is_due = false),
+                        false => Ok(()),
+                    }
+                });
             if let Err(error) = worked {
                 let source = std::error::Error::source(&error);
                 let error = source.map_or_else(|| error.to_string(), ToString::to_string);
@@ -123,29 +198,30 @@ impl Upkeep {
         }
     }
 
-    fn has_due_erasure(&self) -> Result<bool, Error> {
+    fn has_due_erasure(&self, due: &mut Due) -> Result<bool, Error> {
         let oldest = self.view.oldest_erasure()?;
-        let limit = before(self.clock.now(), self.delay);
-        // Times of receipt run a little ahead of a clock that stands.
-        Ok(oldest.is_some_and(|(_, asked)| self.delay.is_zero() || asked <= limit))
+        Ok(due.is_due(oldest, self.clock.now(), self.clock.elapsed()))
     }
 
-    fn work(&self, plan: &mut Plan) -> Result<(), Error> {
-        while let Some((erasure, _)) = self.view.oldest_erasure()? {
+    fn work(&self, plan: &mut Plan, expires: bool) -> Result<(), Error> {
+        while let Some(erasure) = self.view.oldest_erasure()? {
             if self.is_over() {
                 return Ok(());
             }
-            self.view.take_out(erasure)?;
+            self.view.take_out(erasure.position)?;
             tracing::info!(
-                position = erasure.get(),
+                position = erasure.position.get(),
                 "a customer was taken out of the log"
             );
         }
-        if let Some(retention) = self.retention {
-            let limit = before(self.clock.now(), retention);
-            self.view.expire(limit, &|| self.is_over())?;
+        if let Some(expiry) = plan.expiry.as_mut().filter(|_| expires) {
+            let is_over = || self.is_over();
+            let now = (self.clock.now(), self.clock.elapsed());
+            let retention = expiry.retention;
+            let cutoff = expiry.receipts.old(&self.log, now, retention, &is_over)?;
+            self.view.expire(cutoff, &is_over)?;
             let pause = self.delay.max(LOOK_EVERY);
-            plan.expire_at = self.clock.elapsed().saturating_add(pause);
+            expiry.at = self.clock.elapsed().saturating_add(pause);
         }
         if self.log.has_remains()? && !self.is_over() {
             self.view.wipe()?;
@@ -153,9 +229,4 @@ impl Upkeep {
         }
         Ok(())
     }
-}
-
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(now.micros().saturating_sub(age).max(0)).unwrap_or(now)
 }

@@ -161,6 +161,7 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let call = streams::id_of(request.extensions());
         let question = request.into_inner();
         let question = WatchEvents {
             start: streams::start(&question)?,
@@ -168,7 +169,7 @@ impl pb::customer_service_server::CustomerService for Customers {
             customer_ids: &question.customer_ids,
         };
         let watch = self.tracker.watch(&access, question)?;
-        Ok(Response::new(streams::watched(watch)))
+        Ok(Response::new(streams::watched(watch, call)))
     }
 
     type ExportCustomersStream = Messages<pb::ExportCustomersResponse>;
@@ -179,7 +180,8 @@ impl pb::customer_service_server::CustomerService for Customers {
     ) -> Result<Response<Self::ExportCustomersStream>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
         let export = self.export(&access).await?;
-        Ok(Response::new(streams::exported(export, self.room)))
+        let call = streams::id_of(request.extensions());
+        Ok(Response::new(streams::exported(export, self.room, call)))
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::middleware::Guard;
+use crate::log::Position;
+use crate::middleware::{Cause, Guard};
 use crate::model::properties;
 use crate::tracker::{AccessError, Error};
 use crate::{log, view};
@@ -45,6 +46,7 @@ impl From<Error> for Status {
             | Error::CursorAhead
             | Error::PageToken(_) => invalid(error.field(), message),
             Error::UnknownCustomer => Self::not_found(message),
+            Error::SeveralCustomers(_) => Self::failed_precondition(message),
             Error::TooLarge(_) => Self::out_of_range(message),
             // The layer in front says it in full: it knows all quotas that apply to the call.
             Error::OverQuota { retry_after } => {
@@ -57,8 +59,8 @@ impl From<Error> for Status {
             Error::AnswersNotTaken(_) => {
                 Guard::Answers.behind(unavailable(message, OVERLOAD_DELAY))
             }
-            Error::Log(error) => of_log(error, message),
-            Error::View(error) => of_view(error, message),
+            Error::Log(error) => of_log(error),
+            Error::View(error) => of_view(error),
         }
     }
 }
@@ -74,32 +76,48 @@ pub fn invalid(field: Option<&str>, message: String) -> Status {
     }
 }
 
-fn of_log(error: &log::Error, message: String) -> Status {
-    match error {
-        log::Error::Overloaded => unavailable(message, OVERLOAD_DELAY),
-        log::Error::Full
-        | log::Error::Failed(_)
-        | log::Error::Stalled(_)
-        | log::Error::Closed
-        | log::Error::NoStore(_)
-        | log::Error::Locked(_)
-        | log::Error::Open { .. } => unavailable(message, FAILURE_DELAY),
+fn of_log(error: &log::Error) -> Status {
+    let message = error.fragment();
+    let status = match error {
+        log::Error::Overloaded => return unavailable(message, OVERLOAD_DELAY),
+        // What the log says itself, once, and not at each call.
+        log::Error::Full | log::Error::Failed(_) | log::Error::Stalled(_) | log::Error::Closed => {
+            return unavailable(message, FAILURE_DELAY);
+        }
+        log::Error::NoStore(_) | log::Error::Locked(_) | log::Error::Open { .. } => {
+            unavailable(message, FAILURE_DELAY)
+        }
         log::Error::Damaged { .. } | log::Error::EndLost { .. } => Status::data_loss(message),
-        log::Error::Read(_) | log::Error::Rewrite(_) => Status::internal(message),
-    }
+        log::Error::Read(_) | log::Error::Rewrite(_) | log::Error::Panicked => {
+            Status::internal(message)
+        }
+    };
+    let cause = Cause {
+        chain: error.to_string(),
+        position: error.position().map(Position::get),
+    };
+    cause.behind(status)
 }
 
-fn of_view(error: &view::Error, message: String) -> Status {
-    match error {
+fn of_view(error: &view::Error) -> Status {
+    let message = error.fragment();
+    let status = match error {
         view::Error::Behind(_) | view::Error::Backlog(_) | view::Error::StillRead => {
-            unavailable(message, OVERLOAD_DELAY)
+            return unavailable(message, OVERLOAD_DELAY);
         }
-        view::Error::Stopped(_) | view::Error::Ahead { .. } => unavailable(message, FAILURE_DELAY),
-        view::Error::Cancelled => Status::cancelled(message),
+        view::Error::Stopped(_) | view::Error::Ahead { .. } => {
+            return unavailable(message, FAILURE_DELAY);
+        }
+        view::Error::Cancelled => return Status::cancelled(message),
         view::Error::Damaged(_) => Status::data_loss(message),
-        view::Error::Store(_) => Status::internal(message),
-        view::Error::Log(error) => of_log(error, error.to_string()),
-    }
+        view::Error::Store(_) | view::Error::Panicked => Status::internal(message),
+        view::Error::Log(error) => return of_log(error),
+    };
+    let cause = Cause {
+        chain: error.to_string(),
+        position: None,
+    };
+    cause.behind(status)
 }
 
 /// Nothing wrong with the request: the service cannot take it now.

@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 
-use futures_util::{Stream, stream};
-use tonic::Status;
+use futures_util::{Stream, TryStreamExt as _, stream};
+use http::HeaderValue;
+use tonic::{Extensions, Status};
 
 use super::customers::{event, id};
 use super::{answer, pb, status};
+use crate::middleware::{RequestId, cause};
 use crate::tracker::{Export, Start, Watch, Watched};
 
 /// A stream of messages that ends after the first failure.
@@ -26,15 +28,33 @@ pub(super) fn start(question: &pb::WatchEventsRequest) -> Result<Start<'_>, Stat
     }
 }
 
+/// The ID of a call whose answer lasts.
+pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
+    extensions.get().map(|RequestId(id)| id.clone())
+}
+
+/// Tells why the messages of a call end with a failure: tonic makes trailers of it, which do not say. Over REST there is no
+/// call by itself, and the body's layer tells.
+fn told<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
+    match call {
+        None => messages,
+        Some(id) => Box::pin(messages.inspect_err(move |status| cause::tell(status, Some(&id)))),
+    }
+}
+
 /// What a watch tells.
-pub(super) fn watched(watch: Watch) -> Messages<pb::WatchEventsResponse> {
-    Box::pin(stream::unfold(Some(watch), async |watch| {
+pub(super) fn watched(
+    watch: Watch,
+    call: Option<HeaderValue>,
+) -> Messages<pb::WatchEventsResponse> {
+    let messages = stream::unfold(Some(watch), async |watch| {
         let mut watch = watch?;
         match watch.next().await? {
             Ok(watched) => Some((Ok(message(watched)), Some(watch))),
             Err(error) => Some((Err(error.into()), None)),
         }
-    }))
+    });
+    told(Box::pin(messages), call)
 }
 
 fn message(watched: Watched) -> pb::WatchEventsResponse {
@@ -50,7 +70,11 @@ fn message(watched: Watched) -> pb::WatchEventsResponse {
 }
 
 /// The customers of an export, in messages of at most `room` bytes.
-pub(super) fn exported(export: Export, room: usize) -> Messages<pb::ExportCustomersResponse> {
+pub(super) fn exported(
+    export: Export,
+    room: usize,
+    call: Option<HeaderValue>,
+) -> Messages<pb::ExportCustomersResponse> {
     let state = Some((export, Vec::new().into_iter()));
     let next = move |state: Option<(Export, std::vec::IntoIter<_>)>| async move {
         let (mut export, mut messages) = state?;
@@ -69,5 +93,5 @@ pub(super) fn exported(export: Export, room: usize) -> Messages<pb::ExportCustom
             }
         }
     };
-    Box::pin(stream::unfold(state, next))
+    told(Box::pin(stream::unfold(state, next)), call)
 }

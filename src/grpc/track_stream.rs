@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::HeaderValue;
 use prost::Message as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,10 +19,10 @@ use super::caller::{authenticate, caller};
 use super::convert::timestamp;
 use super::pb;
 use super::status::{invalid, unavailable};
-use super::streams::Messages;
+use super::streams::{Messages, id_of};
 use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::{KeyHolder, Share, Ticket};
-use crate::middleware::{Guard, KeyStreams, Rejections, Toll, refusal};
+use crate::middleware::{Guard, KeyStreams, Rejections, Toll, cause, refusal};
 use crate::model::credentials::Credentials;
 use crate::tracker::{Accepted, Access, Error, Tracker};
 
@@ -61,7 +62,7 @@ pub(super) fn acknowledged(
         let group = lane.next_group().await?;
         let goes_on = group.end.is_none();
         Some((
-            group.commit(&lane.tracking.tracker),
+            group.commit(&lane.tracking.tracker, id_of(&lane.extensions)),
             goes_on.then_some(lane),
         ))
     });
@@ -263,12 +264,16 @@ impl Group {
     fn commit(
         self,
         tracker: &Tracker,
+        call: Option<HeaderValue>,
     ) -> impl Future<Output = Vec<Result<pb::TrackStreamResponse, Status>>> + Send + use<> {
         let committed = tracker.commit(self.writes);
         let (results, end) = (self.results, self.end);
         async move {
-            let failure = committed.await.err();
-            let failure = failure.map(|error| rpc_status(&error.into()));
+            let failure = committed.await.err().map(Status::from);
+            if let Some(status) = &failure {
+                cause::tell(status, call.as_ref());
+            }
+            let failure = failure.as_ref().map(rpc_status);
             let acknowledge = |(mut acknowledgement, kind): (pb::Acknowledgement, Kind)| {
                 if let (Some(result), Kind::Write) = (&mut acknowledgement.result, kind) {
                     result.error.clone_from(&failure);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Position;
+use crate::model::panics::DEFECT;
 
 /// What can go wrong with the log.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum Error {
     /// The disk did not answer in time: unknown whether it will be written.
     #[error("the disk did not answer within {0:?}")]
     Stalled(Duration),
+    /// The writer met a defect: unknown whether it was written, and all later appends fail too.
+    #[error("the log's writer panicked")]
+    Panicked,
     /// The log is closed; nothing was written.
     #[error("the service is shutting down")]
     Closed,
@@ -69,6 +73,42 @@ impl Error {
         Self::Damaged {
             position,
             why: "the record is missing".to_owned(),
+        }
+    }
+
+    /// What a caller is told: what is wrong, without the words of the engine or of the system.
+    pub fn fragment(&self) -> String {
+        let text = match self {
+            Self::Overloaded | Self::Full | Self::Stalled(_) | Self::Closed => {
+                return self.to_string();
+            }
+            Self::Panicked => DEFECT,
+            Self::Failed(_) => "the log cannot be written",
+            Self::Damaged { .. } => "the log is damaged",
+            Self::EndLost { .. } => "the log has lost its end",
+            Self::NoStore(_) | Self::Locked(_) | Self::Open { .. } => "the log cannot be opened",
+            Self::Rewrite(_) => "old records cannot be rewritten",
+            Self::Read(_) => "the log cannot be read",
+        };
+        text.to_owned()
+    }
+
+    /// The place that is damaged.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Self::Damaged { position, .. } => Some(*position),
+            Self::Overloaded
+            | Self::Full
+            | Self::Failed(_)
+            | Self::Stalled(_)
+            | Self::Panicked
+            | Self::Closed
+            | Self::EndLost { .. }
+            | Self::NoStore(_)
+            | Self::Locked(_)
+            | Self::Open { .. }
+            | Self::Rewrite(_)
+            | Self::Read(_) => None,
         }
     }
 }

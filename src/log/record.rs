@@ -33,6 +33,10 @@ pub struct Record {
     pub clashed: bool,
     /// The record is older than what is kept: what it said has left, but for whom it is about.
     pub retired: bool,
+    /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that passed.
+    pub clock_set: i64,
+    /// Whom the record is to forget, by their numbers; none in records of before, and in those that forget nobody.
+    pub customers: Vec<u64>,
 }
 
 /// What a record asks for.
@@ -47,9 +51,9 @@ pub enum Command {
     },
     /// Something that happened to the customer.
     Event(Event),
-    /// All IDs and properties go from the customer whom the first known ID names.
+    /// All IDs and properties go from the customer whom the record names.
     Anonymize,
-    /// The customer whom the first known ID names goes, with everything that was ever recorded of it.
+    /// The customers whom the record names go, with everything that was ever recorded of them.
     Erase,
     /// What was here has left. What remains of it is what it took from customers who are still there.
     Erased(Vec<Taken>),
@@ -87,6 +91,8 @@ impl Record {
             command: Command::Erased(taken),
             clashed: false,
             retired: false,
+            clock_set: self.clock_set,
+            customers: Vec::new(),
         }
     }
 
@@ -161,6 +167,8 @@ impl Record {
             command,
             clashed: message.clashed,
             retired: message.retired,
+            clock_set: message.clock_set,
+            customers: message.customers,
         })
     }
 }
@@ -222,6 +230,8 @@ mod tests {
             }),
             clashed: false,
             retired: true,
+            clock_set: 86_400_000_000,
+            customers: Vec::new(),
         }
     }
 
@@ -271,6 +281,8 @@ mod tests {
             ids: CustomerIds::default(),
             clashed: true,
             retired: false,
+            clock_set: -1,
+            customers: vec![1, 300, u64::MAX],
             ..record()
         });
         records
@@ -321,6 +333,8 @@ mod tests {
             command: Some(command),
             clashed: record.clashed,
             retired: record.retired,
+            clock_set: record.clock_set,
+            customers: record.customers.clone(),
         }
     }
 

@@ -213,13 +213,15 @@ async fn a_writer_that_panics_has_failed_and_does_not_hang() {
     }
     let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
     let store = Arc::new(Panics(MemoryStore::default()));
-    let log = Log::start(store, &Options::default(), clock.clone()).unwrap();
+    let options = Options::default();
+    let log = Log::start(store, &options, clock.clone()).unwrap();
     let failed = log.append(record("a")).await;
-    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Panicked)), "{failed:?}");
     // The thread has ended then.
     log.close();
+    assert_eq!(options.panics.counted(), 1);
     let failed = log.append(record("b")).await;
-    assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Panicked)), "{failed:?}");
     clock.advance(Duration::from_secs(6));
     let reason = "the log's writer panicked".into();
     assert_eq!(log.state(), State::Failed(reason));
@@ -286,4 +288,17 @@ async fn a_store_that_others_may_write_to_takes_no_more_appends() {
     let refused = bench.log.append(record("b")).await.unwrap_err();
     assert!(matches!(refused, Error::Failed(_)), "{refused}");
     assert_eq!(bench.log.read_after(Position::START, 10).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_that_has_been_found_damaged_says_where_and_goes_on() {
+    let bench = bench(&Options::default());
+    bench.log.append(record("no record")).await.unwrap();
+    assert_eq!(bench.log.state(), State::Ready);
+    let position = Position::from_number(1);
+    let bytes = bench.log.read(position).unwrap();
+    assert!(bench.log.decode(position, bytes).is_err());
+    assert!(bench.log.read(Position::from_number(7)).is_err());
+    assert_eq!(bench.log.state(), State::Damaged(position));
+    bench.log.append(record("more")).await.unwrap();
 }

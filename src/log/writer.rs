@@ -64,6 +64,7 @@ enum Condition {
     Full,
     Closed,
     Failed(Arc<str>),
+    Panicked,
 }
 
 /// Tells the position of an append's first record, once it is durable.
@@ -87,8 +88,11 @@ impl Writer {
             thread: Mutex::new(None),
         });
         let run = {
-            let writer = writer.clone();
-            move || writer.run(&*writer.store)
+            let (writer, guard) = (writer.clone(), options.panics.guard());
+            move || {
+                let _guard = guard;
+                writer.run(&*writer.store);
+            }
         };
         let thread = std::thread::Builder::new().name("log-writer".into());
         let handle = thread.spawn(run).map_err(|error| Error::Open {
@@ -111,6 +115,7 @@ impl Writer {
             Condition::Ready | Condition::Full => {}
             Condition::Closed => return Err(Error::Closed),
             Condition::Failed(reason) => return Err(Error::Failed(reason.clone())),
+            Condition::Panicked => return Err(Error::Panicked),
         }
         // An append that is larger than the queue must not be refused for ever: it goes alone.
         let fits = queue.records == 0
@@ -163,12 +168,13 @@ impl Writer {
             Condition::Ready | Condition::Closed => State::Ready,
             Condition::Full => State::Full,
             Condition::Failed(reason) => State::Failed(reason.clone()),
+            Condition::Panicked => State::Failed("the log's writer panicked".into()),
         }
     }
 
     pub(super) fn close(&self) {
         let mut queue = lock(&self.queue);
-        if !matches!(queue.condition, Condition::Failed(_)) {
+        if !matches!(queue.condition, Condition::Failed(_) | Condition::Panicked) {
             queue.condition = Condition::Closed;
         }
         drop(queue);
@@ -215,7 +221,10 @@ impl Writer {
             if !queue.pending.is_empty() {
                 break;
             }
-            if matches!(queue.condition, Condition::Closed | Condition::Failed(_)) {
+            if matches!(
+                queue.condition,
+                Condition::Closed | Condition::Failed(_) | Condition::Panicked
+            ) {
                 return None;
             }
             queue = self
@@ -306,7 +315,8 @@ impl Drop for LatchOnPanic<'_> {
     fn drop(&mut self) {
         if let Some(writer) = self.0 {
             let mut queue = lock(&writer.queue);
-            queue.latch("the log's writer panicked");
+            tracing::error!("the log's writer panicked; the log takes no more appends");
+            queue.condition = Condition::Panicked;
             // No commit is under way any more: this is a failure, and not a disk that takes its time.
             queue.commit_began = None;
             queue.take_pending();

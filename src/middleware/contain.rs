@@ -12,12 +12,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Body, Classified, RequestId};
+use super::{Body, Classified, RequestId, cause};
+use crate::model::panics::{DEFECT, Panics, said};
 
 /// Answers `INTERNAL` to a call whose handling panics.
 #[derive(Clone, Debug)]
@@ -26,35 +25,11 @@ pub struct Contain<S> {
     panics: Panics,
 }
 
-/// How many calls panicked.
-#[derive(Clone, Debug)]
-pub struct Panics(Counter);
-
-impl Panics {
-    /// A count that `registry` shows.
-    pub fn new(registry: &mut Registry) -> Self {
-        let count = Counter::default();
-        registry.register(
-            "footfall_panics",
-            "Calls whose handling panicked, which is a defect of the service",
-            count.clone(),
-        );
-        Self(count)
-    }
-
-    /// Counts and tells a panic; the answer that its caller gets.
-    fn meet(&self, panic: &(dyn Any + Send), id: Option<&HeaderValue>) -> Status {
-        self.0.inc();
-        let said = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("(no words)");
-        tracing::error!(panic = said, request_id = ?id, "a call panicked");
-        Status::internal(
-            "the service has met a defect in itself; the call may have been carried out",
-        )
-    }
+/// Counts and tells a panic; the answer that its caller gets.
+fn meet(panics: &Panics, panic: &(dyn Any + Send), id: Option<&HeaderValue>) -> Status {
+    panics.count();
+    tracing::error!(panic = said(panic), request_id = ?id, "a call panicked");
+    Status::internal(DEFECT)
 }
 
 impl<S> Contain<S> {
@@ -86,7 +61,7 @@ where
         // nevertheless.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         let met = called.as_ref().err();
-        let failure = met.map(|panic| self.panics.meet(panic.as_ref(), id.as_ref()));
+        let failure = met.map(|panic| meet(&self.panics, panic.as_ref(), id.as_ref()));
         Contained {
             inner: called.ok(),
             failure,
@@ -124,12 +99,12 @@ where
         };
         let response = match (this.failure.take(), polled) {
             (Some(failure), _) => return Poll::Ready(Ok(failure.into_http())),
-            (None, Err(panic)) => this
-                .panics
-                .meet(panic.as_ref(), this.id.as_ref())
-                .into_http(),
+            (None, Err(panic)) => meet(this.panics, panic.as_ref(), this.id.as_ref()).into_http(),
             (None, Ok(polled)) => ready!(polled)?,
         };
+        if let Some(status) = response.extensions().get::<Status>() {
+            cause::tell(status, this.id.as_ref());
+        }
         // A body that is there as a whole does not panic any more.
         if response.body().size_hint().exact().is_some() {
             return Poll::Ready(Ok(response));
@@ -184,11 +159,16 @@ impl http_body::Body for ContainedBody {
         };
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(context)));
         let panic = match polled {
-            Ok(polled) => return polled,
+            Ok(polled) => {
+                if let Poll::Ready(Some(Err(status))) = &polled {
+                    cause::tell(status, self.id.as_ref());
+                }
+                return polled;
+            }
             Err(panic) => panic,
         };
         self.inner = None;
-        let status = self.panics.meet(panic.as_ref(), self.id.as_ref());
+        let status = meet(&self.panics, panic.as_ref(), self.id.as_ref());
         Poll::Ready(Some(match self.has_trailers {
             true => Ok(Frame::trailers(
                 status.into_http::<Body>().into_parts().0.headers,

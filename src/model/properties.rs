@@ -20,7 +20,7 @@ mod wire;
 
 use bytes::Bytes;
 
-pub use error::Error;
+pub use error::{Error, check_name};
 pub use json::QuickProperties;
 pub use message::{Object, Value};
 

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::read::private_ids;
-use super::write::accept;
+use super::write::forgetting;
 use super::{Access, Error, Tracker};
 use crate::log::record::Command;
 use crate::model::project::Permission;
+use crate::view::Named;
 
 impl Tracker {
-    /// Takes all IDs and properties from the customer whom the first known one of the IDs names; returns once that
-    /// would survive a power cut. Events stay, with nobody.
+    /// Takes all IDs and properties from the customer whom the IDs name; returns once that would survive a power cut, and
+    /// every read and watch that begins then shows nothing of it. Events stay, with nobody.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], and what breaks a rule: nothing was written. [`Error::Log`], [`Error::View`].
+    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written. [`Error::Log`],
+    /// [`Error::View`].
     pub async fn anonymize(
         &self,
         access: &Access,
@@ -23,11 +25,13 @@ impl Tracker {
         self.forget(access, customer_ids, Command::Anonymize).await
     }
 
-    /// Takes out the customer whom the first known one of the IDs names, with everything that was ever recorded of it;
-    /// returns once that would survive a power cut. It is read no more from then on, and leaves the disk later.
+    /// Takes out the customer whom the IDs name, and the anonymous customers who had them, with everything that was ever
+    /// recorded of them; returns once that would survive a power cut, and every read and watch that begins then shows
+    /// nothing of it. It leaves the disk later.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], and what breaks a rule: nothing was written. [`Error::Log`], [`Error::View`].
+    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written. [`Error::Log`],
+    /// [`Error::View`].
     pub async fn erase(
         &self,
         access: &Access,
@@ -43,11 +47,28 @@ impl Tracker {
         customer_ids: &BTreeMap<String, String>,
         command: Command,
     ) -> Result<(), Error> {
-        // What is refused is not stored, so that the view is asked first. Were somebody else faster with the same
-        // customer, the record would find nobody and change nothing.
-        self.read(access, customer_ids, |_, _| Ok(((), 0))).await?;
         let ids = private_ids(access, customer_ids)?;
-        let command = accept(access, self.receipt(), ids, command);
-        self.commit(vec![command]).await
+        let erases = command == Command::Erase;
+        // What is refused is not stored, so that the view is asked first. The record names whom it found: whatever comes in
+        // between, it takes nobody else.
+        let found = self.ask(access, ids.clone(), move |snapshot, token, ids| {
+            let mut found = match snapshot.named(token, ids)? {
+                Named::One(found) => vec![found.number()],
+                Named::Nobody => Vec::new(),
+                Named::Several(kinds) => return Err(Error::SeveralCustomers(kinds)),
+            };
+            if erases {
+                found.extend(snapshot.anonymous(token, ids)?);
+            }
+            Ok((found, 0))
+        });
+        let (customers, _) = found.await?;
+        if customers.is_empty() {
+            return Err(Error::UnknownCustomer);
+        }
+        let record = forgetting(access, self.receipt(), ids, command, customers);
+        let positions = self.log.append(vec![record]).await?;
+        let timeout = self.options.read_timeout;
+        Ok(self.view.caught_up(*positions.end(), timeout).await?)
     }
 }

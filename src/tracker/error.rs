@@ -53,6 +53,9 @@ pub enum Error {
     /// No customer has one of the IDs.
     #[error("Customer does not exist")]
     UnknownCustomer,
+    /// The IDs of a customer to forget are those of several.
+    #[error("the customer IDs name several customers, by the types {}; name one", .0.join(", "))]
+    SeveralCustomers(Vec<String>),
     /// More than one answer holds, and what to do instead.
     #[error("{0}")]
     TooLarge(&'static str),
@@ -109,6 +112,7 @@ impl Error {
             | Self::OverQuota { .. }
             | Self::CommandTooLarge(_)
             | Self::UnknownCustomer
+            | Self::SeveralCustomers(_)
             | Self::TooLarge(_)
             | Self::TooManyReads(_)
             | Self::AnswersNotTaken(_)

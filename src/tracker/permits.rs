@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 
 use super::{Access, Error};
 use crate::model::project::KeyAccess;
@@ -196,5 +198,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     });
     let answer = answer.await;
     drop(waiting);
-    answer.unwrap_or_else(|_| Err(Error::View(view::Error::Stopped("a read panicked".into()))))
+    match answer.map_err(JoinError::try_into_panic) {
+        Ok(answer) => answer,
+        // It goes on in the call that asked, where a panic is counted and answered.
+        Err(Ok(panic)) => resume_unwind(panic),
+        Err(Err(_)) => Err(view::Error::Stopped("the service ends".into()).into()),
+    }
 }

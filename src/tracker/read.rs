@@ -9,7 +9,7 @@ use super::{Access, Error, Tracker};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
-use crate::model::properties::Value;
+use crate::model::properties::{self, Value};
 use crate::model::quote::quoted;
 use crate::view::keys::HeldId;
 use crate::view::read::{Found, Snapshot};
@@ -138,7 +138,10 @@ impl Tracker {
             let ids = found.ids();
             let value = |attribute: &Attribute| -> Result<Result<Value, Error>, Error> {
                 Ok(match attribute {
-                    Attribute::Property(name) => Ok(snapshot.property(found, name)?),
+                    Attribute::Property(name) => match properties::check_name(name) {
+                        Ok(()) => Ok(snapshot.property(found, name)?),
+                        Err(error) => Err(error.into()),
+                    },
                     Attribute::Id(kind) => match project.ids.check_type(kind) {
                         Ok(()) => Ok(id_value(kind, &ids)),
                         Err(error) => Err(error.into()),
@@ -226,15 +229,27 @@ impl Tracker {
         question: impl FnOnce(&Snapshot, &Found) -> Result<(T, usize), Error> + Send + 'static,
     ) -> Result<(T, Held), Error> {
         let ids = private_ids(access, customer_ids)?;
+        self.ask(access, ids, |snapshot, token, ids| {
+            let found = snapshot.find(token, ids)?;
+            question(snapshot, &found.ok_or(Error::UnknownCustomer)?)
+        })
+        .await
+    }
+
+    /// Asks about IDs, whomever they name. As [`Tracker::read`].
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        access: &Access,
+        ids: CustomerIds,
+        question: impl FnOnce(&Snapshot, &str, &CustomerIds) -> Result<(T, usize), Error>
+        + Send
+        + 'static,
+    ) -> Result<(T, Held), Error> {
         let token = access.project.token.clone();
         self.caught_up(access).await?;
         let view = self.view.clone();
         let permit = self.permits.take(access).await?;
-        let answer = move |cancel| {
-            let snapshot = view.snapshot().until(cancel);
-            let found = snapshot.find(&token, &ids)?;
-            question(&snapshot, &found.ok_or(Error::UnknownCustomer)?)
-        };
+        let answer = move |cancel| question(&view.snapshot().until(cancel), &token, &ids);
         let ((answer, bytes), permit) = blocking(permit, answer).await?;
         let held = self.permits.hold(access, bytes).await?;
         // No earlier, or answers would pile up that wait for room.

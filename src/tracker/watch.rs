@@ -217,7 +217,7 @@ impl Watch {
             return Ok(());
         }
         if let Some(reason) = now.failure {
-            return Err(view::Error::Stopped(reason).into());
+            return Err(view::Error::stopped(reason).into());
         }
         tokio::select! {
             changed = progress.changed() => changed
@@ -269,7 +269,7 @@ impl Batch {
                 }
                 snapshot.check()?;
                 let size = record.len();
-                let record = Record::decode(position, record)?;
+                let record = log.decode(position, record)?;
                 let event = wanted.event(snapshot, customer.as_ref(), record, position)?;
                 if let Some(event) = event {
                     bytes += size;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::receipt::Receipt;
 use super::{Access, Error, Tracker};
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
@@ -28,7 +29,7 @@ pub struct UpdateCustomer<'a> {
     pub customer_ids: &'a BTreeMap<String, String>,
     /// What changes.
     pub properties: Object,
-    /// When the properties had these values; absent: the time of receipt.
+    /// When the properties had these values; absent, or ahead of the receipt: the time of receipt.
     pub time: Option<Timestamp>,
 }
 
@@ -88,7 +89,10 @@ impl Tracker {
         let received = self.receipt();
         let command = Command::Update {
             properties: checked(update.properties)?,
-            time: update.time.unwrap_or(received),
+            // A caller whose clock is ahead is not to freeze a property.
+            time: update
+                .time
+                .map_or(received.time, |time| time.min(received.time)),
         };
         Ok(accept(access, received, ids, command))
     }
@@ -106,7 +110,7 @@ impl Tracker {
         let command = Command::Event(Event {
             event_type,
             properties: checked(event.properties)?,
-            time: event.time.unwrap_or(received),
+            time: event.time.unwrap_or(received.time),
         });
         Ok(accept(access, received, ids, command))
     }
@@ -126,7 +130,7 @@ impl Tracker {
         let command = Command::Event(Event {
             event_type,
             properties: checked(click.properties)?.with_text("url", click.url)?,
-            time: click.time.unwrap_or(received),
+            time: click.time.unwrap_or(received.time),
         });
         Ok(accept(access, received, ids, command))
     }
@@ -208,17 +212,30 @@ fn checked(properties: Object) -> Result<Properties, Error> {
 
 pub(super) fn accept(
     access: &Access,
-    received: Timestamp,
+    received: Receipt,
     ids: CustomerIds,
     command: Command,
 ) -> Accepted {
+    Accepted(forgetting(access, received, ids, command, Vec::new()))
+}
+
+/// The record of a command that forgets customers, by their numbers.
+pub(super) fn forgetting(
+    access: &Access,
+    received: Receipt,
+    ids: CustomerIds,
+    command: Command,
+    customers: Vec<u64>,
+) -> Bytes {
     let record = Record {
         project: access.project.token.clone(),
-        received,
+        received: received.time,
         ids,
         command,
         clashed: false,
         retired: false,
+        clock_set: received.clock_set,
+        customers,
     };
     Accepted {
         record: record.encode(),

@@ -5,6 +5,7 @@ mod chores;
 mod customers;
 mod erase;
 mod link;
+mod meant;
 mod merge;
 mod properties;
 

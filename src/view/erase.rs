@@ -8,12 +8,23 @@ use crate::log::{self, Log, Position};
 use crate::model::customer_id::CustomerIds;
 use crate::model::time::Timestamp;
 
+/// An erasure that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The record's position.
+    pub position: Position,
+    /// When it was received.
+    pub received: Timestamp,
+    /// By how much the wall clock had been set by then, as the record says.
+    pub clock_set: i64,
+}
+
 impl View {
-    /// The oldest erasure whose records are still in the log, and when it was asked for. Blocks on the disk.
+    /// The oldest erasure whose records are still in the log. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
-    pub fn oldest_erasure(&self) -> Result<Option<(Position, Timestamp)>, Error> {
+    pub fn oldest_erasure(&self) -> Result<Option<Asked>, Error> {
         let page = self.store.page(Table::Erasures, &[], None)?;
         let Some((key, _)) = page.first() else {
             return Ok(None);
@@ -23,7 +34,12 @@ impl View {
         if self.is_unfinished(erasure)? {
             return Ok(None);
         }
-        Ok(Some((erasure, read(&self.log, erasure)?.received)))
+        let record = read(&self.log, erasure)?;
+        Ok(Some(Asked {
+            position: erasure,
+            received: record.received,
+            clock_set: record.clock_set,
+        }))
     }
 
     fn is_unfinished(&self, erasure: Position) -> Result<bool, Error> {
@@ -106,7 +122,7 @@ impl View {
 }
 
 pub(super) fn read(log: &Log, position: Position) -> Result<Record, Error> {
-    Ok(Record::decode(position, log.read(position)?)?)
+    Ok(log.decode(position, log.read(position)?)?)
 }
 
 /// What stays of a record without a customer.

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::follow::PANICKED;
 use crate::log::{self, Position};
+use crate::model::panics::DEFECT;
 
 /// What can go wrong with the view.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,6 +26,9 @@ pub enum Error {
     /// The view does not follow the log any more.
     #[error("the view has stopped: {0}")]
     Stopped(Arc<str>),
+    /// The view's thread, or a read, met a defect.
+    #[error("{DEFECT}")]
+    Panicked,
     /// The view's folder cannot be read or written.
     #[error("the view's store failed: {0}")]
     Store(String),
@@ -42,6 +47,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why a view that has stopped does not answer.
+    pub fn stopped(reason: Arc<str>) -> Self {
+        match &*reason {
+            PANICKED => Self::Panicked,
+            _ => Self::Stopped(reason),
+        }
+    }
+
+    /// What a caller is told: what is wrong, without the words of the engine or of the system.
+    pub fn fragment(&self) -> String {
+        let text = match self {
+            Self::Behind(_) | Self::StillRead | Self::Cancelled | Self::Panicked => {
+                return self.to_string();
+            }
+            Self::Ahead { .. } | Self::Stopped(_) => "the view has stopped",
+            Self::Store(_) => "the view cannot be read",
+            Self::Damaged(_) => "the view is damaged",
+            Self::Log(error) => return error.fragment(),
+        };
+        text.to_owned()
+    }
+
     pub(super) fn store(error: std::io::Error) -> Self {
         Self::Store(error.to_string())
     }

@@ -15,14 +15,15 @@ use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
 
 impl View {
-    /// Takes out the records that were received before `limit`. What they were lies on the disk until the log and the
+    /// Takes out the records up to `cutoff`, which are all too old. What they were lies on the disk until the log and the
     /// view are wiped. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it. Blocks on
     /// the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
-    pub fn expire(&self, limit: Timestamp, is_over: &dyn Fn() -> bool) -> Result<(), Error> {
-        let cutoff = self.first_since(limit)?;
+    pub fn expire(&self, cutoff: Position, is_over: &dyn Fn() -> bool) -> Result<(), Error> {
+        // What the fold has not come to has no place yet.
+        let cutoff = cutoff.min(self.store.applied()?);
         if cutoff == Position::START {
             return Ok(());
         }
@@ -49,19 +50,6 @@ impl View {
                 last = Some(key);
             }
         }
-    }
-
-    /// The last record that was received before `limit`, by the order of the log.
-    fn first_since(&self, limit: Timestamp) -> Result<Position, Error> {
-        let (mut older, mut newer) = (0, self.store.applied()?.get().saturating_add(1));
-        while newer - older > 1 {
-            let middle = older + (newer - older) / 2;
-            match read(&self.log, Position::from_number(middle))?.received < limit {
-                true => older = middle,
-                false => newer = middle,
-            }
-        }
-        Ok(Position::from_number(older))
     }
 }
 

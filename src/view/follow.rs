@@ -58,6 +58,9 @@ pub(super) struct Follower {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Why the view has stopped if its thread panicked.
+pub(super) const PANICKED: &str = "the view's thread panicked";
+
 impl Follower {
     pub(super) fn start(store: Arc<Store>, log: Log, runtime: Handle) -> Result<Arc<Self>, Error> {
         let (front, applied) = (store.front()?, store.applied()?);
@@ -76,8 +79,11 @@ impl Follower {
             thread: Mutex::new(None),
         });
         let run = {
-            let follower = follower.clone();
-            move || follower.run(&store, &log, &runtime)
+            let (follower, guard) = (follower.clone(), log.panics().guard());
+            move || {
+                let _guard = guard;
+                follower.run(&store, &log, &runtime);
+            }
         };
         let thread = std::thread::Builder::new().name("view".into());
         let handle = thread.spawn(run).map_err(|error| {
@@ -219,7 +225,7 @@ impl Follower {
                     continue;
                 }
                 batch.add(&bytes);
-                let record = Record::decode(position, bytes)?;
+                let record = log.decode(position, bytes)?;
                 apply.record(position, &record)?;
                 for _ in 0..PAGES_MAX {
                     apply.work(&record.project)?;
@@ -276,7 +282,7 @@ impl Follower {
                     continue;
                 }
                 own.add(&bytes);
-                apply.record(position, &Record::decode(position, bytes)?)?;
+                apply.record(position, &log.decode(position, bytes)?)?;
                 if apply.has_chores(token) {
                     break;
                 }
@@ -347,7 +353,7 @@ struct FailOnPanic<'a>(Option<&'a Follower>);
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
         if let Some(follower) = self.0 {
-            follower.fail("the view's thread panicked");
+            follower.fail(PANICKED);
         }
     }
 }

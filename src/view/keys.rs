@@ -15,6 +15,7 @@
 //! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
 //! | chores     | number (u64)                                   | [`Chore`]: what the fold has yet to do for a record |
 //! | lanes      | token                                          | position (u64) up to which the project is folded, if less than `applied` |
+//! | anonymous  | digest of an ID (16 bytes), customer (u64)     | nothing |
 //! | meta       | `format`                                       | a number (u64) |
 //! | meta       | `applied`                                      | a number (u64); in the middle of the next record, a random number (u64) |
 //! | the others | [`MARK`]                                       | `applied` again |
@@ -69,13 +70,15 @@ pub enum Table {
     Chores,
     /// Projects that are folded apart from the others.
     Lanes,
+    /// What leads from IDs to anonymous customers.
+    Anonymous,
     /// The view's own state.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Projects,
         Self::Ids,
         Self::Customers,
@@ -88,6 +91,7 @@ impl Table {
         Self::Members,
         Self::Chores,
         Self::Lanes,
+        Self::Anonymous,
         Self::Meta,
     ];
 
@@ -106,6 +110,7 @@ impl Table {
             Self::Members => "members",
             Self::Chores => "chores",
             Self::Lanes => "lanes",
+            Self::Anonymous => "anonymous",
             Self::Meta => "meta",
         }
     }
@@ -125,7 +130,8 @@ impl Table {
             | Self::Erasures
             | Self::Members
             | Self::Chores
-            | Self::Lanes => MARK,
+            | Self::Lanes
+            | Self::Anonymous => MARK,
         }
     }
 }
@@ -327,6 +333,9 @@ pub struct Customer {
     /// The customer that this one merged into. Nothing else is true of it then but the project.
     #[prost(fixed64, optional, tag = "8")]
     pub merged_into: Option<u64>,
+    /// What leads to it in the table of anonymous customers, once it is one.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub links: Vec<Vec<u8>>,
 }
 
 /// What is left to do for a record whose work does not fit into one batch of writes: pages of rows of one number. The project's

@@ -3,13 +3,12 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use super::keys::{self, Customer, Entry, HeldId, IdEntry, Property, Table};
+use super::keys::{self, Customer, Entry, HeldId, Property, Table};
 use super::store::Store;
 use super::timeline::{EventPlace, Next, Timeline};
 use super::{Cancel, Error};
 use crate::log::Log;
-use crate::log::record::{Command, Record};
-use crate::model::customer_id::CustomerIds;
+use crate::log::record::Command;
 use crate::model::event::EventType;
 use crate::model::properties::{Properties, Value};
 use crate::model::time::Timestamp;
@@ -106,22 +105,6 @@ impl Snapshot {
     /// [`Error::Cancelled`].
     pub fn check(&self) -> Result<(), Error> {
         self.cancel.check()
-    }
-
-    /// The customer whom the first known one of the IDs names.
-    ///
-    /// # Errors
-    /// [`Error::Store`], [`Error::Damaged`].
-    pub fn find(&self, project: &str, ids: &CustomerIds) -> Result<Option<Found>, Error> {
-        let Some(project) = self.project(project)? else {
-            return Ok(None);
-        };
-        for id in ids.as_slice() {
-            if let Some(entry) = self.get(Table::Ids, &keys::id(project, id))? {
-                return self.customer(IdEntry::decode(&entry)?.customer).map(Some);
-            }
-        }
-        Ok(None)
     }
 
     /// Whether a project has a record.
@@ -263,7 +246,8 @@ impl Snapshot {
         if let Some(made) = &entry.made {
             return Ok(Some(Properties::from_canonical(made.clone().into())));
         }
-        let record = Record::decode(entry.position, self.log.read(entry.position)?)?;
+        let bytes = self.log.read(entry.position)?;
+        let record = self.log.decode(entry.position, bytes)?;
         match record.command {
             Command::Event(event) => Ok(Some(event.properties)),
             Command::Update { .. } | Command::Anonymize | Command::Erase | Command::Erased(_) => {
@@ -292,6 +276,11 @@ impl Snapshot {
 }
 
 impl Found {
+    /// The customer's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The numbers under which the customer's events lie: its own, and those that are being moved there.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
         std::iter::once(self.number).chain(self.customer.moving.iter().copied())

@@ -7,6 +7,7 @@ mod follow;
 mod forget;
 mod histories;
 mod lanes;
+mod meant;
 mod naive;
 mod pages;
 mod request;

@@ -118,7 +118,7 @@ async fn after_a_failed_commit_nothing_more_is_taken_and_reads_go_on() {
     scene
         .store
         .fail(Some(StoreError::Failed("bad sector".into())));
-    let reason = "the log cannot be written: bad sector";
+    let reason = "the log cannot be written";
     is_unavailable(&scene.send(2).await, reason, 5);
     // The disk recovers, but nobody knows what it has kept.
     scene.store.fail(None);

@@ -54,7 +54,10 @@ impl Backups {
             }
             copied
         });
-        copying.await.unwrap_or(Err(BackupError::Panicked))
+        copying.await.unwrap_or_else(|_| {
+            self.log.panics().count();
+            Err(BackupError::Panicked)
+        })
     }
 
     /// Ends the backup that is under way, waits until what it made is removed, and lets none begin any more; gives

@@ -27,6 +27,8 @@ fn record(number: usize, bytes: usize) -> Bytes {
         command: Command::Event(event),
         clashed: false,
         retired: false,
+        clock_set: 0,
+        customers: Vec::new(),
     }
     .encode()
 }

@@ -47,6 +47,14 @@ pub(super) fn record(record: &Record, out: &mut Vec<u8>) {
     }
     number(out, 9, u64::from(record.clashed));
     number(out, 10, u64::from(record.retired));
+    number(out, 11, zigzag(record.clock_set));
+    if !record.customers.is_empty() {
+        message(out, 12, |out| {
+            for customer in &record.customers {
+                encode_varint(*customer, out);
+            }
+        });
+    }
 }
 
 fn customer_id(id: &CustomerId, out: &mut Vec<u8>) {
@@ -75,6 +83,11 @@ fn number(out: &mut Vec<u8>, tag: u32, number: u64) {
         encode_key(tag, WireType::Varint, out);
         encode_varint(number, out);
     }
+}
+
+/// A number that may be below zero, as protobuf's sint64.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 /// Bytes or a text, unless it is empty.

@@ -50,7 +50,10 @@ pub enum Error {
 }
 
 /// Checks a property's name.
-pub(super) fn check_name(name: &str) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::NameEmpty`], [`Error::NameTooLong`].
+pub fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::NameEmpty);
     }

@@ -73,21 +73,25 @@ async fn a_question_names_a_customer() {
 }
 
 #[tokio::test]
-async fn the_first_id_that_is_known_names_the_customer() {
+async fn ids_name_the_customer_who_has_all_that_anybody_has_or_nobody() {
     let bench = Bench::new();
-    let a = bench
-        .update(&[("registered", "a")], r#"{"is":"a"}"#)
-        .unwrap();
+    let a = [("registered", "a"), ("cookie", "b")];
+    let a = bench.update(&a, r#"{"is":"a"}"#).unwrap();
     let c = bench.update(C, r#"{"is":"c"}"#).unwrap();
     bench.commits(vec![a, c]).await;
-    let named = async |customer: &[(&str, &str)]| {
-        let state = bench.customer(customer).await.unwrap();
-        json(&state.properties)
+    let named = async |registered: &str, cookie: &str| {
+        let ids = [("registered", registered), ("cookie", cookie)];
+        let state = bench.customer(&ids).await.ok()?;
+        Some(json(&state.properties))
     };
-    let both = [("cookie", "c"), ("registered", "a")];
-    assert_eq!(named(&both).await, r#"{"is":"a"}"#);
-    let unknown = [("cookie", "c"), ("registered", "b")];
-    assert_eq!(named(&unknown).await, r#"{"is":"c"}"#);
+    let a = Some(r#"{"is":"a"}"#.to_owned());
+    assert_eq!(named("a", "b").await, a);
+    assert_eq!(named("a", "nobody's").await, a);
+    assert_eq!(named("", "b").await, a);
+    // Of two customers, or of somebody who is not there.
+    assert_eq!(named("a", "c").await, None);
+    assert_eq!(named("b", "c").await, None);
+    assert_eq!(named("b", "b").await, None);
 }
 
 #[tokio::test]

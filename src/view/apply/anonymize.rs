@@ -7,11 +7,12 @@ use super::{Apply, Target};
 use crate::log::Position;
 use crate::log::record::Record;
 use crate::view::Error;
+use crate::view::anonymous;
 use crate::view::keys::{self, Part, Table};
 
 impl Apply<'_> {
-    /// Takes the IDs and properties from the customer whom the first known ID names, as for a question. What was
-    /// merged into it has moved to it already.
+    /// Takes the IDs and properties from the customer whom the record means. What was merged into it has moved to it
+    /// already.
     pub(super) fn anonymize(
         &mut self,
         project: u32,
@@ -24,7 +25,9 @@ impl Apply<'_> {
                 holders.push((holder.customer, &id.kind));
             }
         }
-        let Some((number, _)) = holders.first().copied() else {
+        let Some(number) = self.meant(project, record)?.first().copied() else {
+            // It says whom it was about, and nobody has that any more.
+            self.list(position, position, &Part::default());
             return Ok(());
         };
         let mut target = Target {
@@ -40,8 +43,18 @@ impl Apply<'_> {
         self.put_part(number, position, &target.part);
         self.remove_properties(number)?;
         let mut customer = target.customer;
-        Arc::make_mut(&mut customer).properties = 0;
-        for held in std::mem::take(&mut Arc::make_mut(&mut customer).ids) {
+        // Asked for twice at once, it is done already.
+        if customer.ids.is_empty() {
+            return Ok(());
+        }
+        let left = Arc::make_mut(&mut customer);
+        left.properties = 0;
+        left.links = anonymous::links(project, &left.ids);
+        for link in &left.links {
+            let key = anonymous::key(link, number);
+            self.overlay.put(Table::Anonymous, key, Vec::new());
+        }
+        for held in std::mem::take(&mut left.ids) {
             self.overlay
                 .remove(Table::Ids, keys::id(project, &held.id()));
         }

@@ -16,31 +16,32 @@ use super::Apply;
 use crate::log::Position;
 use crate::log::record::{Record, Taken};
 use crate::view::Error;
-use crate::view::keys::{self, Chore, Customer, Entry, IdEntry, Part, Table};
+use crate::view::anonymous;
+use crate::view::keys::{self, Chore, Customer, Entry, Part, Table};
 
 impl Apply<'_> {
-    /// Takes out the customer whom the first known ID names.
+    /// Takes out the customers whom the record means.
     pub(super) fn erase(
         &mut self,
         project: u32,
         record: &Record,
         position: Position,
     ) -> Result<(), Error> {
-        let mut found = None;
-        for id in record.ids.as_slice() {
-            found = self.holder(project, id)?;
-            if found.is_some() {
-                break;
-            }
+        for number in self.meant(project, record)? {
+            self.erase_customer(project, number, &record.project, position)?;
         }
         // It says itself whom it is about.
         self.list(position, position, &Part::default());
-        let Some(IdEntry {
-            customer: number, ..
-        }) = found
-        else {
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    fn erase_customer(
+        &mut self,
+        project: u32,
+        number: u64,
+        token: &str,
+        erasure: Position,
+    ) -> Result<(), Error> {
         let mut customer = self.customer(number)?;
         for held in &customer.ids {
             let key = keys::id(project, &held.id());
@@ -50,10 +51,14 @@ impl Apply<'_> {
         let left = Arc::make_mut(&mut customer);
         left.ids.clear();
         left.properties = 0;
+        for link in std::mem::take(&mut left.links) {
+            let key = anonymous::key(&link, number);
+            self.overlay.remove(Table::Anonymous, key);
+        }
         self.put_customer(number, customer);
         let chore = Chore {
-            project: record.project.clone(),
-            erasure: Some(position.get()),
+            project: token.to_owned(),
+            erasure: Some(erasure.get()),
             ..Chore::default()
         };
         self.add_chore(number, &chore);
@@ -160,7 +165,7 @@ impl Apply<'_> {
         Ok(part.forget(&numbers))
     }
 
-    fn list(&mut self, erasure: Position, position: Position, part: &Part) {
+    pub(super) fn list(&mut self, erasure: Position, position: Position, part: &Part) {
         let key = keys::erasure(erasure, position);
         self.overlay.put(Table::Erasures, key, part.encode_to_vec());
     }

@@ -9,13 +9,12 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::{Counts, Events, Order, StoredEvent, View, verify};
-use super::request::{Request, ids, received};
+use super::request::{Request, ids};
 use crate::clock::ManualClock;
 use crate::log::memory::MemoryStore;
 use crate::log::record::Record;
 use crate::log::{Log, Options, Position};
 use crate::model::properties::Properties;
-use crate::model::time::Timestamp;
 
 /// What is known of a customer.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,15 +147,15 @@ impl Bench {
 
     /// Takes everything out of the log that was erased.
     pub(super) fn take_out(&self) {
-        while let Some((erasure, _)) = self.view().oldest_erasure().unwrap() {
-            self.view().take_out(erasure).unwrap();
+        while let Some(erasure) = self.view().oldest_erasure().unwrap() {
+            self.view().take_out(erasure.position).unwrap();
         }
     }
 
     /// Takes out what arrived first.
     pub(super) fn expire(&self, arrivals: u64) {
-        let limit = Timestamp::from_micros(received(arrivals + 1) * 1_000_000).unwrap();
-        self.view().expire(limit, &|| false).unwrap();
+        let cutoff = Position::from_number(arrivals);
+        self.view().expire(cutoff, &|| false).unwrap();
     }
 
     /// Where the view differs from a fresh fold of the log. The view is reopened for it.

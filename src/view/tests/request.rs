@@ -122,6 +122,8 @@ impl Request {
             command,
             clashed: false,
             retired: false,
+            clock_set: 0,
+            customers: Vec::new(),
         }
     }
 }

@@ -43,6 +43,8 @@ fn large(dir: &Path) {
         },
         clashed: false,
         retired: false,
+        clock_set: 0,
+        customers: Vec::new(),
     };
     let records: Vec<Bytes> = (0..RECORDS / 4).map(|_| record.encode()).collect();
     for quarter in 0..4 {

@@ -1,0 +1,68 @@
+//! Panics, wherever in the process they happen: each is a defect of the service.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What callers are told of one.
+pub const DEFECT: &str =
+    "the service has met a defect in itself; the call may have been carried out";
+
+/// How many there were. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Panics(Arc<AtomicU64>);
+
+impl Panics {
+    /// Counts one.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub fn counted(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one, unless it is dropped in good order: for what a thread holds for as long as it runs.
+    pub fn guard(&self) -> Guard {
+        Guard(self.clone())
+    }
+}
+
+/// Counts the panic of its thread.
+#[derive(Debug)]
+pub struct Guard(Panics);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.count();
+        }
+    }
+}
+
+/// What a panic says.
+pub fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("(no words)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_counted_and_one_that_ends_is_not() {
+        let panics = Panics::default();
+        for panicking in [false, true] {
+            let guard = panics.guard();
+            let thread = std::thread::spawn(move || {
+                let _guard = guard;
+                assert!(!panicking, "as a defect would");
+            });
+            assert_eq!(thread.join().is_err(), panicking);
+            assert_eq!(panics.counted(), u64::from(panicking));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What leads from an ID to the anonymous customers who once had it, so that they can still be erased: a digest, which no reading shows.
+//!
+//! A hard ID leads there; a soft one only if the customer had no hard one, for others may have used the same browser.
+//! The digest has no key: the log has the ID itself, until the customer is erased.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::keys::{self, HeldId, Table};
+use super::read::Snapshot;
+use crate::model::customer_id::{CustomerId, CustomerIds};
+
+/// Most anonymous customers that are found at once; the others are found once these are gone.
+pub(super) const FOUND_MAX: usize = 1_000;
+
+/// The first bytes of the digest of an ID.
+pub(super) fn link(project: u32, id: &CustomerId) -> [u8; 16] {
+    let digest: [u8; 32] = Sha256::digest(keys::id(project, id)).into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// The links to a customer that has these IDs until now.
+pub(super) fn links(project: u32, ids: &[HeldId]) -> Vec<Vec<u8>> {
+    let soft = ids.iter().all(|id| id.soft);
+    let ids = ids.iter().filter(|id| id.soft == soft);
+    ids.map(|held| link(project, &held.id()).to_vec()).collect()
+}
+
+/// The key of a link to a customer.
+pub(super) fn key(link: &[u8], customer: u64) -> Vec<u8> {
+    [link, &customer.to_be_bytes()].concat()
+}
+
+impl Snapshot {
+    /// The anonymous customers who had all those of the IDs that anybody has or had: of the hard ones, if there is one among them.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn anonymous(&self, project: &str, ids: &CustomerIds) -> Result<Vec<u64>, Error> {
+        let Some(project) = self.project(project)? else {
+            return Ok(Vec::new());
+        };
+        let ids = ids.as_slice();
+        let soft = ids.iter().all(|id| id.soft);
+        let mut found: Option<BTreeSet<u64>> = None;
+        for id in ids.iter().filter(|id| id.soft == soft) {
+            let linked = self.linked(project, id)?;
+            let is_held = self.get(Table::Ids, &keys::id(project, id))?.is_some();
+            if linked.is_empty() && !is_held {
+                continue;
+            }
+            found = Some(match found {
+                None => linked,
+                Some(found) => found.intersection(&linked).copied().collect(),
+            });
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn linked(&self, project: u32, id: &CustomerId) -> Result<BTreeSet<u64>, Error> {
+        let prefix = link(project, id);
+        let entries = self.scan(Table::Anonymous, &prefix)?;
+        let numbers = entries.take(FOUND_MAX).map(|guard| {
+            let key = guard.key()?;
+            Ok(keys::read_position(&key)?.get())
+        });
+        numbers.collect()
+    }
+}

@@ -1,0 +1,28 @@
+//! Whom a record is to forget.
+
+use std::collections::BTreeSet;
+
+use super::Apply;
+use crate::log::record::Record;
+use crate::view::Error;
+use crate::view::keys;
+
+impl Apply<'_> {
+    /// The customers whom a record is to forget: those that were found when it was asked for, or those that they merged into since. It
+    /// is nobody else, whoever has got the IDs by now.
+    pub(super) fn meant(&mut self, project: u32, record: &Record) -> Result<BTreeSet<u64>, Error> {
+        let mut holders = Vec::new();
+        for id in record.ids.as_slice() {
+            holders.extend(self.holder(project, id)?.map(|entry| entry.customer));
+        }
+        // Records of before name nobody: the first known ID does.
+        if record.customers.is_empty() {
+            return Ok(holders.first().copied().into_iter().collect());
+        }
+        let mut meant = BTreeSet::new();
+        for number in &record.customers {
+            meant.extend(self.resolve(*number)?);
+        }
+        Ok(meant)
+    }
+}

@@ -1,0 +1,59 @@
+//! Whom the IDs of a question name.
+
+use super::Error;
+use super::keys::{self, IdEntry, Table};
+use super::read::{Found, Snapshot};
+use crate::model::customer_id::CustomerIds;
+
+/// Who is named.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// Nobody has any of the IDs, or a hard ID among them is not that of the customer who has the others.
+    Nobody,
+    /// The customer who has all of the IDs that anybody has.
+    One(Found),
+    /// Several customers have some of the IDs each: of these types.
+    Several(Vec<String>),
+}
+
+impl Snapshot {
+    /// Whom the IDs name.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn named(&self, project: &str, ids: &CustomerIds) -> Result<Named, Error> {
+        let Some(project) = self.project(project)? else {
+            return Ok(Named::Nobody);
+        };
+        let mut holders = Vec::with_capacity(ids.as_slice().len());
+        for id in ids.as_slice() {
+            if let Some(entry) = self.get(Table::Ids, &keys::id(project, id))? {
+                holders.push((IdEntry::decode(&entry)?.customer, &id.kind));
+            }
+        }
+        let Some((number, _)) = holders.first().copied() else {
+            return Ok(Named::Nobody);
+        };
+        if holders.iter().any(|(other, _)| *other != number) {
+            let kinds = holders.into_iter().map(|(_, kind)| kind.to_string());
+            return Ok(Named::Several(kinds.collect()));
+        }
+        let found = self.customer(number)?;
+        let mut hard = ids.as_slice().iter().filter(|id| !id.soft);
+        Ok(match hard.all(|id| found.customer.has(id)) {
+            true => Named::One(found),
+            false => Named::Nobody,
+        })
+    }
+
+    /// The customer whom the IDs name, if it is one.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Damaged`].
+    pub fn find(&self, project: &str, ids: &CustomerIds) -> Result<Option<Found>, Error> {
+        Ok(match self.named(project, ids)? {
+            Named::One(found) => Some(found),
+            Named::Nobody | Named::Several(_) => None,
+        })
+    }
+}
