@@ -77,6 +77,7 @@ pub struct App {
     view: View,
     upkeep: Upkeep,
     reload: Reload,
+    read_timeout: Duration,
     drain_wait: Duration,
     drain_timeout: Duration,
 }
@@ -241,6 +242,7 @@ impl App {
             reload,
             log,
             view,
+            read_timeout: config.server.request_timeout,
             drain_wait: config.server.drain_wait,
             drain_timeout: config.server.drain_timeout,
         })
@@ -278,6 +280,7 @@ impl App {
             listeners::warn_of_plain_text("server.admin_tls", admin, self.tls.admin.as_ref());
         }
         let tracker = self.stack.tracker.clone();
+        let clock = self.stack.clock.clone();
         let service = self.stack.build()?;
         let (guards, tls) = (self.guards, self.tls);
         let calls = Acceptor::start(self.listeners.calls, service, &guards, tls.calls);
@@ -289,7 +292,8 @@ impl App {
         let admin = Acceptor::start(self.listeners.admin, self.admin, &guards, tls.admin);
         let operators = commands.into_iter().chain([admin]);
         let upkeep = self.upkeep.start()?;
-        let watchdog = Watchdog::start(self.health.clone(), self.log.clone(), self.view.clone());
+        let (health, log, view) = (self.health.clone(), self.log.clone(), self.view.clone());
+        let watchdog = Watchdog::start(health, log, view, clock, self.read_timeout);
 
         shutdown.recv().await;
         tracing::info!("draining");

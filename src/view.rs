@@ -138,6 +138,14 @@ impl View {
         self.follower.projects.all()
     }
 
+    /// How old the oldest acknowledged record is that cannot be read yet, of the project that lags least. `now`: as in
+    /// [`ProjectProgress::lag`].
+    pub fn least_lag(&self, now: Duration) -> Duration {
+        let projects = self.projects();
+        let lags = projects.iter().map(|(_, project)| project.lag(now));
+        lags.min().unwrap_or_default()
+    }
+
     /// What came of the records applied since the start.
     pub fn counts(&self) -> Counts {
         self.follower.counts()

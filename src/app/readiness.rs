@@ -1,10 +1,12 @@
 //! Keeps health up to date with the log and the view.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::grpc::health::{Health, Readiness};
 use crate::log::{Log, State};
 use crate::view::View;
@@ -20,17 +22,24 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(super) fn start(health: Health, log: Log, view: View) -> Self {
+    /// `read_timeout`: how long a read waits for the view.
+    pub(super) fn start(
+        health: Health,
+        log: Log,
+        view: View,
+        clock: Arc<dyn Clock>,
+        read_timeout: Duration,
+    ) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let start = log.last();
             let mut started = false;
             loop {
-                // A start is over once everything that was there before can be read.
-                started |= view.progress().borrow().applied >= start;
+                // A start is over once everything that was there before can be read, but of projects with a backlog of their own.
+                started |= view.progress().borrow().front >= start;
                 health.set(Readiness {
                     started,
-                    obstacle: obstacle(&log, &view),
+                    obstacle: obstacle(&log, &view, clock.elapsed(), read_timeout),
                 });
                 let pause = match started {
                     true => LOOK_EVERY,
@@ -54,16 +63,18 @@ impl Watchdog {
     }
 }
 
-/// Why calls do not succeed.
-fn obstacle(log: &Log, view: &View) -> Option<String> {
+/// Why calls do not succeed. A backlog is a reason only if no project can be read for it within `read_timeout`. `now`: since the
+/// clock's start.
+fn obstacle(log: &Log, view: &View, now: Duration, read_timeout: Duration) -> Option<String> {
     match log.state() {
-        State::Ready => view
-            .progress()
-            .borrow()
-            .failure
-            .as_ref()
-            // Why is in the log: who probes is told no words of the engine's.
-            .map(|_| "the view has stopped".to_owned()),
+        // Why is in the log: who probes is told no words of the engine's.
+        State::Ready if view.progress().borrow().failure.is_some() => {
+            Some("the view has stopped".to_owned())
+        }
+        State::Ready => {
+            let lag = view.least_lag(now);
+            (lag > read_timeout).then(|| format!("the view is {} s behind", lag.as_secs()))
+        }
         State::Stalled(since) => Some(format!(
             "the disk has not answered for {} s",
             since.as_secs()
@@ -73,5 +84,42 @@ fn obstacle(log: &Log, view: &View) -> Option<String> {
             Some(format!("the log is damaged at position {}", position.get()))
         }
         State::Failed(_) => Some("the log cannot be written".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::log::memory::MemoryStore;
+    use crate::log::{Options, Position};
+
+    #[tokio::test]
+    async fn a_backlog_is_an_obstacle_once_no_project_can_be_read_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+        let store = Arc::new(MemoryStore::default());
+        let log = Log::start(store, &Options::default(), clock).unwrap();
+        let view = View::start(dir.path(), log.clone(), Handle::current()).unwrap();
+        let second = Duration::from_secs(1);
+        let mut now = Duration::ZERO;
+        // What is not looked at each second counts less.
+        let mut after = |seconds| {
+            for _ in 0..seconds {
+                now += second;
+                view.least_lag(now);
+            }
+            obstacle(&log, &view, now, 10 * second)
+        };
+        let written = Position::from_number(1);
+        view.project("p").acknowledge(written, Duration::ZERO);
+        assert_eq!(after(10), None);
+        assert_eq!(after(1).as_deref(), Some("the view is 11 s behind"));
+        view.project("q").acknowledge(written, 11 * second);
+        assert_eq!(after(10), None, "the other project can be read");
+        assert_eq!(after(1).as_deref(), Some("the view is 11 s behind"));
+        view.close();
     }
 }

@@ -4,14 +4,12 @@ mod decode;
 #[cfg(test)]
 mod tests;
 
-use std::panic::resume_unwind;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
-use tokio::task::JoinError;
 use tonic::Status;
 
 use super::error::Error;

@@ -67,8 +67,8 @@ impl Tracker {
             return Err(Error::UnknownCustomer);
         }
         let record = forgetting(access, self.receipt(), ids, command, customers);
-        let positions = self.log.append(vec![record]).await?;
+        self.commit(vec![record]).await?;
         let timeout = self.options.read_timeout;
-        Ok(self.view.caught_up(*positions.end(), timeout).await?)
+        Ok(self.view.shows(&access.progress, timeout).await?)
     }
 }

@@ -216,7 +216,7 @@ pub(super) fn accept(
     ids: CustomerIds,
     command: Command,
 ) -> Accepted {
-    Accepted(forgetting(access, received, ids, command, Vec::new()))
+    forgetting(access, received, ids, command, Vec::new())
 }
 
 /// The record of a command that forgets customers, by their numbers.
@@ -226,7 +226,7 @@ pub(super) fn forgetting(
     ids: CustomerIds,
     command: Command,
     customers: Vec<u64>,
-) -> Bytes {
+) -> Accepted {
     let record = Record {
         project: access.project.token.clone(),
         received: received.time,

@@ -58,9 +58,11 @@ impl Error {
     /// What a caller is told: what is wrong, without the words of the engine or of the system.
     pub fn fragment(&self) -> String {
         let text = match self {
-            Self::Behind(_) | Self::StillRead | Self::Cancelled | Self::Panicked => {
-                return self.to_string();
-            }
+            Self::Behind(_)
+            | Self::Backlog(_)
+            | Self::StillRead
+            | Self::Cancelled
+            | Self::Panicked => return self.to_string(),
             Self::Ahead { .. } | Self::Stopped(_) => "the view has stopped",
             Self::Store(_) => "the view cannot be read",
             Self::Damaged(_) => "the view is damaged",

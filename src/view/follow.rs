@@ -69,6 +69,7 @@ impl Follower {
         let follower = Arc::new(Self {
             counts: Mutex::default(),
             progress: watch::Sender::new(Progress {
+                front,
                 applied,
                 failure: None,
             }),
@@ -177,7 +178,8 @@ impl Follower {
                 }
                 match turns.pop_front() {
                     Some(token) => {
-                        if self.lane_turn(store, log, &mut apply, &token)? {
+                        let goes_on = self.lane_turn(store, log, &mut apply, &token)?;
+                        if goes_on {
                             turns.push_back(token);
                         }
                     }
@@ -214,7 +216,15 @@ impl Follower {
             && batch.has_room(BATCH_RECORDS_MAX)
             && passed < PASSED_RECORDS_MAX
         {
-            for (position, bytes) in read(log, apply.front())? {
+            let records = match read(log, apply.front()) {
+                Ok(records) => records,
+                Err(error) => {
+                    // What came before can be read.
+                    self.write(apply)?;
+                    return Err(error);
+                }
+            };
+            for (position, bytes) in records {
                 if !apply.lanes().is_empty()
                     && apply
                         .lanes()
@@ -310,8 +320,10 @@ impl Follower {
         let front = apply.front();
         let applied = lanes.values().copied().fold(front, Position::min);
         self.projects.publish(front, lanes);
-        self.progress
-            .send_modify(|progress| progress.applied = applied);
+        self.progress.send_modify(|progress| {
+            progress.applied = applied;
+            progress.front = front;
+        });
         Ok(())
     }
 }

@@ -12,12 +12,16 @@ use crate::log::Position;
 pub struct Progress {
     /// Up to where the log is applied for every project.
     pub applied: Position,
+    /// Up to where it is for projects that have no lane of their own.
+    pub front: Position,
     /// Why the view has stopped, if it has.
     pub failure: Option<Arc<str>>,
 }
 
 /// How long acknowledged records count as of one age.
 const MARK_EVERY: Duration = Duration::from_millis(50);
+/// Most time that counts between two looks: a process that stood still could not apply anything.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Most marks of a project; beyond it, what comes counts as old as the last of them.
 const MARKS_MAX: usize = 1_024;
 /// The place of a project that has no lane.
@@ -32,13 +36,32 @@ pub struct ProjectProgress {
     lane: AtomicU64,
     /// The position up to which everything is applied but what is in lanes.
     front: Arc<AtomicU64>,
-    /// Acknowledged records that may not be applied yet, oldest first.
-    marks: Mutex<VecDeque<Mark>>,
+    marks: Mutex<Marks>,
+}
+
+/// Acknowledged records that may not be applied yet.
+#[derive(Debug, Default)]
+struct Marks {
+    /// Oldest first.
+    queue: VecDeque<Mark>,
+    /// When this was last looked at.
+    seen: Duration,
+    /// How much time counts as passed by then.
+    passed: Duration,
+}
+
+impl Marks {
+    /// How much time counts as passed.
+    fn look(&mut self, now: Duration) -> Duration {
+        self.passed += now.saturating_sub(self.seen).min(LOOK_MAX);
+        self.seen = self.seen.max(now);
+        self.passed
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    /// When the first of them was acknowledged.
+    /// How much time had passed when the first of them was acknowledged.
     since: Duration,
     /// The position of the last of them.
     last: u64,
@@ -69,6 +92,8 @@ impl ProjectProgress {
     pub fn acknowledge(&self, position: Position, now: Duration) {
         let position = position.get();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = marks.look(now);
+        let marks = &mut marks.queue;
         let is_full = marks.len() >= MARKS_MAX;
         match marks.back_mut() {
             Some(mark) if is_full || now.saturating_sub(mark.since) < MARK_EVERY => {
@@ -81,10 +106,12 @@ impl ProjectProgress {
         }
     }
 
-    /// How old the oldest acknowledged record is that cannot be read yet.
+    /// How old the oldest acknowledged record is that cannot be read yet. Of the time between two looks one second counts at most.
     pub fn lag(&self, now: Duration) -> Duration {
         let applied = self.applied().get();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = marks.look(now);
+        let marks = &mut marks.queue;
         while marks.front().is_some_and(|mark| mark.last <= applied) {
             marks.pop_front();
         }
@@ -205,6 +232,7 @@ mod tests {
         let project = projects.get("p");
         assert_eq!(project.lag(SECOND), Duration::ZERO);
         project.acknowledge(at(11), SECOND);
+        assert_eq!(project.lag(2 * SECOND), SECOND);
         project.acknowledge(at(15), 3 * SECOND);
         assert_eq!(project.lag(4 * SECOND), 3 * SECOND);
         projects.publish(at(11), BTreeMap::new());
@@ -214,13 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn time_in_which_the_process_stood_still_makes_nothing_older() {
+        let projects = projects();
+        let project = projects.get("p");
+        project.acknowledge(at(11), SECOND);
+        assert_eq!(project.lag(3_600 * SECOND), SECOND);
+        assert_eq!(project.lag(3_601 * SECOND), 2 * SECOND);
+    }
+
+    #[test]
     fn more_records_than_there_are_marks_for_count_as_old_as_the_last_mark() {
         let projects = projects();
         let project = projects.get("p");
         for second in 0..2_000_u32 {
             project.acknowledge(at(u64::from(second) + 11), second * SECOND);
         }
-        assert_eq!(project.marks.lock().unwrap().len(), MARKS_MAX);
+        assert_eq!(project.marks.lock().unwrap().queue.len(), MARKS_MAX);
         projects.publish(at(1_900), BTreeMap::new());
         assert_eq!(project.lag(2_000 * SECOND), 977 * SECOND);
     }

@@ -143,6 +143,8 @@ async fn a_stopped_store_is_copied_by_the_command_itself() {
     assert!(process.terminate().success());
     // A relative path, and an empty folder that is there.
     fs::create_dir_all(dir.path().join("copies/footfall-data")).unwrap();
+    let private = Permissions::from_mode(0o700);
+    fs::set_permissions(dir.path().join("copies/footfall-data"), private).unwrap();
     let to = Path::new("copies/footfall-data");
     let (code, said) = backup(dir.path(), to);
     assert_eq!(code, Some(0), "{said}");
@@ -210,7 +212,7 @@ async fn a_copy_and_the_key_are_readable_by_their_owner_alone() {
         assert_eq!(mode(&copy.join("durable-position")), 0o600);
         assert_eq!(mode(&copy.join("project.toml")), 0o600);
         let mut made: Vec<_> = fs::read_dir(copy).unwrap().collect();
-        assert_eq!(made.drain(..).flatten().count(), 3, "nothing else is made");
+        assert_eq!(made.drain(..).flatten().count(), 5, "nothing else is made");
     };
     is_private(&dir.path().join("running"));
     assert!(process.terminate().success());

@@ -97,6 +97,7 @@ async fn fails(server: &Server) -> (Code, String) {
     let request = pb::GetCustomerRequest {
         project_token: TOKEN.to_owned(),
         customer_ids: ids(&[("registered", "a")]),
+        ..pb::GetCustomerRequest::default()
     };
     let mut client = CustomerServiceClient::new(server.channel().await);
     let status = client.get_customer(authorized(request, PRIVATE)).await;

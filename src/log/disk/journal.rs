@@ -61,14 +61,17 @@ struct Extent {
     last: Option<Position>,
     /// Whether nothing but zeros is behind.
     is_all: bool,
+    /// Whether a whole batch follows that is out of order: no power cut leaves that.
+    is_disordered: bool,
 }
 
 impl Extent {
     fn of(journal: &[u8]) -> Self {
-        let (mut bytes, mut seqno, mut last) = (0, 0, None);
+        let (mut bytes, mut seqno, mut last, mut is_disordered) = (0, 0, None, false);
         while let Some(batch) = journal.get(bytes..).and_then(read) {
             // No checksum covers the sequence number, and the engine skips what seems old.
             if bytes > 0 && batch.seqno <= seqno {
+                is_disordered = true;
                 break;
             }
             bytes += batch.bytes;
@@ -82,6 +85,7 @@ impl Extent {
             bytes,
             last,
             is_all,
+            is_disordered,
         }
     }
 }
@@ -114,7 +118,7 @@ impl Look {
             }
             let at = whole.bytes;
             let rest = bytes.get(at..).unwrap_or_default();
-            if mark.is_some_and(|mark| has_batch(rest, mark)) {
+            if whole.is_disordered || mark.is_some_and(|mark| has_batch(rest, mark)) {
                 return Ok(Err(Fault::Damaged { file, at }));
             }
             look.torn = Some((file, at));

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::log::Error;
 
+/// Most bytes that even those leave free who go on when commits do not any more.
+const LAST_RESERVE_MAX: u64 = 32 << 20;
+
 /// The disk of a data folder. Clones share what is set aside.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
@@ -59,13 +62,13 @@ impl Room {
         self.check(self.free_min.saturating_add(of_view), bytes)
     }
 
-    /// Whether the view has room for so many bytes. It goes on with half of what stays free for commits.
+    /// Whether the view has room for so many bytes. It goes on when commits do not any more, however much operators keep free.
     ///
     /// # Errors
     /// As [`Room::for_commit`].
     pub(super) fn for_view(&self, bytes: u64) -> Result<(), Error> {
         self.shared.of_view.store(bytes, Ordering::Relaxed);
-        self.check(self.free_min / 2, bytes)
+        self.check(self.last_reserve(), bytes)
     }
 
     /// Whether a piece of maintenance has room for so many bytes.
@@ -89,6 +92,11 @@ impl Room {
         })
     }
 
+    /// What stays free in any case.
+    fn last_reserve(&self) -> u64 {
+        LAST_RESERVE_MAX.min(self.free_min / 2)
+    }
+
     fn check(&self, stays: u64, bytes: u64) -> Result<(), Error> {
         match self.free()? >= stays.saturating_add(bytes) {
             true => Ok(()),
@@ -107,7 +115,7 @@ impl SetAside {
             return Ok(());
         };
         let disk = rustix::fs::statvfs(&room.dir)?;
-        match disk.f_bavail.saturating_mul(disk.f_frsize) >= room.free_min / 2 {
+        match disk.f_bavail.saturating_mul(disk.f_frsize) >= room.last_reserve() {
             true => Ok(()),
             false => Err(io::ErrorKind::StorageFull.into()),
         }

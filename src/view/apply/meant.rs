@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::Apply;
 use crate::log::record::Record;
 use crate::view::Error;
-use crate::view::keys;
 
 impl Apply<'_> {
     /// The customers whom a record is to forget: those that were found when it was asked for, or those that they merged into since. It

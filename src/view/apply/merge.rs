@@ -128,6 +128,7 @@ impl Apply<'_> {
             | Table::Members
             | Table::Chores
             | Table::Lanes
+            | Table::Anonymous
             | Table::Meta => {
                 let moved = keys::renumbered(key, to);
                 self.overlay.put(table, moved, value.to_vec());

@@ -77,7 +77,14 @@ async fn a_folder_that_does_not_fit_is_refused_alike_by_the_command_and_by_the_s
     }
     assert_eq!(names(dir.path()), before);
     assert_eq!(names(&dir.path().join("full")), ["folder"]);
-    let data = ["durable-position", "log", "project.toml", "view"];
+    let data = [
+        "durable-position",
+        "id-types.json",
+        "journal-mark",
+        "log",
+        "project.toml",
+        "view",
+    ];
     assert_eq!(names(&data_in(dir.path())), data);
 }
 
