@@ -26,12 +26,12 @@ async fn writes_wait_for_a_backlog_that_is_too_old_and_other_projects_go_on() {
                 bench.view.least_lag(bench.clock.elapsed());
             }
         };
-        passes(5);
+        passes(30);
         bench.commits(visit()).await;
         passes(1);
         let refused = bench.tracker.commit(visit()).await;
         assert!(
-            matches!(refused, Err(Error::View(view::Error::Backlog(lag))) if lag.as_secs() == 6),
+            matches!(refused, Err(Error::View(view::Error::Backlog(lag))) if lag.as_secs() == 31),
             "{refused:?}"
         );
         let least = || bench.view.least_lag(bench.clock.elapsed()).as_secs();

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use crate::harness::calls::ids;
 use crate::harness::first_run::Project;
-use crate::harness::process::{Process, log};
+use crate::harness::process::{Process, admin};
 use crate::harness::{Request, authorized};
 
 /// A text of a customer's own that does not compress.
@@ -66,6 +66,7 @@ pub async fn events(process: &Process, project: &Project, customer: usize) -> Op
     if answer.status == 404 {
         return None;
     }
+    assert_eq!(answer.status, 200, "{:.300}", answer.body);
     let answer = answer.json();
     assert_eq!(answer["properties"], json!({"name": mark(customer)}));
     let events = answer["events"].as_array().unwrap().iter();
@@ -75,10 +76,7 @@ pub async fn events(process: &Process, project: &Project, customer: usize) -> Op
 
 /// Whether the service says that everything that has to leave has left.
 pub async fn has_no_remains(dir: &Path) -> bool {
-    let log = log(dir);
-    let admin = log.split("admin=").nth(1).unwrap();
-    let admin = admin.split_whitespace().next().unwrap().parse().unwrap();
-    let metrics = Request::new(admin, "GET", "/metrics").send().await;
+    let metrics = Request::new(admin(dir), "GET", "/metrics").send().await;
     metrics.body.contains("footfall_data_remains 0\n")
 }
 

@@ -74,10 +74,7 @@ impl Process {
 
     /// Where its second listener is.
     pub fn admin(&self) -> SocketAddr {
-        while !log(&self.dir).contains("serving address=") {
-            std::thread::yield_now();
-        }
-        told(&self.dir, "admin=")
+        admin(&self.dir)
     }
 
     fn greeted(dir: &Path, command: &mut Command) -> Self {
@@ -225,6 +222,14 @@ fn spawn(dir: &Path, command: &mut Command) -> Child {
         ))
         .spawn()
         .unwrap()
+}
+
+/// The second address of the last service in a folder, once it serves.
+pub fn admin(dir: &Path) -> SocketAddr {
+    while !log(dir).contains("serving address=") {
+        std::thread::yield_now();
+    }
+    told(dir, "admin=")
 }
 
 /// What the last service in a folder wrote about itself.
