@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use footfall::grpc::pb;
 use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
+use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
-use crate::harness::calls::ids;
+use crate::harness::calls::{self, event, ids, time, update};
 use crate::harness::watching::beginning;
 use crate::harness::{PRIVATE, Server, Setup, TOKEN, authorized};
 
@@ -267,7 +268,7 @@ async fn writes(server: &Server, way: usize) {
             let answer = server.track("batch", &batch.to_string()).send().await;
             assert!(!answer.body.contains("false"), "{}", answer.body);
         }
-        _ => {
+        4 => {
             let mut lane = server
                 .opens(crate::harness::PUBLIC, "203.0.113.7")
                 .await
@@ -285,13 +286,66 @@ async fn writes(server: &Server, way: usize) {
             assert_eq!(lane.result().await.1.error, None);
             lane.closed().await.unwrap();
         }
+        _ => unary(server, way).await.unwrap(),
     }
+}
+
+/// As [`writes`], by an rpc that takes one message.
+async fn unary(server: &Server, way: usize) -> Result<(), Status> {
+    let mut client = TrackingServiceClient::new(server.channel().await);
+    let (name, timestamp) = (format!("w-{way}"), time(1_700_000_000 + way as i64, 0));
+    let customer_ids = ids(&[("registered", &name)]);
+    let update = pb::UpdateCustomerRequest {
+        customer_ids: customer_ids.clone(),
+        update_timestamp: timestamp,
+        ..update(r#"{"x":1}"#)
+    };
+    let event = pb::AddEventRequest {
+        customer_ids: customer_ids.clone(),
+        timestamp,
+        ..event("visit")
+    };
+    let click = pb::TrackCampaignClickRequest {
+        project_token: TOKEN.to_owned(),
+        customer_ids,
+        url: "https://x".to_owned(),
+        properties: None,
+        timestamp,
+    };
+    match way {
+        5 => drop(client.update_customer(authorized(update, PRIVATE)).await?),
+        6 => drop(client.add_event(authorized(event, PRIVATE)).await?),
+        7 => drop(
+            client
+                .track_campaign_click(authorized(click, PRIVATE))
+                .await?,
+        ),
+        _ => {
+            let commands = [
+                pb::command::Command::UpdateCustomer(update),
+                pb::command::Command::AddEvent(event),
+                pb::command::Command::TrackCampaignClick(click),
+            ];
+            let commands = commands.map(|command| pb::Command {
+                command_id: String::new(),
+                command: Some(command),
+            });
+            let batch = pb::ExecuteBatchRequest {
+                project_token: TOKEN.to_owned(),
+                commands: commands.into(),
+            };
+            let answer = client.execute_batch(authorized(batch, PRIVATE)).await?;
+            let mut results = answer.get_ref().results.iter();
+            assert!(results.all(|result| result.error.is_none()), "{answer:?}");
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_carries_its_times_is_one_however_often_it_is_sent() {
     let server = Server::start().await;
-    for way in 0..5 {
+    for way in 0..9 {
         let customer = json!({"registered": format!("w-{way}")});
         writes(&server, way).await;
         let once = server.customer(customer.clone()).await;
@@ -322,5 +376,107 @@ async fn questions_answer_the_same_twice_in_a_row_twice_at_once_and_what_was_wri
         visits(&server, json!({"registered": "w-3"}), "visit").await;
         assert_ne!(ask().await, once, "{route}");
     }
+    server.stop().await;
+}
+
+/// What a question over gRPC is answered, as text.
+async fn asks(server: &Server, way: usize) -> String {
+    let mut client = CustomerServiceClient::new(server.channel().await);
+    let (project_token, customer_ids) = (TOKEN.to_owned(), ids(&[("registered", "w-3")]));
+    match way {
+        0 => {
+            let question = pb::GetCustomerRequest {
+                project_token,
+                customer_ids,
+                ..pb::GetCustomerRequest::default()
+            };
+            let answer = client.get_customer(authorized(question, PRIVATE)).await;
+            format!("{:?}", answer.unwrap().into_inner())
+        }
+        1 => {
+            let property = pb::attribute::Attribute::Property("y".to_owned());
+            let question = pb::GetAttributesRequest {
+                project_token,
+                customer_ids,
+                attributes: vec![pb::Attribute {
+                    attribute: Some(property),
+                }],
+            };
+            let answer = client.get_attributes(authorized(question, PRIVATE)).await;
+            format!("{:?}", answer.unwrap().into_inner())
+        }
+        2 => {
+            let question = pb::ListEventsRequest {
+                project_token,
+                customer_ids,
+                event_types: vec!["visit".to_owned()],
+                ..pb::ListEventsRequest::default()
+            };
+            let answer = client.list_events(authorized(question, PRIVATE)).await;
+            format!("{:?}", answer.unwrap().into_inner())
+        }
+        3 => {
+            let question = pb::ExportCustomersRequest { project_token };
+            let answer = client.export_customers(authorized(question, PRIVATE)).await;
+            let mut rows = answer.unwrap().into_inner();
+            let mut text = String::new();
+            while let Some(row) = rows.message().await.unwrap() {
+                text += &format!("{:?} {}", row.ids, calls::json(row.properties));
+            }
+            text
+        }
+        _ => {
+            let mut watch = server.watches(beginning()).await;
+            format!("{} {}", watch.told().await, watch.told().await)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_over_grpc_answer_the_same_twice_in_a_row_twice_at_once_and_what_was_written_between()
+ {
+    let server = Server::start().await;
+    writes(&server, 3).await;
+    for way in 0..5 {
+        let once = asks(&server, way).await;
+        let (first, second) = tokio::join!(asks(&server, way), asks(&server, way));
+        assert_eq!(
+            [&asks(&server, way).await, &first, &second],
+            [&once; 3],
+            "{way}"
+        );
+        server
+            .updates(&json!({"customer_ids": {"registered": "w-3"}, "properties": {"y": way}}))
+            .await;
+        visits(&server, json!({"registered": "w-3"}), "visit").await;
+        let again = asks(&server, way).await;
+        // What a watch from the beginning has told first stays first.
+        assert_eq!(again == once, way == 4, "{way}: {again}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_is_told_twice_in_a_row_and_twice_at_once_and_never_goes_back() {
+    let server = Server::start().await;
+    let told = async || {
+        let mut client = TrackingServiceClient::new(server.channel().await);
+        let question = pb::GetSystemTimeRequest {
+            project_token: TOKEN.to_owned(),
+        };
+        let answer = client.get_system_time(authorized(question, PRIVATE)).await;
+        let time = answer.unwrap().into_inner().time.unwrap();
+        (time.seconds, time.nanos)
+    };
+    let first = told().await;
+    let (second, third) = tokio::join!(told(), told());
+    visits(&server, json!({"registered": "a"}), "visit").await;
+    server.clock.advance(Duration::from_secs(1));
+    let last = told().await;
+    assert_eq!(
+        (second, third, last.0),
+        (first, first, first.0 + 1),
+        "the clock stands"
+    );
     server.stop().await;
 }
