@@ -15,16 +15,13 @@ const END: &[u8] = b"\r\n\r\n";
 /// All headers that such an answer has.
 const HEADERS: [&str; 3] = ["content-length", "connection", "date"];
 
-/// What to send in the place of an answer without a body with which `bytes` end, and where it begins.
-pub(super) fn with_body(bytes: &[u8], ids: &Ids) -> Option<(usize, Vec<u8>)> {
-    if !bytes.ends_with(END) {
+/// What to send in the place of `bytes`, if they are an answer without a body.
+pub(super) fn with_body(bytes: &[u8], ids: &Ids) -> Option<Vec<u8>> {
+    if bytes.len() > HEAD_BYTES_MAX || !bytes.starts_with(b"HTTP/1.") {
         return None;
     }
-    let from = bytes.len().saturating_sub(HEAD_BYTES_MAX);
-    let near_end = bytes.get(from..)?;
-    let begin = near_end.windows(7).rposition(|at| at == b"HTTP/1.")?;
-    let head = std::str::from_utf8(near_end.get(begin..)?).ok()?;
-    let mut lines = head.trim_end().split("\r\n");
+    let head = std::str::from_utf8(bytes.strip_suffix(END)?).ok()?;
+    let mut lines = head.split("\r\n");
     let status_line = lines.next()?;
     let text = text(status_line)?;
     let mut kept = Vec::new();
@@ -53,7 +50,7 @@ pub(super) fn with_body(bytes: &[u8], ids: &Ids) -> Option<(usize, Vec<u8>)> {
     answer.push_str("\r\n");
     let mut answer = answer.into_bytes();
     answer.extend_from_slice(&body);
-    Some((from + begin, answer))
+    Some(answer)
 }
 
 /// What hyper means by a status that it answers with by itself.
@@ -75,29 +72,33 @@ mod tests {
 
     const BARE: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n";
 
-    fn replaced(bytes: &[u8]) -> Option<(usize, String)> {
-        let (at, answer) = with_body(bytes, &Ids::new(7))?;
-        Some((at, String::from_utf8(answer).unwrap()))
+    fn replaced(bytes: &[u8]) -> Option<String> {
+        let answer = with_body(bytes, &Ids::new(7))?;
+        Some(String::from_utf8(answer).unwrap())
     }
 
     #[test]
     fn an_answer_without_a_body_gets_one_and_keeps_its_headers() {
-        for before in [&b""[..], b"HTTP/1.1 200 OK\r\n\r\n{}", &[b'x'; 1000]] {
-            let (at, answer) = replaced(&[before, BARE].concat()).unwrap();
-            assert_eq!(at, before.len());
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(
-                head.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n")
-            );
-            for line in ["connection: close", "x-request-id: 0000000000000007-1"] {
-                assert!(head.lines().any(|found| found == line), "{head}");
-            }
-            let length = format!("content-length: {}", body.len());
-            assert!(head.lines().any(|line| line == length), "{head}");
-            let json: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(json["success"], false);
-            assert_eq!(json["code"], "INVALID_ARGUMENT");
+        let answer = replaced(BARE).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"));
+        for line in ["connection: close", "x-request-id: 0000000000000007-1"] {
+            assert!(head.lines().any(|found| found == line), "{head}");
         }
+        let length = format!("content-length: {}", body.len());
+        assert!(head.lines().any(|line| line == length), "{head}");
+        let json: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(json["success"], false);
+        assert_eq!(json["code"], "INVALID_ARGUMENT");
+    }
+
+    #[test]
+    fn what_a_body_says_is_never_taken_for_an_answer() {
+        for before in [&b"HTTP/1.1 200 OK\r\n\r\n{}"[..], b"1f\r\n", b"x", b"\r\n"] {
+            assert_eq!(replaced(&[before, BARE].concat()), None);
+            assert_eq!(replaced(&[BARE, before].concat()), None);
+        }
+        assert_eq!(replaced(&[BARE, BARE].concat()), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) struct Patience<S> {
     ids: Arc<Ids>,
     /// An answer that is sent in the place of another.
     instead: Option<Instead>,
+    /// Whether a part of what was to be written last is left: what comes next is in the middle of an answer.
+    is_within: bool,
 }
 
 /// Bytes that are sent in the place of others.
@@ -104,6 +106,7 @@ impl<S> Patience<S> {
             asked: Asked::default(),
             ids,
             instead: None,
+            is_within: false,
         }
     }
 
@@ -156,23 +159,24 @@ impl<S> Patience<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Patience<S> {
-    /// Begins to send something in the place of `pieces`, where they end with an answer without a body.
+    /// Begins to send something in the place of `pieces`, where they are an answer without a body and nothing else: a body may say what
+    /// looks like one.
     fn replace(&mut self, pieces: &[io::IoSlice<'_>]) {
-        if self.instead.is_some() || !matches!(self.protocol, Protocol::Http1) {
+        if self.instead.is_some() || self.is_within || !matches!(self.protocol, Protocol::Http1) {
             return;
         }
-        let Some((last, before)) = pieces.split_last() else {
-            return;
-        };
-        if let Some((at, answer)) = bare::with_body(last, &self.ids) {
-            let mut bytes: Vec<u8> = before
-                .iter()
-                .flat_map(|piece| piece.iter().copied())
-                .collect();
-            let of = bytes.len() + last.len();
-            bytes.extend_from_slice(last.get(..at).unwrap_or_default());
-            bytes.extend_from_slice(&answer);
-            self.instead = Some(Instead { bytes, sent: 0, of });
+        if let [bare] = pieces
+            && let Some(bytes) = bare::with_body(bare, &self.ids)
+        {
+            let (sent, of) = (0, bare.len());
+            self.instead = Some(Instead { bytes, sent, of });
+        }
+    }
+
+    /// Notes whether all of so many bytes were taken.
+    fn note(&mut self, written: &Poll<io::Result<usize>>, of: usize) {
+        if let Poll::Ready(Ok(taken)) = written {
+            self.is_within = *taken < of;
         }
     }
 
@@ -244,6 +248,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
             return written;
         }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(&written, bytes.len());
         self.follow(&written, [bytes]);
         self.taken(written, context)
     }
@@ -259,6 +264,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
             return written;
         }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.note(&written, bytes.iter().map(|piece| piece.len()).sum());
         self.follow(&written, bytes.iter().map(|piece| &**piece));
         self.taken(written, context)
     }
