@@ -195,7 +195,9 @@ impl<S: AsyncWrite + Unpin> Patience<S> {
                     return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
                 }
                 Poll::Ready(Ok(sent)) => instead.sent += sent,
-                other => return Some(self.taken(other, context)),
+                written @ (Poll::Ready(Err(_)) | Poll::Pending) => {
+                    return Some(self.taken(written, context));
+                }
             }
         }
     }

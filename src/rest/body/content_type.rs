@@ -30,7 +30,7 @@ fn check_part(part: &str, takes_text: bool) -> Result<(), Error> {
     let mut fields = part.split(';');
     let essence = fields.next().unwrap_or_default().trim();
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
-    if !essence.is_empty() && !is(JSON) && !(takes_text && is(TEXT)) {
+    if !(essence.is_empty() || is(JSON) || takes_text && is(TEXT)) {
         return Err(Error::unsupported(format!(
             "Content-Type must be {JSON}, not '{}'",
             quoted(essence)
