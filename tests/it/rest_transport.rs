@@ -233,7 +233,7 @@ async fn what_the_http_library_refuses_has_the_shape_of_every_error() {
             let read = String::from_utf8(read).unwrap();
             let at = read.rfind("HTTP/1.1 ").unwrap();
             assert_eq!(at > 0, !before.is_empty(), "{read}");
-            let answer = Answer::parse(read[at..].as_bytes());
+            let answer = Answer::parse(&read.as_bytes()[at..]);
             let shown = &bytes[..bytes.len().min(100)];
             assert_eq!(answer.status, status, "{shown}");
             let length = answer.body.len().to_string();
