@@ -21,9 +21,9 @@ impl From<Error> for Status {
         let message = error.to_string();
         match &error {
             Error::Access(AccessError::UnknownProject) => Self::invalid_argument(message),
-            Error::Access(AccessError::NoKey | AccessError::UnknownKey) => {
-                Self::unauthenticated(message)
-            }
+            Error::Access(
+                AccessError::NoKey | AccessError::UnreadableKey | AccessError::UnknownKey,
+            ) => Self::unauthenticated(message),
             Error::Access(AccessError::WrongSecret | AccessError::NoPermission(_)) => {
                 Self::permission_denied(message)
             }

@@ -3,9 +3,16 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::certificate::CertificateNames;
+
+/// Base64 whose padding may be missing, as some clients write it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The credentials of one call.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,7 +53,7 @@ impl Credentials {
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
-        let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+        let pair = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
         let (id, secret) = pair.split_once(':')?;
         Some(Self::Private {
             id: id.to_owned(),
@@ -85,6 +92,22 @@ mod tests {
             Credentials::from_authorization(b"basic aWQ6c2U6Y3JldA=="),
             private
         );
+    }
+
+    #[test]
+    fn padding_may_be_missing() {
+        let private = |id: &str, secret: &str| Credentials::Private {
+            id: id.into(),
+            secret: secret.into(),
+        };
+        for (value, expected) in [
+            ("Basic aWQ6c2U6Y3JldA", private("id", "se:cret")),
+            ("Basic aWQ6c2U6Y3JldA=", private("id", "se:cret")),
+            ("Basic aWQ6czE", private("id", "s1")),
+        ] {
+            let read = Credentials::from_authorization(value.as_bytes());
+            assert_eq!(read, expected, "{value}");
+        }
     }
 
     #[test]

@@ -136,7 +136,8 @@ impl Project {
         now: Timestamp,
     ) -> Result<Arc<Key>, Error> {
         match credentials {
-            Credentials::Missing | Credentials::Unreadable => Err(Error::NoKey),
+            Credentials::Missing => Err(Error::NoKey),
+            Credentials::Unreadable => Err(Error::UnreadableKey),
             // Whoever shows nothing else may have a certificate for other reasons.
             Credentials::Certificate(names) => {
                 let is_named =
@@ -254,9 +255,15 @@ pub enum Error {
     /// There is no such project.
     #[error("Could not authenticate")]
     UnknownProject,
-    /// No credentials, or unreadable ones.
+    /// No credentials.
     #[error("Access key not provided")]
     NoKey,
+    /// An `Authorization` header that is there and cannot be read. It is not repeated: a secret may stand in it.
+    #[error(
+        "Access key not provided: the Authorization header cannot be read, \
+         expected 'Token <public key>' or 'Basic <base64 of key id:secret>'"
+    )]
+    UnreadableKey,
     /// The project has no such key.
     #[error("Access key not found")]
     UnknownKey,

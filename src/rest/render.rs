@@ -16,8 +16,9 @@ use futures_util::future::Either;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_LENGTH, ORIGIN, VARY,
+    WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tower::{Layer, Service, layer::layer_fn};
 
@@ -33,6 +34,12 @@ const PREFLIGHT: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
     (ACCESS_CONTROL_MAX_AGE, "86400"),
 ];
+/// How a public key is shown (RFC 9110, 11.6.1).
+const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;
+/// How a private key is shown.
+const BASIC_CHALLENGE: &str = r#"Basic realm="footfall", charset="UTF-8""#;
+/// Browsers say with it what made a page send; other callers do not know it.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const EXPOSED: &str = "Retry-After, RateLimit, RateLimit-Policy, x-request-id";
 
 /// Which pages of other origins may call.
@@ -102,6 +109,8 @@ pub struct Rendered {
     /// What compresses the answer, if the caller takes that.
     gzip: Option<Offload>,
     origin: Option<HeaderValue>,
+    /// Whether a browser sends.
+    from_browser: bool,
     cors: Cors,
 }
 
@@ -118,6 +127,9 @@ impl Finish<Body> for Rendered {
                 headers.insert(name, HeaderValue::from_static(value));
             }
         }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            challenge(&mut response, self.from_browser);
+        }
         if let Some(offload) = &self.gzip {
             response = compress::gzip(response, offload);
         }
@@ -125,6 +137,15 @@ impl Finish<Body> for Rendered {
             response = without_body(response);
         }
         response
+    }
+}
+
+/// Says how a key is shown. A browser is not asked for a private one: it would ask its user, and keep what it is given.
+fn challenge(response: &mut Response<Body>, from_browser: bool) {
+    let basic = (!from_browser).then_some(BASIC_CHALLENGE);
+    for way in std::iter::once(TOKEN_CHALLENGE).chain(basic) {
+        let way = HeaderValue::from_static(way);
+        response.headers_mut().append(WWW_AUTHENTICATE, way);
     }
 }
 
@@ -157,6 +178,9 @@ where
             method: request.method().clone(),
             data: path.starts_with("data/"),
             gzip: compress::accepts_gzip(request.headers()).then(|| self.offload.clone()),
+            from_browser: [ORIGIN, SEC_FETCH_MODE]
+                .iter()
+                .any(|name| request.headers().contains_key(name)),
             origin: request.headers().get(ORIGIN).cloned(),
             cors: self.cors.clone(),
         };

@@ -101,9 +101,10 @@ impl Tracker {
         match credentials {
             Credentials::Missing | Credentials::Unreadable | Credentials::Certificate(_) => {
                 places.retain(|place| is_shown(place, credentials, today));
-                match places.is_empty() {
-                    true => Err(AccessError::NoKey.into()),
-                    false => Ok(Known(places)),
+                match (places.is_empty(), credentials) {
+                    (false, _) => Ok(Known(places)),
+                    (true, Credentials::Unreadable) => Err(AccessError::UnreadableKey.into()),
+                    (true, _) => Err(AccessError::NoKey.into()),
                 }
             }
             Credentials::Private { .. } if places.len() > NAMESAKES_MAX => Ok(Known(Vec::new())),

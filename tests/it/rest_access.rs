@@ -7,6 +7,12 @@ const EVENT: &str = r#"{"customer_ids":{"registered":"a"},"event_type":"t"}"#;
 const CLICK: &str = r#"{"url":"u"}"#;
 const QUESTION: &str = r#"{"customer_ids":{"registered":"a"},"event_types":["t"],"attributes":[]}"#;
 
+/// The text for an `Authorization` header that is there and cannot be read.
+pub const UNREADABLE: &str = "Access key not provided: the Authorization header cannot be read, \
+    expected 'Token <public key>' or 'Basic <base64 of key id:secret>'";
+const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;
+const BASIC_CHALLENGE: &str = r#"Basic realm="footfall", charset="UTF-8""#;
+
 /// `Basic read-nothing:s`
 const READ_NOTHING: &str = "Basic cmVhZC1ub3RoaW5nOnM=";
 
@@ -29,6 +35,7 @@ async fn each_way_to_show_a_key_lets_in() {
         PRIVATE,
         "basic a2V5LWlkOmtleS1zZWNyZXQ=",
         "BASIC a2V5LWlkOmtleS1zZWNyZXQ=",
+        "Basic a2V5LWlkOmtleS1zZWNyZXQ",
         // key-id:next-secret
         "Basic a2V5LWlkOm5leHQtc2VjcmV0",
     ] {
@@ -59,7 +66,7 @@ async fn a_header_wins_over_the_query() {
     let path = format!("/track/v2/projects/{TOKEN}/customers?access_token=public-key");
     for (authorization, text) in [
         ("Token wrong", "Access key not found"),
-        ("Bearer x", "Access key not provided"),
+        ("Bearer x", UNREADABLE),
     ] {
         let request = server.post(&path).header("Authorization", authorization);
         assert_eq!(request.body(UPDATE).refused().await, (401, text.to_owned()));
@@ -108,6 +115,51 @@ async fn an_unknown_or_malformed_project_is_400() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_401_says_how_a_key_is_shown_and_asks_no_browser_for_a_private_one() {
+    let server = Server::start().await;
+    let track = format!("/track/v2/projects/{TOKEN}/customers");
+    let data = format!("/data/v2/projects/{TOKEN}/customers/events");
+    let watch = format!("/data/v2/projects/{TOKEN}/events/watch");
+    let challenges = |answer: &crate::harness::Answer| {
+        let headers = answer.headers.iter();
+        let asked = headers.filter(|(name, _)| name == "www-authenticate");
+        asked.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    for authorization in [None, Some("Bearer x"), Some("Token nobody")] {
+        for page in [None, Some("Origin"), Some("Sec-Fetch-Mode")] {
+            for mut request in [
+                server.post(&track).body(UPDATE),
+                server.post(&data).body("{}"),
+                server.get(&watch),
+            ] {
+                if let Some(authorization) = authorization {
+                    request = request.header("Authorization", authorization);
+                }
+                if let Some(page) = page {
+                    request = request.header(page, "cors");
+                }
+                let answer = request.send().await;
+                let expected = match page {
+                    None => &[TOKEN_CHALLENGE, BASIC_CHALLENGE][..],
+                    Some(_) => &[TOKEN_CHALLENGE],
+                };
+                assert_eq!(answer.status, 401);
+                assert_eq!(challenges(&answer), expected, "{authorization:?} {page:?}");
+            }
+        }
+    }
+    // What is not 401 asks for nothing.
+    let wrong = shows(&server, "customers", "Basic a2V5LWlkOndyb25n", UPDATE);
+    for answer in [
+        wrong.send().await,
+        server.track("customers", UPDATE).send().await,
+    ] {
+        assert_eq!(challenges(&answer), [""; 0], "{answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_shows_no_readable_key_is_401_everywhere() {
     let server = Server::start().await;
     let routes = [
@@ -144,11 +196,7 @@ async fn a_caller_who_shows_no_readable_key_is_401_everywhere() {
         let refused = shows(&server, "customers", authorization, UPDATE)
             .refused()
             .await;
-        assert_eq!(
-            refused,
-            (401, "Access key not provided".to_owned()),
-            "{authorization:?}"
-        );
+        assert_eq!(refused, (401, UNREADABLE.to_owned()), "{authorization:?}");
     }
     server.stop().await;
 }

@@ -11,7 +11,7 @@ use crate::view::Order;
 
 #[tokio::test]
 async fn each_kind_of_credentials_has_its_answer() {
-    use AccessError::{NoKey, UnknownKey, UnknownProject, WrongSecret};
+    use AccessError::{NoKey, UnknownKey, UnknownProject, UnreadableKey, WrongSecret};
     let bench = Bench::new();
     let rows = [
         ("p", public("p-both"), Ok("p")),
@@ -24,7 +24,7 @@ async fn each_kind_of_credentials_has_its_answer() {
         ("P", public("p-both"), Err(UnknownProject)),
         ("unheard of", Credentials::Missing, Err(UnknownProject)),
         ("p", Credentials::Missing, Err(NoKey)),
-        ("p", Credentials::Unreadable, Err(NoKey)),
+        ("p", Credentials::Unreadable, Err(UnreadableKey)),
         ("p", public("unheard of"), Err(UnknownKey)),
         ("p", public(""), Err(UnknownKey)),
         ("p", public("q-both"), Err(UnknownKey)),
