@@ -40,7 +40,7 @@ mod tests;
 pub use self::client_address::{HeaderConfig, TrustConfig};
 pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
 pub use self::mistake::{Mistake, Mistakes};
-pub use self::project::ProjectConfig;
+pub use self::project::{ProjectConfig, UnlistedIds};
 pub use self::quota::QuotaConfig;
 
 /// A settings file beyond this size is refused unread, in bytes.

@@ -23,6 +23,7 @@ mod http_status;
 pub mod in_flight;
 pub mod message_body;
 pub mod observe;
+mod path;
 pub mod peer;
 pub mod rate_limit;
 mod received;

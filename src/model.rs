@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod customer_id;
 pub mod event;
 pub mod field;
+pub(crate) mod number;
 pub mod panics;
 pub mod project;
 pub mod properties;

@@ -184,8 +184,13 @@ impl Collector for Counted {
             "Panics, in whatever thread, which are defects of the service",
             self.log.panics().counted(),
         );
+        let unlisted = (
+            "footfall_unlisted_ids".to_owned(),
+            "IDs of types that their project does not list, passed over since the settings were read",
+            self.tracker.unlisted_ids(),
+        );
         let counters = counters.into_iter().chain(auth).chain(folded);
-        for (name, help, value) in counters.chain([panics]) {
+        for (name, help, value) in counters.chain([panics, unlisted]) {
             let counter = ConstCounter::new(value);
             let encoder = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
             counter.encode(encoder)?;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::StartError;
 use crate::config::{
     Config, HeaderConfig, KeyAccess as ConfigAccess, ProjectConfig, QuotaConfig, SecretConfig,
-    TrustConfig,
+    TrustConfig, UnlistedIds,
 };
 use crate::config::{client_address, rate_limit, server};
 use crate::limit::{self, BudgetOptions, Failures, Limiter, Quota, Quotas};
 use crate::middleware::RoomOptions;
 use crate::model::address::{Header, Hops, Resolver, Trust};
-use crate::model::customer_id::Schema;
+use crate::model::customer_id::{Schema, Unlisted};
 use crate::model::project::{Key, KeyAccess, Project, SecretHash};
 use crate::rest::Limits;
 use crate::tracker::{Member, ReadLimits};
@@ -173,7 +173,12 @@ fn project(config: &ProjectConfig) -> Project {
     };
     Project {
         token: config.token.clone(),
-        ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids),
+        ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids)
+            .with_unusable(&config.unusable_ids)
+            .with_unlisted(match config.unlisted_ids {
+                UnlistedIds::Refuse => Unlisted::Refused,
+                UnlistedIds::Skip => Unlisted::Skipped(std::sync::Arc::default()),
+            }),
         keys: config.keys.iter().map(key).collect(),
     }
 }

@@ -7,6 +7,7 @@ use super::mistake::quoted;
 use super::quota::QuotaConfig;
 use super::reader::Fields;
 use super::value::Kind;
+use crate::model::customer_id::UNUSABLE;
 
 /// A project: a world of customers of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +20,24 @@ pub struct ProjectConfig {
     pub soft_ids: Vec<String>,
     /// Those of either whose values are lower-cased. Default: none.
     pub lowercase_ids: Vec<String>,
+    /// Values that name nobody, compared without case, 1 to 64 characters each. Default [`UNUSABLE`].
+    pub unusable_ids: Vec<String>,
+    /// What becomes of IDs of other types. Default: the request is refused.
+    pub unlisted_ids: UnlistedIds,
     /// What all its callers together may send. Default: no limit but those of their addresses.
     pub rate_limit: Option<QuotaConfig>,
     /// Its keys, no two alike. Default: none.
     pub keys: Vec<KeyConfig>,
+}
+
+/// What becomes of IDs whose types a project does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnlistedIds {
+    /// The request is refused.
+    #[default]
+    Refuse,
+    /// They are passed over if another ID is usable.
+    Skip,
 }
 
 const TOKEN: Kind<String> = Kind::new("1 to 64 letters, digits, \"-\" and \"_\"", |value| {
@@ -41,6 +56,21 @@ const ID_TYPE: Kind<String> = Kind::new(
     },
 );
 
+const UNUSABLE_ID: Kind<String> =
+    Kind::new("1 to 64 characters without blanks around them", |value| {
+        let text = value.text().filter(|text| *text == text.trim())?;
+        (1..=64)
+            .contains(&text.chars().count())
+            .then(|| text.to_owned())
+    });
+
+const UNLISTED_IDS: Kind<UnlistedIds> =
+    Kind::new("\"refuse\" or \"skip\"", |value| match value.text()? {
+        "refuse" => Some(UnlistedIds::Refuse),
+        "skip" => Some(UnlistedIds::Skip),
+        _ => None,
+    });
+
 impl ProjectConfig {
     /// `tokens` are those of the projects before it.
     pub(super) fn read(fields: &mut Fields<'_, '_>, tokens: &mut BTreeSet<String>) -> Self {
@@ -57,6 +87,9 @@ impl ProjectConfig {
         let soft_ids = soft_ids.unwrap_or_else(|| vec!["cookie".to_owned()]);
         let lowercase_ids = fields.list("lowercase_ids", ID_TYPE).unwrap_or_default();
         check_ids(fields, &hard_ids, &soft_ids, &lowercase_ids);
+        let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID);
+        let unusable_ids = unusable_ids.unwrap_or_else(|| UNUSABLE.map(str::to_owned).to_vec());
+        let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, UnlistedIds::default());
         let rate_limit = QuotaConfig::optional(fields);
         let mut names = BTreeSet::new();
         let keys = fields.tables("key", |fields| KeyConfig::read(fields, &mut names));
@@ -66,6 +99,8 @@ impl ProjectConfig {
             hard_ids,
             soft_ids,
             lowercase_ids,
+            unusable_ids,
+            unlisted_ids,
             rate_limit,
             keys,
         }

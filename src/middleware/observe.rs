@@ -16,7 +16,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
 use super::in_flight::Untaken;
-use super::{Body, Classified, Classify};
+use super::{Body, Classified, Classify, path};
 use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -201,6 +201,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let id = sane_id(request.headers()).unwrap_or_else(|| self.ids.next());
+        if let Some(uri) = path::normalized(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         let path = request.uri().path();
         let version = request.version();
         let classified = (self.classify)(request.method(), version, path, request.headers());

@@ -1,17 +1,43 @@
 //! Customer IDs: which types a project knows, and which values name a customer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::quote::quoted;
 
 /// Longest value of an ID, in characters.
 pub const VALUE_CHARS_MAX: usize = 256;
 
+/// What programs write where they have no ID, unless a project says otherwise. It is compared without case.
+pub const UNUSABLE: [&str; 8] = [
+    "null",
+    "(null)",
+    "undefined",
+    "none",
+    "nil",
+    "nan",
+    "[object Object]",
+    "00000000-0000-0000-0000-000000000000",
+];
+
 /// The ID types of a project.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Schema {
     /// Hard types first, each group in the order of the project.
     types: Vec<Type>,
+    /// Values that name nobody, in lower case.
+    unusable: Vec<String>,
+    unlisted: Unlisted,
+}
+
+/// What becomes of an ID whose type the project does not list.
+#[derive(Clone, Debug, Default)]
+pub enum Unlisted {
+    /// The request is refused.
+    #[default]
+    Refused,
+    /// It is passed over if another ID is usable, and counted.
+    Skipped(Arc<AtomicU64>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +63,34 @@ impl Schema {
         };
         let mut types = named(hard, false);
         types.extend(named(soft, true));
-        Self { types }
+        Self {
+            types,
+            unusable: lower_case(&UNUSABLE),
+            unlisted: Unlisted::Refused,
+        }
+    }
+
+    /// With other values that name nobody, in any case.
+    #[must_use]
+    pub fn with_unusable(self, values: &[String]) -> Self {
+        Self {
+            unusable: lower_case(values),
+            ..self
+        }
+    }
+
+    /// With IDs of unlisted types treated so.
+    #[must_use]
+    pub fn with_unlisted(self, unlisted: Unlisted) -> Self {
+        Self { unlisted, ..self }
+    }
+
+    /// How many IDs of unlisted types were passed over.
+    pub fn skipped(&self) -> u64 {
+        match &self.unlisted {
+            Unlisted::Refused => 0,
+            Unlisted::Skipped(count) => count.load(Ordering::Relaxed),
+        }
     }
 
     /// The types' names, hard ones first, each with whether it is soft.
@@ -55,14 +108,29 @@ impl Schema {
         ids: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<CustomerIds, Error> {
         let mut found = Vec::new();
+        let (mut skipped, mut first_skipped) = (0, None);
         for (name, value) in ids {
             let index = self.types.iter().position(|t| &*t.name == name);
             let Some((index, kind)) = index.and_then(|i| Some((i, self.types.get(i)?))) else {
-                return Err(self.unknown(name));
+                match self.unlisted {
+                    Unlisted::Refused => return Err(self.unknown(name)),
+                    Unlisted::Skipped(_) => {
+                        first_skipped = first_skipped.or(Some(name));
+                        skipped += 1;
+                        continue;
+                    }
+                }
             };
-            if let Some(value) = usable(kind, value)? {
+            if let Some(value) = self.usable(kind, value)? {
                 found.push((index, kind, value));
             }
+        }
+        match (&self.unlisted, first_skipped) {
+            (_, Some(name)) if found.is_empty() => return Err(self.unknown(name)),
+            (Unlisted::Skipped(count), Some(_)) => {
+                count.fetch_add(skipped, Ordering::Relaxed);
+            }
+            (Unlisted::Skipped(_) | Unlisted::Refused, _) => {}
         }
         // The project's order of types decides where IDs contradict each other.
         found.sort_by_key(|(index, _, _)| *index);
@@ -85,6 +153,38 @@ impl Schema {
         }
     }
 
+    /// The value as it is compared; none if it names nobody.
+    fn usable(&self, kind: &Type, value: &str) -> Result<Option<String>, Error> {
+        let value = value.trim();
+        // Before it is looked at: what is kept must be usable, and not only what came.
+        let value = match kind.lowercase {
+            true => value.to_lowercase(),
+            false => value.to_owned(),
+        };
+        if self.names_nobody(&value) {
+            return Ok(None);
+        }
+        // Bytes bound characters, so that only a long value is counted.
+        if value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX {
+            return Err(Error::TooLong {
+                kind: kind.name.to_string(),
+                chars: value.chars().count(),
+            });
+        }
+        Ok(Some(value))
+    }
+
+    fn names_nobody(&self, value: &str) -> bool {
+        if !value.chars().any(char::is_alphanumeric) {
+            return true;
+        }
+        let mut unusable = self.unusable.iter();
+        match value.is_ascii() {
+            true => unusable.any(|unusable| unusable.eq_ignore_ascii_case(value)),
+            false => unusable.any(|unusable| *unusable == value.to_lowercase()),
+        }
+    }
+
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<&str> = self.types().map(|(name, _)| name).collect();
         Error::UnknownType {
@@ -94,24 +194,9 @@ impl Schema {
     }
 }
 
-fn usable(kind: &Type, value: &str) -> Result<Option<String>, Error> {
-    let value = value.trim();
-    // Before it is looked at: what is kept must be usable, and not only what came.
-    let value = match kind.lowercase {
-        true => value.to_lowercase(),
-        false => value.to_owned(),
-    };
-    if matches!(&*value, "null" | "undefined") || !value.chars().any(char::is_alphanumeric) {
-        return Ok(None);
-    }
-    // Bytes bound characters, so that only a long value is counted.
-    if value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX {
-        return Err(Error::TooLong {
-            kind: kind.name.to_string(),
-            chars: value.chars().count(),
-        });
-    }
-    Ok(Some(value))
+fn lower_case(values: &[impl AsRef<str>]) -> Vec<String> {
+    let values = values.iter();
+    values.map(|value| value.as_ref().to_lowercase()).collect()
 }
 
 /// One ID of a customer.
@@ -213,8 +298,16 @@ mod tests {
         for value in ["", "  ", "null", " undefined ", "---", "?!"] {
             assert_eq!(parsed(&[("cookie", value)]), [], "{value:?}");
         }
-        for value in ["NULL", "Undefined"] {
-            assert_eq!(parsed(&[("email", value)]), [], "{value:?}");
+        for value in UNUSABLE {
+            for value in [
+                value.to_lowercase(),
+                value.to_uppercase(),
+                format!(" {value} "),
+            ] {
+                for kind in ["registered", "email", "cookie"] {
+                    assert_eq!(parsed(&[(kind, &value)]), [], "{value:?}");
+                }
+            }
         }
         assert_eq!(parsed(&[("cookie", "č")]), [("cookie".into(), "č".into())]);
     }
@@ -233,6 +326,33 @@ mod tests {
             error.to_string(),
             "unknown customer ID type 'phone', known: registered, email, cookie"
         );
+    }
+
+    #[test]
+    fn a_project_may_have_other_values_that_name_nobody() {
+        let schema = schema().with_unusable(&["Gast".into(), "ÜBER".into()]);
+        for value in ["gast", "GAST", "über", "Über"] {
+            let ids = schema.parse([("cookie", value)]).unwrap();
+            assert_eq!(ids.as_slice(), [], "{value}");
+        }
+        for value in ["null", "gasto", "uber"] {
+            let ids = schema.parse([("cookie", value)]).unwrap();
+            assert_eq!(ids.as_slice().len(), 1, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_unlisted_type_may_be_passed_over_beside_a_usable_id_and_is_counted() {
+        let schema = schema().with_unlisted(Unlisted::Skipped(Arc::default()));
+        let ids = schema.parse([("phone", "1"), ("cookie", "c"), ("x", "")]);
+        assert_eq!(ids.unwrap().as_slice().len(), 1);
+        assert_eq!(schema.skipped(), 2);
+        for ids in [&[("phone", "1")][..], &[("phone", "1"), ("cookie", "null")]] {
+            let error = schema.parse(ids.iter().copied()).unwrap_err();
+            assert!(error.to_string().contains("'phone'"), "{error}");
+        }
+        assert_eq!(schema.skipped(), 2);
+        assert!(schema.check_type("phone").is_err());
     }
 
     #[test]

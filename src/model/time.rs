@@ -7,12 +7,11 @@
 use std::fmt;
 use std::time::Duration;
 
-mod number;
 #[cfg(test)]
 mod tests;
 mod text;
 
-use number::Decimal;
+use super::number::Decimal;
 
 const MICROS_A_SECOND: i64 = 1_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
@@ -50,8 +49,8 @@ pub enum Error {
     /// The nanoseconds of a time are not part of one second.
     #[error("nanos {0} is outside 0 to 999999999")]
     Nanos(i32),
-    /// It is not a number of seconds from 0 upwards, or more than 8030 years of them.
-    #[error("unreadable age {0}, expected seconds from 0 upwards")]
+    /// It is not a number of seconds, or more than 8030 years of them.
+    #[error("unreadable age {0}, expected seconds")]
     Age(Quoted),
 }
 
@@ -121,7 +120,10 @@ impl Timestamp {
     /// A time in any of its text forms; blanks around it do not matter:
     /// - ISO 8601 and RFC 3339: `2018-8-5`, `2018-8-5 12:20`, `2018-08-05T12:20:25.555Z`,
     ///   `2018-08-05 12:20:25+02:00`. Without a zone it is UTC, without a time of day it is
-    ///   midnight; a leap second is the second before it;
+    ///   midnight; a leap second is the second before it. `UTC`, `GMT` and `Z` may stand behind a blank;
+    /// - the basic form of ISO 8601: `20180805T122025Z`;
+    /// - what Go, Java and JavaScript write: `2018-08-05 12:20:25 +0000 UTC m=+0.1`, `2018-08-05T12:20:25Z[UTC]`,
+    ///   `Sun Aug 05 12:20:25 UTC 2018`, `Sun Aug 05 2018 12:20:25 GMT+0200 (CEST)`;
     /// - RFC 2822: `Tue, 14 Nov 2023 22:13:20 GMT`, up to 9999-12-30T22:00:00Z;
     /// - a number as [`Timestamp::parse_number`] reads it.
     ///
@@ -185,12 +187,16 @@ impl Timestamp {
 }
 
 impl Age {
-    /// A JSON number of seconds, given as its text.
+    /// A JSON number of seconds, given as its text. One below 0, of a clock that was set back meanwhile, counts as 0.
     ///
     /// # Errors
-    /// [`Error::Age`]: not a number, below 0, or more than 8030 years.
+    /// [`Error::Age`]: not a number, or more than 8030 years.
     pub fn parse_number(literal: &str) -> Result<Self, Error> {
-        let micros = Decimal::read(literal.as_bytes()).and_then(|number| number.scaled(6));
+        let number = Decimal::read(literal.as_bytes());
+        let micros = number.and_then(|number| match number.is_negative() {
+            true => Some(0),
+            false => number.scaled(6),
+        });
         let micros = micros.filter(|micros| *micros <= MICROS_MAX);
         micros
             .map(Self)

@@ -1,13 +1,15 @@
 //! The body of a request: read to its limit, decompressed to the same limit.
 
+mod content_type;
 mod decode;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use tonic::Status;
@@ -17,8 +19,8 @@ use super::offload::Offload;
 use crate::limit::{Meter, Spent};
 use crate::middleware::{Guard, refusal};
 use crate::model::quote::quoted;
+pub(super) use content_type::check as check_type;
 
-const JSON: &str = "application/json";
 /// The least room in which pieces are copied together, in bytes.
 const ROOM_BYTES_MIN: usize = 1024;
 /// Bytes that have to have come before room is made for all that were announced.
@@ -47,7 +49,6 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    check_type(headers)?;
     let coding = coding(headers)?;
     // A length that is announced need not be read to be refused.
     if body.size_hint().lower() > bytes_max as u64 {
@@ -66,7 +67,7 @@ where
             .into())
     })?;
     if coding == Coding::Identity {
-        return Ok(bytes);
+        return Ok(text::mended(bytes));
     }
     // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would leave its
     // thread with the room of what it grew out of.
@@ -81,7 +82,7 @@ where
         let received = bytes.len();
         drop(bytes);
         meter.give(received);
-        decoded
+        decoded.map(text::mended)
     };
     decoders.run(usize::MAX, decode).await
 }
@@ -174,24 +175,6 @@ where
         true => first,
         false => joined.into(),
     })
-}
-
-fn check_type(headers: &HeaderMap) -> Result<(), Error> {
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    if value == JSON {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(value.as_bytes());
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case(JSON) {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!(
-        "Content-Type must be application/json, not '{}'",
-        quoted(essence)
-    )))
 }
 
 fn coding(headers: &HeaderMap) -> Result<Coding, Error> {

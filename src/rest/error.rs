@@ -72,6 +72,12 @@ impl Error {
         Status::invalid_argument("Invalid JSON").into()
     }
 
+    /// A body that is not even text.
+    pub(super) fn not_utf8(error: std::str::Utf8Error) -> Self {
+        let at = error.valid_up_to();
+        Status::invalid_argument(format!("Invalid JSON: the body is not UTF-8 at byte {at}")).into()
+    }
+
     /// The status alone, for a command of a batch.
     pub(super) fn into_status(self) -> Status {
         self.status

@@ -169,6 +169,23 @@ pub fn classify(method: &Method, path: &str) -> Classified {
 }
 
 impl Route {
+    /// Whether a body may say that it is plain text: pages write with beacons, which say so of a text.
+    pub(super) fn takes_text(self) -> bool {
+        match self {
+            Self::Customers | Self::CustomersEvents | Self::CampaignsClicks | Self::Batch => true,
+            Self::SystemTime
+            | Self::Attributes
+            | Self::ExportOne
+            | Self::Events
+            | Self::Anonymize
+            | Self::Export
+            | Self::Watch
+            | Self::Healthz
+            | Self::Readyz
+            | Self::Startupz => false,
+        }
+    }
+
     /// Whether the answer is one piece or lasts.
     fn answers(self) -> Answers {
         match self {

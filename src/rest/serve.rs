@@ -140,6 +140,7 @@ impl Rest {
                 let meter = head.extensions.get().cloned();
                 let meter = meter.unwrap_or_else(Meter::none);
                 access.hold(&meter);
+                body::check_type(&head.headers, entry.route.takes_text())?;
                 let body =
                     body::read(&head.headers, body, limit, timeout, &meter, &self.decoders).await?;
                 if entry.route == Route::Export {

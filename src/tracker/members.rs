@@ -233,6 +233,13 @@ impl Tracker {
         }
     }
 
+    /// How many IDs of types that their projects do not list were passed over since the projects were set.
+    pub fn unlisted_ids(&self) -> u64 {
+        let members = self.members.borrow();
+        let projects = members.by_token.values();
+        projects.map(|entry| entry.project.ids.skipped()).sum()
+    }
+
     /// From now on, these are the projects. Who was let in before finishes what is under way, but for watches, which
     /// end if their key is gone or another.
     pub fn replace(&self, members: Vec<Member>) {

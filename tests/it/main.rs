@@ -61,6 +61,7 @@ mod reflection;
 mod reload;
 mod rest_access;
 mod rest_batch;
+mod rest_bodies;
 mod rest_compression;
 mod rest_connections;
 mod rest_cors;

@@ -64,7 +64,7 @@ async fn every_answer_may_be_read_by_a_page_errors_included() {
         (
             server
                 .track("customers", good)
-                .header("Content-Type", "text/plain"),
+                .header("Content-Type", "text/html"),
             415,
         ),
         (

@@ -38,6 +38,19 @@ async fn every_form_of_a_time_is_kept_to_the_microsecond() {
         (r#""2018-08-05 12:20:25.5-01:30""#, "1533477025.5"),
         (r#""Tue, 14 Nov 2023 22:13:20 GMT""#, "1700000000"),
         (r#""Tue, 14 Nov 2023 22:13:20 +0100""#, "1699996400"),
+        (r#""2023-11-14 22:13:20 UTC""#, "1700000000"),
+        (r#""2023-11-14 22:13:20 GMT""#, "1700000000"),
+        (r#""2023-11-14 22:13:20 Z""#, "1700000000"),
+        (r#""20231114T221320Z""#, "1700000000"),
+        (
+            r#""2023-11-14 22:13:20.5 +0000 UTC m=+0.000012""#,
+            "1700000000.5",
+        ),
+        (
+            r#""2023-11-14T23:13:20+01:00[Europe/Prague]""#,
+            "1700000000",
+        ),
+        (r#""Tue Nov 14 22:13:20 UTC 2023""#, "1700000000"),
     ];
     for (number, (sent, kept)) in cases.into_iter().enumerate() {
         let fields = format!(r#""timestamp":{sent}"#);
@@ -73,6 +86,9 @@ async fn an_age_counts_back_from_the_receipt_unless_there_is_a_timestamp() {
         (r#""age":0.11999988555908203"#, "1699999999.880001"),
         (r#""age":3600"#, "1699996400"),
         (r#""age":0"#, "1700000000"),
+        // The clock was set back meanwhile.
+        (r#""age":-1"#, "1700000000"),
+        (r#""age":-86400.5"#, "1700000000"),
         (r#""age":10,"timestamp":null"#, "1699999990"),
         (r#""age":10,"timestamp":5"#, "5"),
     ]
@@ -82,10 +98,7 @@ async fn an_age_counts_back_from_the_receipt_unless_there_is_a_timestamp() {
         assert_eq!(stored(&server, number, fields).await, kept, "{fields}");
     }
     for (age, text) in [
-        (
-            "-1",
-            r#"age: unreadable age "-1", expected seconds from 0 upwards"#,
-        ),
+        ("1e30", r#"age: unreadable age "1e30", expected seconds"#),
         ("\"1\"", r#"Field 'age' must be a number, not "1"."#),
     ] {
         let event =

@@ -125,6 +125,8 @@ async fn only_json_is_taken_with_or_without_a_charset_or_a_type_at_all() {
         "application/json; charset=utf-8",
         "APPLICATION/JSON;charset=UTF-8",
         "application/json ; x=y",
+        "application/json, application/json",
+        "application/json, application/json;charset=\"UTF-8\"",
         "",
     ] {
         let sent = server
@@ -134,7 +136,7 @@ async fn only_json_is_taken_with_or_without_a_charset_or_a_type_at_all() {
     }
     assert_eq!(server.track("customers", UPDATE).send().await.status, 200);
     for content_type in [
-        "text/plain",
+        "text/html",
         "application/x-www-form-urlencoded",
         "application/jsonx",
         "application/xml; charset=utf-8",

@@ -100,7 +100,7 @@ async fn what_json_does_not_have_is_refused() {
         let refused = refused(&server, value).await;
         assert_eq!(refused, (400, "Invalid JSON".to_owned()), "{value}");
     }
-    for value in ["1e400", "-1e400", r#""\ud800""#] {
+    for value in ["1e400", "-1e400"] {
         let (status, text) = refused(&server, value).await;
         assert_eq!(status, 400, "{value}: {text}");
     }

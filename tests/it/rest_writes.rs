@@ -65,7 +65,7 @@ async fn an_error_on_track_carries_the_key_that_each_client_reads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_no_json_object_is_invalid_json() {
     let server = Server::start().await;
-    let bodies: [&[u8]; 10] = [
+    let bodies: [&[u8]; 9] = [
         b"",
         b"{",
         b"[]",
@@ -75,7 +75,6 @@ async fn a_body_that_is_no_json_object_is_invalid_json() {
         b"{'customer_ids':{}}",
         b"{\"properties\":{\"a\":NaN}}",
         b"{\"properties\":{\"a\":-Infinity}}",
-        b"{\"properties\":\"\xff\"}",
     ];
     for body in bodies {
         for route in ["customers", "customers/events", "campaigns/clicks"] {

@@ -11,6 +11,8 @@ fn a_project_needs_little() {
         (&["registered".into()][..], &["cookie".into()][..])
     );
     assert_eq!((project.lowercase_ids.len(), project.keys.len()), (0, 0));
+    assert_eq!(project.unusable_ids.len(), 8);
+    assert_eq!(project.unlisted_ids, UnlistedIds::Refuse);
 }
 
 #[test]
@@ -43,6 +45,14 @@ fn each_mistake_of_a_project_is_named() {
     has(
         project("lowercase_ids = ['a']"),
         r#"project[1].lowercase_ids (line 3): "a" is neither"#,
+    );
+    has(
+        project("unusable_ids = ['x', ' y']"),
+        r#"project[1].unusable_ids (line 3): " y" is not 1 to 64 characters"#,
+    );
+    has(
+        project("unlisted_ids = 'keep'"),
+        r#"project[1].unlisted_ids (line 3): "keep" is not "refuse" or "skip""#,
     );
     has(
         project("hard_ids = []\nsoft_ids = []"),

@@ -149,6 +149,49 @@ fn a_number_in_quotes_is_a_number() {
 }
 
 #[test]
+fn what_languages_write_of_a_time_is_read() {
+    let time = 1_533_471_625_000_000;
+    for (written, micros) in [
+        ("2018-08-05 12:20:25 UTC", time),
+        ("2018-08-05 12:20:25.5 utc", time + 500_000),
+        ("2018-08-05 12:20:25 GMT", time),
+        ("2018-08-05 12:20:25 Z", time),
+        ("2018-08-05T12:20:25UTC", time),
+        ("2018-08-05 14:20:25 GMT+02:00", time),
+        // ISO 8601 in its basic form.
+        ("20180805T122025Z", time),
+        ("20180805t122025", time),
+        ("20180805T122025.25Z", time + 250_000),
+        ("20180805T142025+0200", time),
+        ("20180805T072025-05", time),
+        ("20180805T1220Z", time - 25_000_000),
+        // Go.
+        ("2018-08-05 12:20:25 +0000 UTC", time),
+        (
+            "2018-08-05 14:20:25.123456789 +0200 CEST m=+0.000012345",
+            time + 123_456,
+        ),
+        ("2018-08-05 15:20:25 +0300 +03 m=-1.5", time),
+        // Java.
+        ("2018-08-05T12:20:25Z[UTC]", time),
+        ("2018-08-05T14:20:25.5+02:00[Europe/Prague]", time + 500_000),
+        ("2018-08-05T14:20+02:00[Etc/GMT-2]", time - 25_000_000),
+        ("Sun Aug 05 12:20:25 UTC 2018", time),
+        ("Sun Aug 05 14:20:25 GMT+02:00 2018", time),
+        // JavaScript.
+        (
+            "Sun Aug 05 2018 14:20:25 GMT+0200 (Central European Summer Time)",
+            time,
+        ),
+        ("Sun Aug 05 2018 12:20:25 GMT+0000", time),
+    ] {
+        assert_eq!(text(written), micros, "{written}");
+    }
+    // A day alone in the basic form is a number.
+    assert_eq!(text("20180805"), 20_180_805_000_000);
+}
+
+#[test]
 fn an_unreadable_text_is_quoted_and_cut() {
     for value in [
         "",
@@ -171,6 +214,28 @@ fn an_unreadable_text_is_quoted_and_cut() {
         "10000-01-01",
         "2018-08-05  12:20:25",
         "2018-08-05T12:20:25ZZ",
+        "2018-08-05 12:20:25  UTC",
+        "2018-08-05 12:20:25 CET",
+        "2018-08-05 12:20:25 UTCx",
+        "2018-08-05 12:20:25 UTC+2",
+        "2018-08-05T12:20:25Z[]",
+        "2018-08-05T12:20:25Z[UTC",
+        "2018-08-05T12:20:25[UTC]",
+        "2018-08-05 12:20:25 +0000 UTC m=",
+        "2018-08-05 12:20:25 +0000 UTC m=1",
+        "2018-08-05 12:20:25 +0000 UTC x",
+        "20180805T",
+        "20180805T12",
+        "20180805T122",
+        "20180805T122061Z",
+        "20181305T122025Z",
+        "20180805 122025",
+        "Sun Aug 05 12:20:25 CET 2018",
+        "Mon Aug 05 12:20:25 UTC 2018",
+        "Sun Aug 32 12:20:25 UTC 2018",
+        "Sun Aug 05 12:20:25 UTC",
+        "Sun Aug 05 12:20:25 UTC 2018 x",
+        "Sun Aug 05 2018 12:20:25 +0200",
         "Mon, 14 Nov 2023 22:13:20 GMT",
     ] {
         assert_eq!(refusal(value), format!("unreadable time \"{value}\""));
@@ -220,7 +285,10 @@ fn an_age_counts_back_from_the_receipt() {
         receipt.before(Age::parse_number("1.8e9").unwrap()),
         Err(Error::OutOfRange(_))
     ));
-    for literal in ["-1", "-0.1", "", "x", "1e300"] {
+    for literal in ["-1", "-0.1", "-1e300"] {
+        assert_eq!(Age::parse_number(literal).unwrap().micros(), 0, "{literal}");
+    }
+    for literal in ["", "x", "-", "-x", "1e300"] {
         assert!(
             matches!(Age::parse_number(literal), Err(Error::Age(_))),
             "{literal}"

@@ -3,7 +3,8 @@
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 
 use super::super::error::Error;
 use super::{Coding, Limits, no_memory};
@@ -20,8 +21,12 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes, Error> {
     match coding {
         Coding::Identity => take(bytes, limits),
-        Coding::Gzip => take(MultiGzDecoder::new(bytes), limits),
-        Coding::Deflate => take(ZlibDecoder::new(bytes), limits),
+        Coding::Gzip => take(Members(GzDecoder::new(bytes)), limits),
+        // Clients took the coding's name for what it is.
+        Coding::Deflate => match has_zlib_header(bytes) {
+            true => take(ZlibDecoder::new(bytes), limits),
+            false => take(DeflateDecoder::new(bytes), limits),
+        },
         Coding::Brotli => {
             let decoder = brotli::Decompressor::new(bytes, BROTLI_BUFFER_BYTES);
             take(decoder, limits)
@@ -31,6 +36,32 @@ pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result
             // Nothing of the body was read: there is no memory for the decoder.
             Err(_) => Err(no_memory(Spent::All)),
         },
+    }
+}
+
+/// Whether a body of the coding `deflate` is in the format that RFC 9110 means by it (RFC 1950, 2.2), and not bare.
+///
+/// What is bare begins otherwise: no encoder leaves anything but zeros between the first block's type and its length.
+fn has_zlib_header(bytes: &[u8]) -> bool {
+    let Some([method, flags]) = bytes.first_chunk() else {
+        return false;
+    };
+    method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0
+}
+
+/// The members of a gzip file, one after the other. Zeros behind the last one pad it, as some programs do.
+struct Members<'a>(GzDecoder<&'a [u8]>);
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.0.read(buffer)?;
+            let rest = *self.0.get_ref();
+            if read > 0 || rest.iter().all(|byte| *byte == 0) {
+                return Ok(read);
+            }
+            self.0 = GzDecoder::new(rest);
+        }
     }
 }
 

@@ -75,6 +75,41 @@ fn every_coding_is_read_up_to_the_limit() {
 }
 
 #[test]
+fn deflate_is_read_with_and_without_its_wrapper() {
+    for text in [&b""[..], b"x", &b"0123456789".repeat(1000)] {
+        for level in 0..=9 {
+            let level = flate2::Compression::new(level);
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            let bytes = encoder.finish().unwrap();
+            let meter = budget(1 << 20).meter(None);
+            let decoded = decode(Coding::Deflate, &bytes, within(10_000, &meter)).unwrap();
+            assert_eq!(decoded, text, "{level:?}");
+            if text.len() > 9_999 {
+                assert!(decode(Coding::Deflate, &bytes, within(9_999, &meter)).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_behind_gzip_do_not_matter_and_anything_else_does() {
+    let one = compressed(Coding::Gzip, b"0123456789");
+    let two = [one.clone(), compressed(Coding::Gzip, b"abc")].concat();
+    let meter = budget(1 << 20).meter(None);
+    let read = |bytes: Vec<u8>| decode(Coding::Gzip, &bytes, within(1000, &meter));
+    for zeros in [0, 1, 8, 1000] {
+        let padded = |bytes: &[u8]| [bytes, &vec![0; zeros]].concat();
+        assert_eq!(read(padded(&one)).unwrap(), b"0123456789"[..]);
+        assert_eq!(read(padded(&two)).unwrap(), b"0123456789abc"[..]);
+    }
+    for behind in [&b"x"[..], b"\0\0x", &one[..10]] {
+        assert!(read([&one[..], behind].concat()).is_err(), "{behind:?}");
+    }
+    assert!(read(one[..one.len() - 1].to_vec()).is_err());
+}
+
+#[test]
 fn what_is_not_compressed_as_it_says_is_refused() {
     for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
         let meter = Meter::none();

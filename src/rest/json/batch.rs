@@ -79,7 +79,7 @@ pub(in super::super) fn batch<'a>(
     token: &str,
     now: Timestamp,
 ) -> Result<Batch<'a>, Error> {
-    let text = std::str::from_utf8(body).map_err(|_| Error::not_json())?;
+    let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
     let commands = commands(object_text(text)?)?;
     tracker::check_batch(commands.count).map_err(refused)?;
     let mut batch = Batch {

@@ -16,6 +16,7 @@ use super::super::error::Error;
 use super::quick::QuickIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
+use crate::model::number::Decimal;
 use crate::model::properties::{Object, Properties, QuickProperties};
 use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
@@ -58,7 +59,7 @@ pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
 impl<'a> Fields<'a> {
     /// Reads a body.
     pub(in super::super) fn of_body(body: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(body).map_err(|_| Error::not_json())?;
+        let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
         Self::of_text(text)
     }
 
@@ -261,7 +262,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-/// A customer ID: a text, or an integer as its decimal text. `null` names nobody, like the empty text.
+/// A customer ID: a text, or a whole number, in any form, as its decimal text. `null` names nobody, like the empty text.
 fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     let text = raw.get();
     if text.starts_with('"') {
@@ -273,8 +274,12 @@ fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     if is_number(raw) && !text.contains(['.', 'e', 'E']) {
         return Ok(text.to_owned());
     }
+    let whole = Decimal::read(text.as_bytes()).and_then(|number| number.whole());
+    if let Some(number) = whole {
+        return Ok(number.to_string());
+    }
     let (kind, text) = (quoted(kind), quoted(text));
-    let message = format!("customer ID '{kind}' must be a string or an integer, not {text}");
+    let message = format!("customer ID '{kind}' must be a string or a whole number, not {text}");
     Err(Error::invalid(Some("customer_ids"), message))
 }
 

@@ -1,11 +1,13 @@
-//! Numbers by decimal arithmetic on their text.
+//! Numbers by decimal arithmetic on their text: what they say is not rounded.
 
-/// Every time up to [`super::MICROS_MAX`] has at most so many digits, and every number of so many digits
-/// is an `i64`.
+/// Every time up to the year 9999 has at most so many digits in microseconds, and every number of so many digits is an `i64`.
 const DIGITS_MAX: i64 = 18;
 
+/// The largest integer up to which floats have all of them.
+const WHOLE_MAX: i64 = 1 << 53;
+
 /// A number as JSON writes it: nothing is computed yet, whatever its length and exponent.
-pub(super) struct Decimal<'a> {
+pub(crate) struct Decimal<'a> {
     negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
@@ -13,7 +15,7 @@ pub(super) struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    pub(super) fn read(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(text: &'a [u8]) -> Option<Self> {
         let mut scan = Scan(text);
         let negative = scan.eat(b"-").is_some();
         let whole = scan.digits()?;
@@ -36,7 +38,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// Zero point these digits.
-    pub(super) fn of_fraction(fraction: &'a [u8]) -> Self {
+    pub(crate) fn of_fraction(fraction: &'a [u8]) -> Self {
         Self {
             negative: false,
             whole: &[],
@@ -45,9 +47,31 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Whether it begins with a minus.
+    pub(crate) fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The number, if it is whole and a float has it exactly: at most 2^53, of either sign.
+    pub(crate) fn whole(&self) -> Option<i64> {
+        let length = i64::try_from(self.whole.len()).unwrap_or(i64::MAX);
+        let behind_point = length.saturating_add(self.exponent).max(0);
+        let behind_point = usize::try_from(behind_point).unwrap_or(usize::MAX);
+        let mut fraction = self.whole.iter().chain(self.fraction).skip(behind_point);
+        if fraction.any(|digit| *digit != b'0') {
+            return None;
+        }
+        let absolute = Self {
+            negative: false,
+            ..*self
+        };
+        let whole = absolute.scaled(0).filter(|whole| *whole <= WHOLE_MAX)?;
+        Some(if self.negative { -whole } else { whole })
+    }
+
     /// The number times ten to the power of `places`, cut to an integer; none if negative or of
     /// more than 18 digits.
-    pub(super) fn scaled(&self, places: i64) -> Option<i64> {
+    pub(crate) fn scaled(&self, places: i64) -> Option<i64> {
         let length = |digits: usize| i64::try_from(digits).unwrap_or(i64::MAX);
         let digits = || self.whole.iter().chain(self.fraction);
         let zeros = digits().take_while(|digit| **digit == b'0').count();
@@ -70,11 +94,11 @@ impl<'a> Decimal<'a> {
 }
 
 /// What of a text is still to be read.
-pub(super) struct Scan<'a>(pub(super) &'a [u8]);
+pub(crate) struct Scan<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Scan<'a> {
     /// The next byte, if it is one of `any`.
-    pub(super) fn eat(&mut self, any: &[u8]) -> Option<u8> {
+    pub(crate) fn eat(&mut self, any: &[u8]) -> Option<u8> {
         let (first, rest) = self
             .0
             .split_first()
@@ -84,7 +108,7 @@ impl<'a> Scan<'a> {
     }
 
     /// All digits that follow, at least one.
-    pub(super) fn digits(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn digits(&mut self) -> Option<&'a [u8]> {
         let count = self
             .0
             .iter()
@@ -99,7 +123,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A number of at least `least` and at most `most` digits, `most` being at most 4.
-    pub(super) fn number(&mut self, least: usize, most: usize) -> Option<i16> {
+    pub(crate) fn number(&mut self, least: usize, most: usize) -> Option<i16> {
         let digits = self
             .0
             .iter()
@@ -127,5 +151,40 @@ impl<'a> Scan<'a> {
                 .saturating_add((digit - b'0').into())
         });
         Some(if negative { -size } else { size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_one_in_any_form_and_others_are_none() {
+        let whole = |text: &str| Decimal::read(text.as_bytes()).unwrap().whole();
+        for (text, number) in [
+            ("12.0", 12),
+            ("12.000", 12),
+            ("1e3", 1_000),
+            ("1.5e1", 15),
+            ("1500e-2", 15),
+            ("-7.0", -7),
+            ("-0.0", 0),
+            ("0e99999", 0),
+            ("9007199254740992.0", 1 << 53),
+            ("-9007199254740992.0", -(1 << 53)),
+        ] {
+            assert_eq!(whole(text), Some(number), "{text}");
+        }
+        for text in [
+            "1.5",
+            "1e-1",
+            "12.00000000000000000001",
+            "9007199254740993.0",
+            "1e16",
+            "1e999999999999999999999",
+            "5e-999999999999999999999",
+        ] {
+            assert_eq!(whole(text), None, "{text}");
+        }
     }
 }
