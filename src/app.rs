@@ -3,6 +3,7 @@
 mod accept;
 mod admin;
 pub mod backup;
+mod bare;
 mod connection;
 mod door;
 pub mod dump;
@@ -189,7 +190,13 @@ impl App {
             resolver.clone(),
             rejections.clone(),
         );
-        let guards = Guards::new(&config.server, resolver.clone(), rejections.clone());
+        let ids = Arc::new(observe::Ids::new(settings::random()?));
+        let guards = Guards::new(
+            &config.server,
+            resolver.clone(),
+            rejections.clone(),
+            ids.clone(),
+        );
         let materials = tls::load(&config.server, &clock)?;
         let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
         metrics::register(
@@ -227,7 +234,7 @@ impl App {
             cors: crate::rest::Cors::new(&config.server.cors_origins),
             limits: settings::rest_limits(&config.server),
             answer_bytes_max: config.server.answer_bytes_max.get(),
-            id_prefix: settings::random()?,
+            ids,
         };
         Ok(Self {
             listeners,

@@ -21,5 +21,5 @@ mod serve;
 mod stream;
 
 pub use offload::Offload;
-pub use render::{Cors, Render};
+pub use render::{Cors, Render, error_body};
 pub use serve::{Limits, Rest};

@@ -19,6 +19,7 @@ use super::timer::LateTimer;
 use super::tls::Tls;
 use crate::config::server;
 use crate::limit::{Share, Shares};
+use crate::middleware::observe::Ids;
 use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::{AddressKey, ClientAddress, Peer, Resolver};
 
@@ -51,6 +52,7 @@ pub(super) struct Guards {
     error_resets_max: usize,
     header_timeout: Duration,
     idle_timeout: Duration,
+    ids: Arc<Ids>,
 }
 
 impl Guards {
@@ -58,6 +60,7 @@ impl Guards {
         options: &server::Options,
         resolver: Arc<Resolver>,
         rejections: Rejections,
+        ids: Arc<Ids>,
     ) -> Self {
         let permits = |most: NonZeroUsize| most.get().min(Semaphore::MAX_PERMITS);
         let header_bytes_max = options.header_bytes_max.get();
@@ -74,6 +77,7 @@ impl Guards {
             error_resets_max: options.error_resets_max.get(),
             header_timeout: options.header_timeout,
             idle_timeout: options.idle_timeout,
+            ids,
         }
     }
 
@@ -175,6 +179,7 @@ impl Acceptor {
                 header_timeout: guards.header_timeout,
                 idle_timeout: guards.idle_timeout,
                 rejections: guards.rejections.clone(),
+                ids: guards.ids.clone(),
                 tls,
             },
             guards: guards.clone(),

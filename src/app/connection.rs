@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ORIGIN;
@@ -22,6 +23,7 @@ use super::linger::Linger;
 use super::patience::Patience;
 use super::tls::{self, Reason, Tls};
 use crate::clock::late::Late;
+use crate::middleware::observe::Ids;
 use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
@@ -38,6 +40,7 @@ pub(super) struct Connection<S> {
     pub(super) header_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) rejections: Rejections,
+    pub(super) ids: Arc<Ids>,
     /// None: plain text.
     pub(super) tls: Option<Tls>,
 }
@@ -131,7 +134,13 @@ where
             caller,
         };
         let rejections = self.rejections;
-        let stream = Patience::new(stream, deadline, self.idle_timeout, rejections.clone());
+        let stream = Patience::new(
+            stream,
+            deadline,
+            self.idle_timeout,
+            rejections.clone(),
+            self.ids,
+        );
         let asked = stream.asked();
         let stream = TokioIo::new(Linger::new(stream));
         let connection = self.builder.serve_connection(stream, service);

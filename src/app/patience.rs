@@ -4,7 +4,8 @@
 //!   that the timeouts of neither hold.
 //! - Whoever takes nothing of what it is sent keeps an HTTP/1.1 connection, with the answer that is on its way, without a limit.
 //!
-//! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's.
+//! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's, and gives the answers
+//! that hyper makes by itself over HTTP/1.1 a body ([`bare`]).
 
 use std::io;
 use std::pin::Pin;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::bare;
 use super::outgoing::Outgoing;
 use crate::clock::late::Late;
+use crate::middleware::observe::Ids;
 use crate::middleware::{Guard, Rejections};
 
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
@@ -35,6 +38,18 @@ pub(super) struct Patience<S> {
     /// Nothing more is waited for.
     is_over: bool,
     asked: Asked,
+    ids: Arc<Ids>,
+    /// An answer that is sent in the place of another.
+    instead: Option<Instead>,
+}
+
+/// Bytes that are sent in the place of others.
+#[derive(Debug)]
+struct Instead {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// How many bytes they stand for.
+    of: usize,
 }
 
 /// Whether the caller has sent something since it was last sent something: it has begun to ask for the next answer.
@@ -74,6 +89,7 @@ impl<S> Patience<S> {
         preface_until: Instant,
         idle_timeout: Duration,
         rejections: Rejections,
+        ids: Arc<Ids>,
     ) -> Self {
         Self {
             stream,
@@ -86,6 +102,8 @@ impl<S> Patience<S> {
             stall: None,
             is_over: false,
             asked: Asked::default(),
+            ids,
+            instead: None,
         }
     }
 
@@ -137,6 +155,48 @@ impl<S> Patience<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Patience<S> {
+    /// Begins to send something in the place of `pieces`, where they end with an answer without a body.
+    fn replace(&mut self, pieces: &[io::IoSlice<'_>]) {
+        if self.instead.is_some() || !matches!(self.protocol, Protocol::Http1) {
+            return;
+        }
+        let Some((last, before)) = pieces.split_last() else {
+            return;
+        };
+        if let Some((at, answer)) = bare::with_body(last, &self.ids) {
+            let mut bytes: Vec<u8> = before
+                .iter()
+                .flat_map(|piece| piece.iter().copied())
+                .collect();
+            let of = bytes.len() + last.len();
+            bytes.extend_from_slice(last.get(..at).unwrap_or_default());
+            bytes.extend_from_slice(&answer);
+            self.instead = Some(Instead { bytes, sent: 0, of });
+        }
+    }
+
+    /// Sends what stands in the place of others, if there is such; none: there is not.
+    fn poll_instead(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        loop {
+            let instead = self.instead.as_mut()?;
+            let left = instead.bytes.get(instead.sent..).unwrap_or_default();
+            if left.is_empty() {
+                let of = instead.of;
+                self.instead = None;
+                return Some(Poll::Ready(Ok(of)));
+            }
+            match Pin::new(&mut self.stream).poll_write(context, left) {
+                Poll::Ready(Ok(0)) => {
+                    return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(sent)) => instead.sent += sent,
+                other => return Some(self.taken(other, context)),
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -179,6 +239,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.asked.set(false);
+        self.replace(&[io::IoSlice::new(bytes)]);
+        if let Some(written) = self.poll_instead(context) {
+            return written;
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.follow(&written, [bytes]);
         self.taken(written, context)
@@ -190,6 +254,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.asked.set(false);
+        self.replace(bytes);
+        if let Some(written) = self.poll_instead(context) {
+            return written;
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
         self.follow(&written, bytes.iter().map(|piece| &**piece));
         self.taken(written, context)
@@ -228,7 +296,13 @@ mod tests {
         let rejections = Rejections::new(&mut registry);
         let (near, mut far) = tokio::io::duplex(TAKEN_BYTES_MAX);
         let minute = Duration::from_mins(1);
-        let mut near = Patience::new(near, Instant::now() + minute, minute, rejections);
+        let mut near = Patience::new(
+            near,
+            Instant::now() + minute,
+            minute,
+            rejections,
+            Arc::new(Ids::new(1)),
+        );
         let sends = async {
             near.read_exact(&mut vec![0; begun.len()]).await.unwrap();
             near.write_all(REFUSED).await.unwrap();

@@ -22,7 +22,7 @@ use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
 use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::limit::Meter;
-use crate::middleware::observe::Metrics;
+use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
     Body, Classified, Contain, Ending, HeaderList, InFlight, Limiters, MessageBody, Observe, Pace,
     Peering, RateLimit, Received, Rejections, RequestClass, Room, Service as Serves, Toll, class,
@@ -57,7 +57,7 @@ pub(super) struct Stack {
     pub(super) cors: Cors,
     pub(super) limits: Limits,
     pub(super) answer_bytes_max: usize,
-    pub(super) id_prefix: u64,
+    pub(super) ids: Arc<Ids>,
 }
 
 /// The whole of it, from the outermost layer in.
@@ -96,7 +96,7 @@ impl Stack {
         let peering = Peering::layer(self.resolver).layer(limited);
         let contained = Contain::layer(self.panics).layer(peering);
         let rendered = Render::layer(self.cors, offload).layer(contained);
-        let observe = Observe::layer(self.metrics, classify, self.id_prefix, self.clock);
+        let observe = Observe::layer(self.metrics, classify, self.ids, self.clock);
         Ok(observe.layer(rendered))
     }
 }

@@ -88,14 +88,23 @@ impl Metrics {
 
 /// Makes the IDs of calls that bring none.
 #[derive(Debug)]
-struct Ids {
+pub struct Ids {
     /// Different for each process, and in hexadecimal.
     prefix: String,
     next: AtomicU64,
 }
 
 impl Ids {
-    fn next(&self) -> HeaderValue {
+    /// `prefix` should differ between processes.
+    pub fn new(prefix: u64) -> Self {
+        Self {
+            prefix: format!("{prefix:016x}"),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// The next ID.
+    pub fn next(&self) -> HeaderValue {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut text = [0; ID_BYTES_MAX];
         let mut room = text.as_mut_slice();
@@ -118,17 +127,13 @@ pub struct Observe<S> {
 }
 
 impl<S> Observe<S> {
-    /// The layer that counts into `metrics` what `classify` makes of requests. `id_prefix` should differ between processes.
+    /// The layer that counts into `metrics` what `classify` makes of requests, and takes their IDs from `ids`.
     pub fn layer(
         metrics: Metrics,
         classify: Classify,
-        id_prefix: u64,
+        ids: Arc<Ids>,
         clock: Arc<dyn Clock>,
     ) -> impl Layer<S, Service = Self> + Clone {
-        let ids = Arc::new(Ids {
-            prefix: format!("{id_prefix:016x}"),
-            next: AtomicU64::new(1),
-        });
         layer_fn(move |inner| Self {
             inner,
             metrics: metrics.clone(),

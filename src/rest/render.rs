@@ -24,6 +24,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::offload::Offload;
 use crate::middleware::{Body, Classified, Finish, Finished};
+pub use status::error_body;
 
 /// What a preflight is told.
 const PREFLIGHT: [(HeaderName, &str); 3] = [

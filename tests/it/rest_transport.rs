@@ -1,6 +1,8 @@
 //! Paths, methods and headers.
 
-use crate::harness::{PRIVATE, PUBLIC, Request, Server, TOKEN, WRITTEN};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::harness::{Answer, PRIVATE, PUBLIC, Request, Server, TOKEN, WRITTEN};
 
 const UPDATE: &str = r#"{"customer_ids":{"registered":"a"}}"#;
 
@@ -202,5 +204,45 @@ async fn every_answer_carries_an_id_which_is_the_callers_own_if_sane() {
         server.get("/healthz").send().await,
     );
     assert_ne!(one.header("x-request-id"), two.header("x-request-id"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_http_library_refuses_has_the_shape_of_every_error() {
+    let server = Server::start().await;
+    let line = format!("GET {} HTTP/1.1\r\nhost: x\r\n", track("system/time"));
+    let many: String = (0..101).map(|n| format!("x-{n}: y\r\n")).collect();
+    for (bytes, status) in [
+        (format!("{line}Authorization: Basic abc\ndef\r\n\r\n"), 400),
+        (format!("{line}no colon\r\n\r\n"), 400),
+        (format!("{line}content-length: x\r\n\r\n"), 400),
+        (format!("{line}a b: c\r\n\r\n"), 400),
+        ("GET / HTTP/1.7\r\n\r\n".to_owned(), 400),
+        ("\u{1}\u{2}\r\n\r\n".to_owned(), 400),
+        (format!("{line}{many}\r\n"), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)), 431),
+    ] {
+        // Behind an answered request as well as first.
+        for before in [String::new(), format!("{line}\r\n")] {
+            let mut stream = tokio::net::TcpStream::connect(server.address)
+                .await
+                .unwrap();
+            let sent = format!("{before}{bytes}");
+            let _ = stream.write_all(sent.as_bytes()).await;
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await.unwrap();
+            let read = String::from_utf8(read).unwrap();
+            let at = read.rfind("HTTP/1.1 ").unwrap();
+            assert_eq!(at > 0, !before.is_empty(), "{read}");
+            let answer = Answer::parse(read[at..].as_bytes());
+            let shown = &bytes[..bytes.len().min(100)];
+            assert_eq!(answer.status, status, "{shown}");
+            let length = answer.body.len().to_string();
+            assert_eq!(answer.header("content-length"), Some(&*length), "{shown}");
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert!(answer.header("x-request-id").is_some(), "{shown}");
+            assert_eq!(answer.refusal().code, "INVALID_ARGUMENT", "{shown}");
+        }
+    }
     server.stop().await;
 }

@@ -70,6 +70,11 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     rendered
 }
 
+/// An error in the shape of those below `/track`, for what never reached a route.
+pub fn error_body(status: &Status) -> Bytes {
+    body(status, false)
+}
+
 /// The one shape of every error: each client finds the key that it reads.
 fn body(status: &Status, data: bool) -> Bytes {
     let message = match status.message() {
