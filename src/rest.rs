@@ -10,6 +10,7 @@
 
 pub mod answer;
 pub mod body;
+mod csv;
 mod customer;
 mod error;
 pub mod json;

@@ -175,6 +175,7 @@ impl Service<Request<Received>> for Router {
             RequestClass::OtherGrpc
             | RequestClass::Preflight
             | RequestClass::Probe(_)
+            | RequestClass::Sdk
             | RequestClass::Rest => {
                 let rest = self.rest.clone();
                 return Box::pin(async move { Ok(rest.serve(request).await) });

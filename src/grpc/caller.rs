@@ -47,6 +47,20 @@ pub(super) fn enter(
     Ok(access)
 }
 
+/// Checks that a caller has a key of a project, or of any where `token` is empty.
+pub(super) fn admit(
+    tracker: &Tracker,
+    token: &str,
+    credentials: &Credentials,
+    extensions: &Extensions,
+) -> Result<(), Error> {
+    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
+    match token.is_empty() {
+        true => shown(tracker, credentials, extensions, &ticket).map(drop),
+        false => authenticate(tracker, token, credentials, extensions, &ticket).map(drop),
+    }
+}
+
 /// Lets a caller into a project, by what it shows or by its certificate.
 pub(super) fn authenticate(
     tracker: &Tracker,
@@ -75,10 +89,20 @@ pub(super) fn recognize(
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
     };
-    let by_certificate = by_certificate(&credentials, extensions);
-    let credentials = by_certificate.as_ref().unwrap_or(&credentials);
     let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
-    tracker.recognize(credentials, address(extensions), &ticket)
+    shown(tracker, &credentials, extensions, &ticket)
+}
+
+/// The keys that a caller may mean.
+fn shown(
+    tracker: &Tracker,
+    credentials: &Credentials,
+    extensions: &Extensions,
+    ticket: &Ticket,
+) -> Result<Known, Error> {
+    let by_certificate = by_certificate(credentials, extensions);
+    let credentials = by_certificate.as_ref().unwrap_or(credentials);
+    tracker.recognize(credentials, address(extensions), ticket)
 }
 
 /// The certificate's names as credentials, for whoever shows no others.

@@ -55,6 +55,24 @@ impl Tracking {
         Ok(enter(&self.tracker, token, credentials, extensions)?)
     }
 
+    /// Checks that a caller has a key of a project, or of any where `token` is empty. Nothing is charged but failures.
+    ///
+    /// # Errors
+    /// The status that says why not.
+    pub fn admit(
+        &self,
+        token: &str,
+        credentials: &Credentials,
+        extensions: &Extensions,
+    ) -> Result<(), Status> {
+        Ok(caller::admit(
+            &self.tracker,
+            token,
+            credentials,
+            extensions,
+        )?)
+    }
+
     /// Looks at what the headers of a gRPC call show, before its message is read: whether it is some key's.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub enum RequestClass {
     OtherGrpc,
     /// What a browser asks before it sends. Answered from constants.
     Preflight,
+    /// What a mobile SDK asks beside tracking. Whoever has a key is answered with nothing.
+    Sdk,
     /// A question of an orchestrator. Answered from what is known already.
     Probe(Probe),
     /// Anything else.
@@ -31,6 +33,8 @@ pub enum Probe {
     Readiness,
     /// Whether the start is over.
     Startup,
+    /// What is running.
+    Root,
 }
 
 /// A request's class and what goes with it, as an extension of the request.
@@ -116,7 +120,7 @@ impl Classified {
     pub fn is_probe(self) -> bool {
         match self.class {
             RequestClass::Grpc(rpc) => rpc.is_some_and(Rpc::is_probe),
-            RequestClass::Preflight | RequestClass::Probe(_) => true,
+            RequestClass::Preflight | RequestClass::Probe(_) | RequestClass::Sdk => true,
             RequestClass::OtherGrpc | RequestClass::Rest => false,
         }
     }
@@ -128,6 +132,7 @@ impl Classified {
             RequestClass::OtherGrpc
             | RequestClass::Preflight
             | RequestClass::Probe(_)
+            | RequestClass::Sdk
             | RequestClass::Rest => false,
         }
     }

@@ -216,7 +216,10 @@ impl Room {
         match classified.class {
             RequestClass::Grpc(_) | RequestClass::Rest => drop(extensions.insert(meter.clone())),
             // Their bodies are not read.
-            RequestClass::OtherGrpc | RequestClass::Preflight | RequestClass::Probe(_) => {}
+            RequestClass::OtherGrpc
+            | RequestClass::Preflight
+            | RequestClass::Probe(_)
+            | RequestClass::Sdk => {}
         }
         if classified.sends_many() {
             // What it refuses once its answer has begun, it has to count itself.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::json::{AttributePlan, Batch, Planned};
 use crate::grpc::pb;
+use crate::middleware::RequestId;
 use crate::model::properties::{Properties, Value};
 use crate::model::time::Timestamp;
 use crate::tracker::{Columns, ExportedCustomer, StoredEvent};
@@ -17,6 +18,15 @@ pub(super) const WRITTEN: &[u8] = br#"{"success": true, "errors": []}"#;
 
 /// What an anonymisation answers.
 pub(super) const ANONYMIZED: &[u8] = br#"{"success": true}"#;
+
+/// What an anonymisation of many answers: the call's ID stands for the bulk.
+pub(super) fn anonymized(id: Option<&RequestId>) -> Bytes {
+    let id = id.and_then(|RequestId(id)| id.to_str().ok());
+    let mut out = Vec::from(br#"{"success": true, "bulk_id": "#);
+    text(&mut out, id.unwrap_or_default());
+    out.push(b'}');
+    out.into()
+}
 
 /// The service's time.
 pub(super) fn time(time: Option<prost_types::Timestamp>) -> Bytes {
@@ -158,8 +168,8 @@ pub(super) fn server_sent(message: pb::WatchEventsResponse) -> Bytes {
     out.into()
 }
 
-/// The beginning of a table of customers: its columns.
-pub(super) fn table_head(kinds: &[(String, bool)], columns: &Columns) -> Bytes {
+/// The beginning of a table of customers: its columns, `named` also by their names alone.
+pub(super) fn table_head(kinds: &[(String, bool)], columns: &Columns, named: bool) -> Bytes {
     let mut out = Vec::from(br#"{"success": true, "fields": ["#);
     let ids = kinds.iter().map(|(kind, _)| ("id", kind.as_str()));
     let names = columns.names.iter().map(|name| ("property", name.as_str()));
@@ -172,8 +182,27 @@ pub(super) fn table_head(kinds: &[(String, bool)], columns: &Columns) -> Bytes {
         text(&mut out, name);
         out.push(b'}');
     }
+    if named {
+        out.extend(br#"], "header": ["#);
+        for (index, name) in column_names(kinds, columns).enumerate() {
+            if index > 0 {
+                out.extend(b", ");
+            }
+            text(&mut out, name);
+        }
+    }
     out.extend(br#"], "data": ["#);
     out.into()
+}
+
+/// The names of a table's columns.
+pub(super) fn column_names<'a>(
+    kinds: &'a [(String, bool)],
+    columns: &'a Columns,
+) -> impl Iterator<Item = &'a str> {
+    let ids = kinds.iter().map(|(kind, _)| kind.as_str());
+    let names = columns.names.iter().map(String::as_str);
+    ids.chain(names).chain(columns.others.then_some("others"))
 }
 
 /// The end of a table of customers.
@@ -187,41 +216,57 @@ pub(super) fn table_row(
     customer: &ExportedCustomer,
 ) {
     out.push(b'[');
-    for (index, (kind, soft)) in kinds.iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    cells(kinds, columns, customer, |cell| {
+        if !std::mem::take(&mut is_first) {
             out.extend(b", ");
         }
+        out.extend(cell);
+    });
+    out.push(b']');
+}
+
+/// Tells a customer's cells, each as JSON, in the order of the columns.
+pub(super) fn cells(
+    kinds: &[(String, bool)],
+    columns: &Columns,
+    customer: &ExportedCustomer,
+    mut tell: impl FnMut(&[u8]),
+) {
+    let mut cell = Vec::new();
+    for (kind, soft) in kinds {
+        cell.clear();
         let values = customer.ids.iter().find(|id| id.kind == *kind);
         match values.map(|id| id.values.as_slice()) {
-            None if !soft => out.extend(b"null"),
-            values => id_value(out, *soft, values.unwrap_or_default()),
+            None if !soft => cell.extend(b"null"),
+            values => id_value(&mut cell, *soft, values.unwrap_or_default()),
         }
+        tell(&cell);
     }
     // Both are sorted by name.
     let mut properties = customer.properties.entries().peekable();
-    for (index, name) in columns.names.iter().enumerate() {
-        if index > 0 || !kinds.is_empty() {
-            out.extend(b", ");
-        }
+    for name in &columns.names {
+        cell.clear();
         while properties
             .next_if(|(held, _)| *held < name.as_str())
             .is_some()
         {}
         match properties.next_if(|(held, _)| held == name) {
-            Some((_, value)) => json_value(out, value),
-            None => out.extend(b"null"),
+            Some((_, value)) => json_value(&mut cell, value),
+            None => cell.extend(b"null"),
         }
+        tell(&cell);
     }
     if columns.others {
-        out.extend(b", ");
+        cell.clear();
         let entries = customer.properties.entries();
         let mut others = entries.filter(|(name, _)| !columns.names.contains(*name));
         match others.next() {
-            None => out.extend(b"null"),
-            Some(first) => object(out, std::iter::once(first).chain(others)),
+            None => cell.extend(b"null"),
+            Some(first) => object(&mut cell, std::iter::once(first).chain(others)),
         }
+        tell(&cell);
     }
-    out.push(b']');
 }
 
 fn object<'a>(out: &mut Vec<u8>, entries: impl Iterator<Item = (&'a str, &'a [u8])>) {

@@ -14,8 +14,8 @@ use super::error::Error;
 use crate::grpc::pb;
 use crate::model::time::Timestamp;
 pub(super) use batch::{Batch, Planned, batch};
-pub(super) use fields::Fields;
-pub(super) use question::{AttributePlan, anonymize, attributes, customer, events};
+pub(super) use fields::{Fields, Format};
+pub(super) use question::{AttributePlan, anonymize, anonymize_bulk, attributes, customer, events};
 
 /// An update of a customer.
 pub(super) fn update(body: &[u8], token: &str) -> Result<pb::UpdateCustomerRequest, Error> {

@@ -5,82 +5,32 @@
 //! the caller wants that.
 
 mod compress;
+mod cors;
 mod details;
 mod status;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::Either;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_LENGTH, ORIGIN, VARY,
-    WWW_AUTHENTICATE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_LENGTH, ORIGIN, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::offload::Offload;
+use super::routes::{self, Methods};
 use crate::middleware::{Body, Classified, Finish, Finished};
+pub use cors::Cors;
+use cors::Page;
 pub use status::error_body;
 
-/// What a preflight is told.
-const PREFLIGHT: [(HeaderName, &str); 3] = [
-    (
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        "Authorization, Content-Type, x-request-id",
-    ),
-    (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-    (ACCESS_CONTROL_MAX_AGE, "86400"),
-];
 /// How a public key is shown (RFC 9110, 11.6.1).
 const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;
 /// How a private key is shown.
 const BASIC_CHALLENGE: &str = r#"Basic realm="footfall", charset="UTF-8""#;
 /// Browsers say with it what made a page send; other callers do not know it.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const EXPOSED: &str = "Retry-After, RateLimit, RateLimit-Policy, x-request-id";
-
-/// Which pages of other origins may call.
-#[derive(Clone, Debug)]
-pub enum Cors {
-    /// All.
-    Any,
-    /// Those of these origins.
-    Origins(Arc<[HeaderValue]>),
-}
-
-impl Cors {
-    /// `*` stands for all.
-    pub fn new(origins: &[String]) -> Self {
-        if origins.iter().any(|origin| origin == "*") {
-            return Self::Any;
-        }
-        let origins = origins.iter().map(HeaderValue::try_from);
-        Self::Origins(origins.filter_map(Result::ok).collect())
-    }
-
-    fn allow(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
-        match self {
-            Self::Any => {
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            }
-            Self::Origins(origins) => {
-                headers.append(VARY, HeaderValue::from_static("origin"));
-                if !origins.contains(origin) {
-                    return;
-                }
-                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            }
-        }
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED),
-        );
-    }
-}
 
 /// Renders REST answers; gRPC calls pass.
 #[derive(Clone, Debug)]
@@ -109,24 +59,31 @@ pub struct Rendered {
     data: bool,
     /// What compresses the answer, if the caller takes that.
     gzip: Option<Offload>,
-    origin: Option<HeaderValue>,
+    page: Option<Page>,
+    /// Where it asks what it may do.
+    options: Option<Options>,
     /// Whether a browser sends.
     from_browser: bool,
     cors: Cors,
+}
+
+/// What an OPTIONS request asks about.
+#[derive(Debug)]
+struct Options {
+    allow: &'static str,
+    headers: Option<HeaderValue>,
 }
 
 impl Finish<Body> for Rendered {
     fn finish(self, response: Response<Body>) -> Response<Body> {
         let mut response = status::render(response, self.data);
         let headers = response.headers_mut();
-        if let Some(origin) = &self.origin {
-            self.cors.allow(origin, headers);
+        if let Some(page) = &self.page {
+            self.cors.allow(page, headers);
         }
-        if self.method == Method::OPTIONS {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, OPTIONS"));
-            for (name, value) in PREFLIGHT {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
+        if let Some(options) = self.options {
+            headers.insert(ALLOW, HeaderValue::from_static(options.allow));
+            cors::preflight(options.headers, headers);
         }
         if response.status() == StatusCode::UNAUTHORIZED {
             challenge(&mut response, self.from_browser);
@@ -148,6 +105,14 @@ fn challenge(response: &mut Response<Body>, from_browser: bool) {
         let way = HeaderValue::from_static(way);
         response.headers_mut().append(WWW_AUTHENTICATE, way);
     }
+}
+
+/// The methods of a path; of one that leads nowhere, all that there are.
+fn allow(path: &str) -> &'static str {
+    let entry = routes::find(path).map(|(entry, _)| entry);
+    entry
+        .map_or(Methods::GetOrPost, |entry| entry.methods)
+        .allow()
 }
 
 fn without_body(response: Response<Body>) -> Response<Body> {
@@ -182,7 +147,11 @@ where
             from_browser: [ORIGIN, SEC_FETCH_MODE]
                 .iter()
                 .any(|name| request.headers().contains_key(name)),
-            origin: request.headers().get(ORIGIN).cloned(),
+            page: Page::of(request.headers(), path.starts_with("track/")),
+            options: (request.method() == Method::OPTIONS).then(|| Options {
+                allow: allow(path),
+                headers: cors::asked_for(request.headers()),
+            }),
             cors: self.cors.clone(),
         };
         Either::Right(Finished::new(self.inner.call(request), rendered))

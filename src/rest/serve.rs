@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use prost::Message as _;
-use tonic::{Request as Call, Status};
+use tonic::{Code, Request as Call, Status};
 
 use super::customer::{ANSWER_BYTES_MAX, CustomerText, EventsText};
 use super::error::Error;
@@ -22,12 +23,21 @@ use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
 use crate::limit::Meter;
-use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass};
+use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass, RequestId};
 use crate::model::credentials::Credentials;
 use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
 /// Most bodies that are decompressed at once.
 const DECODERS_MAX: usize = 8;
+
+/// Most customers of a bulk that are anonymised at once; a key has no more reads under way by default.
+const ANONYMIZED_AT_ONCE_MAX: usize = 8;
+/// What balancers that probe the root are told.
+const ROOT: &str = concat!(
+    r#"{"name": "footfall", "version": ""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}"#
+);
 
 /// What bounds a REST request.
 #[derive(Clone, Debug)]
@@ -87,13 +97,16 @@ impl Rest {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match Classified::of(request.extensions()).class {
-            RequestClass::Rest => {}
+            RequestClass::Rest | RequestClass::Sdk => {}
             RequestClass::Preflight => {
                 return Ok(json_response(Bytes::from_static(b"{\"success\": true}")));
             }
             RequestClass::Probe(Probe::Liveness) => return Ok(self.health(|_| true)),
             RequestClass::Probe(Probe::Readiness) => return Ok(self.health(Readiness::is_ready)),
             RequestClass::Probe(Probe::Startup) => return Ok(self.health(|state| state.started)),
+            RequestClass::Probe(Probe::Root) => {
+                return Ok(json_response(Bytes::from_static(ROOT.as_bytes())));
+            }
             RequestClass::Grpc(_) | RequestClass::OtherGrpc => return Err(Error::other_grpc()),
         }
         let (head, body) = request.into_parts();
@@ -103,7 +116,13 @@ impl Rest {
         }
         match entry.route {
             // Who asks for these is a probe, and was answered as one.
-            Route::Healthz | Route::Readyz | Route::Startupz => Err(Error::unknown_path()),
+            Route::Healthz | Route::Readyz | Route::Startupz | Route::Root => {
+                Err(Error::unknown_path())
+            }
+            Route::Sdk(answer) => {
+                self.admit(&head, token)?;
+                Ok(json_response(Bytes::from_static(answer.as_bytes())))
+            }
             Route::SystemTime => {
                 let access = self.authenticate(&head, token)?;
                 let request = pb::GetSystemTimeRequest {
@@ -129,6 +148,7 @@ impl Rest {
             | Route::ExportOne
             | Route::Events
             | Route::Anonymize
+            | Route::AnonymizeBulk
             | Route::Export => {
                 // Nobody's body is read before they are let in.
                 let access = self.authenticate(&head, token)?;
@@ -144,12 +164,18 @@ impl Rest {
                 let body =
                     body::read(&head.headers, body, limit, timeout, &meter, &self.decoders).await?;
                 if entry.route == Route::Export {
-                    Fields::of_body(&body)?.check_format()?;
+                    let format = Fields::of_body(&body)?.format()?;
                     let export = self.customers.export(&access).await?;
-                    return Ok(stream::table(export).await?);
+                    return Ok(stream::table(export, format).await?);
                 }
                 if entry.route == Route::Batch {
                     return self.batch(token, &access, &body).await;
+                }
+                if entry.route == Route::AnonymizeBulk {
+                    let id = head.extensions.get::<RequestId>();
+                    let customers = json::anonymize_bulk(&body, token)?;
+                    self.anonymize(&access, customers).await?;
+                    return Ok(json_response(answer::anonymized(id)));
                 }
                 self.call(entry, token, &access, &body)
                     .await
@@ -159,14 +185,44 @@ impl Rest {
     }
 
     fn authenticate(&self, head: &http::request::Parts, token: &str) -> Result<Access, Error> {
-        let credentials = match head.headers.get(AUTHORIZATION) {
-            Some(value) => Credentials::from_authorization(value.as_bytes()),
-            None => access_token(head.uri.query().unwrap_or_default()),
-        };
+        let credentials = shown(head);
         let extensions = &head.extensions;
         Ok(self
             .tracking
             .authenticate(token, &credentials, extensions)?)
+    }
+
+    /// Checks that a caller has a key, which is charged nothing.
+    fn admit(&self, head: &http::request::Parts, token: &str) -> Result<(), Error> {
+        let credentials = shown(head);
+        let query = head.uri.query().unwrap_or_default();
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let project = pairs.find(|(name, _)| name == "project_id");
+        let token = match &project {
+            Some((_, id)) if token.is_empty() => id,
+            Some(_) | None => token,
+        };
+        Ok(self.tracking.admit(token, &credentials, &head.extensions)?)
+    }
+
+    /// Anonymises customers, some at a time. Who is not known has nothing to lose.
+    async fn anonymize(
+        &self,
+        access: &Access,
+        customers: Vec<pb::AnonymizeCustomerRequest>,
+    ) -> Result<(), Status> {
+        let each = customers
+            .into_iter()
+            .map(|customer| self.customers.anonymize_customer(call(customer, access)));
+        let mut failed = None;
+        let mut answers = futures_util::stream::iter(each).buffer_unordered(ANONYMIZED_AT_ONCE_MAX);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Err(status) if status.code() != Code::NotFound => failed = failed.or(Some(status)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     async fn call(
@@ -237,7 +293,10 @@ impl Rest {
             Route::SystemTime
             | Route::Batch
             | Route::Export
+            | Route::AnonymizeBulk
             | Route::Watch
+            | Route::Sdk(_)
+            | Route::Root
             | Route::Healthz
             | Route::Readyz
             | Route::Startupz => Err(Error::unknown_path()),
@@ -285,6 +344,14 @@ impl Rest {
         let mut response = json_response(out.into());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response
+    }
+}
+
+/// What a caller shows.
+fn shown(head: &http::request::Parts) -> Credentials {
+    match head.headers.get(AUTHORIZATION) {
+        Some(value) => Credentials::from_authorization(value.as_bytes()),
+        None => access_token(head.uri.query().unwrap_or_default()),
     }
 }
 

@@ -13,8 +13,9 @@ use http_body_util::StreamBody;
 use prost::Message as _;
 use tonic::Status;
 
-use super::answer;
+use super::json::Format;
 use super::offload::Offload;
+use super::{answer, csv};
 use crate::grpc::{Messages, pb};
 use crate::middleware::Body;
 use crate::tracker::{Columns, Error, Export, ExportedCustomer};
@@ -49,27 +50,54 @@ pub(super) fn events(
 ///
 /// # Errors
 /// The status that says why there is none.
-pub(super) async fn table(mut export: Export) -> Result<Response<Body>, Status> {
+pub(super) async fn table(mut export: Export, format: Format) -> Result<Response<Body>, Status> {
     let columns = Arc::new(export.columns().await?);
     let kinds: Arc<[_]> = export.kinds.clone().into();
-    let head = answer::table_head(&kinds, &columns);
+    let head = match format {
+        Format::NativeJson => answer::table_head(&kinds, &columns, false),
+        Format::TableJson => answer::table_head(&kinds, &columns, true),
+        Format::Csv => csv::head(&kinds, &columns).into(),
+    };
     let rows = stream::unfold(Some((export, true)), move |rows| {
         let (kinds, columns) = (kinds.clone(), columns.clone());
         async move {
             let (mut export, first) = rows?;
-            let make = move |customers: Vec<_>| rows_piece(&kinds, &columns, &customers, first);
+            let make = move |customers: Vec<_>| match format {
+                Format::Csv => lines(&kinds, &columns, &customers),
+                Format::NativeJson | Format::TableJson => {
+                    rows_piece(&kinds, &columns, &customers, first)
+                }
+            };
             match export.next(make).await {
                 Ok(Some(piece)) => {
                     let first = first && piece.is_empty();
                     Some((Ok(piece), Some((export, first))))
                 }
-                Ok(None) => Some((Ok(Bytes::from_static(answer::TABLE_END)), None)),
+                Ok(None) => {
+                    let end = match format {
+                        Format::Csv => return None,
+                        Format::NativeJson | Format::TableJson => answer::TABLE_END,
+                    };
+                    Some((Ok(Bytes::from_static(end)), None))
+                }
                 Err(error) => Some((Err(Error::into(error)), None)),
             }
         }
     });
     let pieces = stream::once(std::future::ready(Ok(head))).chain(rows);
-    Ok(response(pieces, "application/json"))
+    let content_type = match format {
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::NativeJson | Format::TableJson => "application/json",
+    };
+    Ok(response(pieces, content_type))
+}
+
+fn lines(kinds: &[(String, bool)], columns: &Columns, customers: &[ExportedCustomer]) -> Bytes {
+    let mut out = Vec::new();
+    for customer in customers {
+        csv::row(&mut out, kinds, columns, customer);
+    }
+    out.into()
 }
 
 fn rows_piece(

@@ -130,3 +130,69 @@ async fn who_does_not_exist_is_not_anonymised_and_nothing_is_stored() {
     assert!(metrics.contains("footfall_log_position 2\n"), "{metrics}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_customers_are_anonymised_at_once_and_unknown_ones_do_not_matter() {
+    let server = Server::start().await;
+    let customers: Vec<_> = (0..40)
+        .map(|n| json!({"customer_ids": {"registered": format!("r{n}")}, "sdk": 1}))
+        .collect();
+    for customer in customers.iter().step_by(2) {
+        server.updates(customer).await;
+    }
+    let body = json!({"customers": customers, "x": 1}).to_string();
+    let answer = server.data("anonymize_bulk", &body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let told = answer.json();
+    assert_eq!(told["success"], true);
+    assert_eq!(told["bulk_id"].as_str(), answer.header("x-request-id"));
+    for n in 0..40 {
+        let ids = json!({"registered": format!("r{n}")});
+        assert!(!server.knows(ids).await, "{n}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_that_breaks_a_rule_takes_nobody() {
+    let server = Server::start().await;
+    known(&server).await;
+    let one = A;
+    let many = vec![one; 1_001].join(",");
+    for (body, says) in [
+        (
+            r#"{"customers":[]}"#.to_owned(),
+            "must have 1 to 1000 customers, not 0",
+        ),
+        ("{}".to_owned(), "must have 1 to 1000 customers, not 0"),
+        (
+            format!(r#"{{"customers":[{many}]}}"#),
+            "must have 1 to 1000 customers, not 1001",
+        ),
+        (
+            format!(r#"{{"customers":[{one},5]}}"#),
+            "must be a list of objects, not 5",
+        ),
+        (
+            r#"{"customers":{}}"#.to_owned(),
+            "must be a list of objects, not {}",
+        ),
+        (
+            format!(r#"{{"customers":[{one},{{}}]}}"#),
+            "Must specify at least one customer ID",
+        ),
+        ("[]".to_owned(), "Invalid JSON"),
+    ] {
+        let (status, text) = server.data("anonymize_bulk", &body).refused().await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains(says), "{text}");
+    }
+    let bulk = format!(r#"{{"customers":[{one}]}}"#);
+    let path = format!("/data/v2/projects/{TOKEN}/customers/anonymize_bulk");
+    for (key, status) in [(PUBLIC, 403), (NOTHING, 403), ("Token nobody", 401)] {
+        let sent = server.post(&path).header("Authorization", key);
+        assert_eq!(sent.body(&bulk).send().await.status, status, "{key}");
+    }
+    assert!(server.knows(json!({"registered": "a"})).await);
+    server.stop().await;
+}

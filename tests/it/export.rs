@@ -117,6 +117,50 @@ async fn the_table_has_ids_first_and_then_every_property() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_table_has_names_in_table_json_and_is_text_in_csv() {
+    let server = Server::start().await;
+    known(&server).await;
+    server
+        .updates(&json!({"customer_ids": {"cookie": "c4"}, "properties": {"first": "a \"b\",\n"}}))
+        .await;
+    let answer = server
+        .data("export", r#"{"format":"table_json"}"#)
+        .send()
+        .await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let table: Value = serde_json::from_str(&whole(&answer)).unwrap();
+    let header = json!([
+        "registered",
+        "email_id",
+        "cookie",
+        "age",
+        "deep",
+        "first",
+        "gone",
+        "lost"
+    ]);
+    assert_eq!(table["header"], header);
+    let native = server.data("export", FORMAT).send().await;
+    let native: Value = serde_json::from_str(&whole(&native)).unwrap();
+    for same in ["success", "fields", "data"] {
+        assert_eq!(table[same], native[same]);
+    }
+    let answer = server.data("export", r#"{"format":"csv"}"#).send().await;
+    assert_eq!(answer.status, 200);
+    let kind = answer.header("content-type");
+    assert_eq!(kind, Some("text/csv; charset=utf-8"));
+    for line in [
+        "registered,email_id,cookie,age,deep,first,gone,lost\r\n",
+        "a,,\"[\"\"c1\"\", \"\"c2\"\"]\",5,\"{\"\"x\"\":[1,null]}\",Luke,,\r\n",
+        ",b@x.example,[],,,,,\r\n",
+        ",,\"[\"\"c4\"\"]\",,,\"a \"\"b\"\",\n\",,\r\n",
+    ] {
+        assert!(answer.body.contains(line), "{line}: {}", answer.body);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_project_without_customers_has_an_empty_table() {
     let server = Server::start().await;
     let answer = server.data("export", FORMAT).send().await;
@@ -196,7 +240,7 @@ async fn exporting_needs_private_access_with_the_permission() {
 async fn a_format_that_there_is_not_is_refused_by_name() {
     let server = Server::start().await;
     for body in [
-        r#"{"format":"csv"}"#,
+        r#"{"format":"xml"}"#,
         r#"{"format":5}"#,
         r#"{"format":null}"#,
         "{}",

@@ -14,10 +14,11 @@ use crate::harness::{Answer, PRIVATE, PUBLIC, Request, Server, Setup, TOKEN, aut
 const REQUESTS: u32 = 1_000;
 const BODY: &str = r#"{"customer_ids":{"registered":"a"},"event_type":"t","url":"u","event_types":["t"],"attributes":[],"commands":[{"name":"system/time"}],"format":"native_json"}"#;
 
+/// Whether it takes from the quota of probes.
 fn is_probe(entry: &Entry) -> bool {
     matches!(
         entry.route,
-        Route::Healthz | Route::Readyz | Route::Startupz
+        Route::Healthz | Route::Readyz | Route::Startupz | Route::Root | Route::Sdk(_)
     )
 }
 

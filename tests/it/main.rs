@@ -74,6 +74,7 @@ mod rest_watch;
 mod rest_writes;
 mod room;
 mod routes;
+mod sdk_calls;
 mod tenants;
 mod tls;
 mod track_stream;

@@ -64,9 +64,14 @@ fn body(route: Route) -> Value {
         Route::Events => json!({"customer_ids": ids, "event_types": ["visit"]}),
         Route::ExportOne | Route::Anonymize => json!({"customer_ids": ids}),
         Route::Export => json!({"format": "native_json"}),
-        Route::SystemTime | Route::Watch | Route::Healthz | Route::Readyz | Route::Startupz => {
-            json!({})
-        }
+        Route::AnonymizeBulk => json!({"customers": [{"customer_ids": ids}]}),
+        Route::SystemTime
+        | Route::Watch
+        | Route::Sdk(_)
+        | Route::Root
+        | Route::Healthz
+        | Route::Readyz
+        | Route::Startupz => json!({}),
     }
 }
 

@@ -76,17 +76,33 @@ impl<'a> Fields<'a> {
         Ok(part(self.customer_ids)?.unwrap_or_default())
     }
 
-    /// Checks that an export is asked for in the one form that there is.
-    pub(in super::super) fn check_format(&self) -> Result<(), Error> {
+    /// The form in which an export is asked for.
+    pub(in super::super) fn format(&self) -> Result<Format, Error> {
         match (self.format, &*text("format", self.format)?) {
-            (Some(_), "native_json") => Ok(()),
-            (Some(other), _) => Err(wrong_type("format", "native_json", other)),
+            (Some(_), "native_json") => Ok(Format::NativeJson),
+            (Some(_), "table_json") => Ok(Format::TableJson),
+            (Some(_), "csv") => Ok(Format::Csv),
+            (Some(other), _) => {
+                let expected = "native_json, table_json or csv";
+                Err(wrong_type("format", expected, other))
+            }
             (None, _) => {
                 let message = "Field 'format' is required.".to_owned();
                 Err(Error::invalid(Some("format"), message))
             }
         }
     }
+}
+
+/// The forms of a table of all customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Format {
+    /// Fields with their kinds, and rows.
+    NativeJson,
+    /// The same with the columns' names.
+    TableJson,
+    /// Lines of text, the first of them with the columns' names.
+    Csv,
 }
 
 impl<I, P> Fields<'_, I, P>

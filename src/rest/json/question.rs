@@ -9,6 +9,9 @@ use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
 
+/// Most customers that are anonymised by one request.
+pub(super) const BULK_MAX: usize = 1_000;
+
 /// Where an attribute's result comes from.
 #[derive(Debug)]
 pub(in super::super) enum AttributePlan {
@@ -48,6 +51,39 @@ pub(in super::super) fn anonymize(
         project_token: token.to_owned(),
         customer_ids: fields.customer_ids()?,
     })
+}
+
+#[derive(Deserialize)]
+struct Bulk<'a> {
+    #[serde(borrow)]
+    customers: Option<&'a RawValue>,
+}
+
+/// The customers to anonymise, 1 to [`BULK_MAX`] of them.
+pub(in super::super) fn anonymize_bulk(
+    body: &[u8],
+    token: &str,
+) -> Result<Vec<pb::AnonymizeCustomerRequest>, Error> {
+    let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
+    let bulk: Bulk<'_> = read(object_text(text)?)?;
+    let listed = list("customers", "a list of objects", bulk.customers)?;
+    if !(1..=BULK_MAX).contains(&listed.len()) {
+        let found = listed.len();
+        let message =
+            format!("Field 'customers' must have 1 to {BULK_MAX} customers, not {found}.");
+        return Err(Error::invalid(Some("customers"), message));
+    }
+    let customer = |raw: &RawValue| {
+        if !raw.get().starts_with('{') {
+            return Err(wrong_type("customers", "a list of objects", raw));
+        }
+        let request = anonymize(&Fields::of_text(raw.get())?, token)?;
+        match request.customer_ids.is_empty() {
+            true => Err(refused(tracker::Error::NoCustomerId)),
+            false => Ok(request),
+        }
+    };
+    listed.into_iter().map(customer).collect()
 }
 
 #[derive(Default, Deserialize)]

@@ -1,0 +1,72 @@
+//! A table of customers as lines of text (RFC 4180).
+
+use crate::tracker::{Columns, ExportedCustomer};
+
+use super::answer;
+
+/// The line with the columns' names.
+pub(super) fn head(kinds: &[(String, bool)], columns: &Columns) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, name) in answer::column_names(kinds, columns).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        text(&mut out, name);
+    }
+    out.extend(b"\r\n");
+    out
+}
+
+/// A customer's line: texts as they are, nothing where there is nothing, and all else as JSON.
+pub(super) fn row(
+    out: &mut Vec<u8>,
+    kinds: &[(String, bool)],
+    columns: &Columns,
+    customer: &ExportedCustomer,
+) {
+    let mut is_first = true;
+    answer::cells(kinds, columns, customer, |cell| {
+        if !std::mem::take(&mut is_first) {
+            out.push(b',');
+        }
+        match cell {
+            b"null" => {}
+            [b'"', ..] => text(
+                out,
+                &serde_json::from_slice::<String>(cell).unwrap_or_default(),
+            ),
+            _ => text(out, &String::from_utf8_lossy(cell)),
+        }
+    });
+    out.extend(b"\r\n");
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    // An empty text is told apart from nothing.
+    if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
+        return out.extend(text.bytes());
+    }
+    out.push(b'"');
+    out.extend(text.replace('"', "\"\"").bytes());
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_cell_is_quoted() {
+        for (sent, written) in [
+            ("a b", "a b"),
+            ("", "\"\""),
+            ("a,b", "\"a,b\""),
+            ("a\r\nb", "\"a\r\nb\""),
+            ("\"a\"", "\"\"\"a\"\"\""),
+        ] {
+            let mut out = Vec::new();
+            text(&mut out, sent);
+            assert_eq!(String::from_utf8(out).unwrap(), written);
+        }
+    }
+}
