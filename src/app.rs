@@ -24,6 +24,7 @@ pub mod settings;
 mod stack;
 mod timer;
 pub mod tls;
+mod turn;
 mod upkeep;
 pub mod verify;
 

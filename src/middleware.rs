@@ -12,6 +12,7 @@
 //!
 //! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
+mod caller_ended;
 pub mod cause;
 pub mod class;
 pub mod contain;
@@ -31,6 +32,7 @@ pub mod refusal;
 pub mod room;
 pub mod rpc;
 
+pub use caller_ended::{CallerEnded, Lasting};
 pub use cause::Cause;
 pub use class::{Classified, Classify, Probe, RequestClass};
 pub use contain::Contain;

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper_util::rt::TokioExecutor;
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tower::Service;
 
 use super::connection::Connection;
+use super::patience::Waits;
 use super::timer::LateTimer;
 use super::tls::Tls;
 use crate::config::server;
@@ -51,6 +52,7 @@ pub(super) struct Guards {
     resets_max: usize,
     error_resets_max: usize,
     header_timeout: Duration,
+    keep_alive_timeout: Duration,
     idle_timeout: Duration,
     ids: Arc<Ids>,
 }
@@ -76,6 +78,7 @@ impl Guards {
             resets_max: options.resets_max.get(),
             error_resets_max: options.error_resets_max.get(),
             header_timeout: options.header_timeout,
+            keep_alive_timeout: options.keep_alive_timeout,
             idle_timeout: options.idle_timeout,
             ids,
         }
@@ -97,8 +100,10 @@ impl Guards {
         let header_bytes_max = usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX);
         builder
             .http1()
-            .timer(LateTimer)
-            .header_read_timeout(self.header_timeout)
+            // The stream's wrapper knows whether a head has begun.
+            .header_read_timeout(None)
+            // It has its answer all the same.
+            .half_close(true)
             // A head has to fit into the buffer.
             .max_buf_size(header_bytes_max);
         builder
@@ -112,6 +117,19 @@ impl Guards {
             .keep_alive_interval(self.idle_timeout)
             .keep_alive_timeout(self.idle_timeout.min(ANSWER_TIMEOUT));
         builder
+    }
+
+    fn waits(&self) -> Waits {
+        Waits {
+            header: self.header_timeout,
+            keep_alive: self.keep_alive_timeout,
+            idle: self.idle_timeout,
+        }
+    }
+
+    fn keep_alive(&self) -> HeaderValue {
+        let text = format!("timeout={}", self.keep_alive_timeout.as_secs());
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("timeout=0"))
     }
 
     /// Waits for the room that a connection takes.
@@ -177,7 +195,8 @@ impl Acceptor {
                 service,
                 builder: guards.builder(),
                 header_timeout: guards.header_timeout,
-                idle_timeout: guards.idle_timeout,
+                waits: guards.waits(),
+                keep_alive: guards.keep_alive(),
                 rejections: guards.rejections.clone(),
                 ids: guards.ids.clone(),
                 tls,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ORIGIN;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::linger::Linger;
-use super::patience::Patience;
+use super::patience::{Patience, Waits};
 use super::tls::{self, Reason, Tls};
+use super::turn::{Answering, Turn};
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
 use crate::middleware::{Body, Guard, Received, Rejections};
@@ -38,7 +39,9 @@ pub(super) struct Connection<S> {
     pub(super) service: S,
     pub(super) builder: Builder<TokioExecutor>,
     pub(super) header_timeout: Duration,
-    pub(super) idle_timeout: Duration,
+    pub(super) waits: Waits,
+    /// How long a kept connection waits for its next request, in words.
+    pub(super) keep_alive: HeaderValue,
     pub(super) rejections: Rejections,
     pub(super) ids: Arc<Ids>,
     /// None: plain text.
@@ -129,19 +132,22 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let turn = Turn::default();
         let service = Signed {
             service: RefCell::new(self.service),
             caller,
+            turn: turn.clone(),
+            keep_alive: self.keep_alive.clone(),
         };
         let rejections = self.rejections;
         let stream = Patience::new(
             stream,
             deadline,
-            self.idle_timeout,
+            self.waits,
             rejections.clone(),
             self.ids,
+            turn,
         );
-        let asked = stream.asked();
         let stream = TokioIo::new(Linger::new(stream));
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection);
@@ -157,7 +163,7 @@ where
         // A connection that breaks is its caller's matter.
         if let Err(error) = ended {
             tracing::debug!(%error, "connection");
-            if let Some(guard) = behind(error.as_ref(), asked.get()) {
+            if let Some(guard) = behind(error.as_ref()) {
                 rejections.count(guard);
             }
         }
@@ -168,16 +174,12 @@ where
     }
 }
 
-/// The guard that ended a connection, if that can be told. A connection over which nothing was `asked` since its last answer is
-/// closed after a while, which nobody is kept from anything by.
-fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
+/// The guard that ended a connection, if that can be told.
+fn behind(error: &(dyn Error + 'static)) -> Option<Guard> {
     let error: &hyper::Error = error.downcast_ref()?;
     if error.is_timeout() {
         // Only HTTP/2 asks callers whether they are still there, and says so.
-        return match error.source() {
-            Some(_) => Some(Guard::IdleTimeout),
-            None => asked.then_some(Guard::HeaderTimeout),
-        };
+        return error.source().map(|_| Guard::IdleTimeout);
     }
     // h2's guards show in what it sent before.
     error.is_parse_too_large().then_some(Guard::HeaderBytes)
@@ -190,6 +192,8 @@ fn behind(error: &(dyn Error + 'static), asked: bool) -> Option<Guard> {
 struct Signed<S> {
     service: RefCell<S>,
     caller: Caller,
+    turn: Turn,
+    keep_alive: HeaderValue,
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for Signed<S>
@@ -198,11 +202,13 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> S::Future {
-        let request = self.caller.sign(Received::request(request));
-        self.service.borrow_mut().call(request)
+    fn call(&self, request: Request<Incoming>) -> Answering<S::Future> {
+        let begun = self.turn.begin(&request, &self.keep_alive);
+        let request = Received::request(request, || self.turn.caller_ended());
+        let request = self.caller.sign(request);
+        Answering::new(begun, self.service.borrow_mut().call(request))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! - Whoever sends the beginning of HTTP/2's preface, even one byte of it, has said neither that it speaks HTTP/2 nor HTTP/1.1, so
 //!   that the timeouts of neither hold.
+//! - Whoever sends a part of a head, or nothing behind an answer, keeps an HTTP/1.1 connection. A head has its time from its first byte
+//!   on, and a kept connection a longer one without any: balancers must not find it closed while they still use it.
 //! - Whoever takes nothing of what it is sent keeps an HTTP/1.1 connection, with the answer that is on its way, without a limit.
 //!
 //! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's, and gives the answers
@@ -10,7 +12,6 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use super::bare;
 use super::outgoing::Outgoing;
+use super::turn::Turn;
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
 use crate::middleware::{Guard, Rejections};
@@ -26,23 +28,63 @@ use crate::middleware::{Guard, Rejections};
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes that are read before hyper asks for them, while it only wants to know whether the caller is still there.
+const AHEAD_BYTES: usize = 1024;
+
+/// How long a connection is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// For the end of an HTTP/1.1 head, from its first byte on.
+    pub(super) header: Duration,
+    /// For the first byte of the next one.
+    pub(super) keep_alive: Duration,
+    /// For a caller that takes nothing.
+    pub(super) idle: Duration,
+}
+
 /// A connection that is not waited for longer than so.
 #[derive(Debug)]
 pub(super) struct Patience<S> {
     stream: S,
-    idle_timeout: Duration,
+    waits: Waits,
     rejections: Rejections,
     protocol: Protocol,
     /// There is one while the caller takes nothing.
     stall: Option<Pin<Box<Late>>>,
     /// Nothing more is waited for.
     is_over: bool,
-    asked: Asked,
     ids: Arc<Ids>,
     /// An answer that is sent in the place of another.
     instead: Option<Instead>,
     /// Whether a part of what was to be written last is left: what comes next is in the middle of an answer.
     is_within: bool,
+    turn: Turn,
+    /// What was read ahead and not handed on yet.
+    ahead: Vec<u8>,
+    /// Whether the caller has closed its sending side.
+    has_ended: bool,
+    next: Next,
+}
+
+/// The wait for the next head of HTTP/1.1.
+#[derive(Debug)]
+struct Next {
+    wait: Wait,
+    /// Heads that had come when the wait began.
+    heads: u32,
+    /// Made when it is first waited for, and kept.
+    timer: Option<Pin<Box<Late>>>,
+    is_set: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// None, or for what hyper reads of a body.
+    None,
+    /// For the end of a head that has begun.
+    Head(Instant),
+    /// For the beginning of the next one.
+    KeptAlive(Instant),
 }
 
 /// Bytes that are sent in the place of others.
@@ -54,65 +96,107 @@ struct Instead {
     of: usize,
 }
 
-/// Whether the caller has sent something since it was last sent something: it has begun to ask for the next answer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Asked(Arc<AtomicBool>);
-
 /// What is spoken.
 #[derive(Debug)]
 enum Protocol {
-    /// Nothing yet.
-    Unknown(Preface),
+    /// Nothing yet; the part of HTTP/2's preface that has not come.
+    Unknown(&'static [u8]),
     Http1,
     Http2(Outgoing),
 }
 
-#[derive(Debug)]
-struct Preface {
-    /// The part that has not come yet.
-    left: &'static [u8],
-    until: Pin<Box<Late>>,
-}
-
-impl Asked {
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, asked: bool) {
-        self.0.store(asked, Ordering::Relaxed);
-    }
-}
-
 impl<S> Patience<S> {
-    /// Waits until `preface_until` for what tells the protocol, and for `idle_timeout` for a caller that takes nothing.
+    /// Waits until `first_until` for what tells the protocol and for the first head, and then as `waits` say.
     pub(super) fn new(
         stream: S,
-        preface_until: Instant,
-        idle_timeout: Duration,
+        first_until: Instant,
+        waits: Waits,
         rejections: Rejections,
         ids: Arc<Ids>,
+        turn: Turn,
     ) -> Self {
         Self {
             stream,
-            idle_timeout,
+            waits,
             rejections,
-            protocol: Protocol::Unknown(Preface {
-                left: PREFACE,
-                until: Box::pin(Late::until(preface_until)),
-            }),
+            protocol: Protocol::Unknown(PREFACE),
             stall: None,
             is_over: false,
-            asked: Asked::default(),
             ids,
             instead: None,
             is_within: false,
+            turn,
+            ahead: Vec::new(),
+            has_ended: false,
+            next: Next {
+                wait: Wait::Head(first_until),
+                heads: 0,
+                timer: None,
+                is_set: false,
+            },
         }
     }
 
-    /// What tells, from then on, whether the caller has begun to ask.
-    pub(super) fn asked(&self) -> Asked {
-        self.asked.clone()
+    /// Finds out from the first bytes which protocol is spoken.
+    fn tell(&mut self, new: &[u8]) {
+        let Protocol::Unknown(left) = &mut self.protocol else {
+            return;
+        };
+        if new.starts_with(left) {
+            self.protocol = Protocol::Http2(Outgoing::default());
+            self.next.set(Wait::None);
+            return;
+        }
+        match left.strip_prefix(new) {
+            Some(rest) if !new.is_empty() => *left = rest,
+            _ => self.protocol = Protocol::Http1,
+        }
+    }
+
+    /// Something of the next head has come, if it is not of a body.
+    fn heard(&mut self) {
+        self.next.look(&self.turn);
+        let is_http1 = matches!(self.protocol, Protocol::Http1);
+        let is_within = matches!(self.next.wait, Wait::Head(_));
+        if is_http1 && !is_within && !self.turn.is_called() {
+            let until = Instant::now() + self.waits.header;
+            self.next.set(Wait::Head(until));
+        }
+    }
+
+    /// Nothing has come: what became of waiting.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.next.look(&self.turn);
+        let is_http1 = matches!(self.protocol, Protocol::Http1);
+        if is_http1 && self.next.wait == Wait::None && !self.turn.is_called() {
+            let until = Instant::now() + self.waits.keep_alive;
+            self.next.set(Wait::KeptAlive(until));
+        }
+        if self.next.poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        match self.next.wait {
+            Wait::Head(_) => {
+                self.rejections.count(Guard::HeaderTimeout);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            // Nobody is kept from anything: it ends as if the caller had ended it.
+            Wait::KeptAlive(_) | Wait::None => {
+                self.has_ended = true;
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// The caller has closed its sending side. Over HTTP/2 that is kept back until everything is answered.
+    fn end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.turn.end();
+        }
+        match &self.protocol {
+            Protocol::Http2(_) if !self.turn.is_over(context) => Poll::Pending,
+            Protocol::Http2(_) | Protocol::Http1 | Protocol::Unknown(_) => Poll::Ready(Ok(())),
+        }
     }
 
     /// Follows what was written of `pieces`, where that are frames.
@@ -144,7 +228,7 @@ impl<S> Patience<S> {
             self.stall = None;
             return written;
         }
-        let idle_timeout = self.idle_timeout;
+        let idle_timeout = self.waits.idle;
         let stall = self
             .stall
             .get_or_insert_with(|| Box::pin(Late::after(idle_timeout)));
@@ -203,6 +287,60 @@ impl<S: AsyncWrite + Unpin> Patience<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Patience<S> {
+    /// Looks whether the caller of an HTTP/1.1 call is still there, which hyper does not.
+    fn look_ahead(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.has_ended || !self.ahead.is_empty() || !self.turn.is_under_way() {
+            return Ok(());
+        }
+        let mut bytes = [0; AHEAD_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                self.has_ended = true;
+                self.turn.end();
+            }
+            Poll::Ready(Ok(())) => {
+                self.ahead.extend_from_slice(buffer.filled());
+                // Whoever waits for them was told that there was nothing.
+                context.waker().wake_by_ref();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Next {
+    /// A head that has come is not waited for any more.
+    fn look(&mut self, turn: &Turn) {
+        let heads = turn.heads();
+        if heads != self.heads {
+            self.heads = heads;
+            self.set(Wait::None);
+        }
+    }
+
+    fn set(&mut self, wait: Wait) {
+        self.wait = wait;
+        self.is_set = false;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (Wait::Head(until) | Wait::KeptAlive(until)) = self.wait else {
+            return Poll::Pending;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(Late::until(until)));
+        if !std::mem::replace(&mut self.is_set, true) {
+            timer.as_mut().reset(until);
+        }
+        timer.as_mut().poll(context)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -210,41 +348,40 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buffer.filled().len();
+        if !this.ahead.is_empty() {
+            let count = this.ahead.len().min(buffer.remaining());
+            let handed: Vec<u8> = this.ahead.drain(..count).collect();
+            buffer.put_slice(&handed);
+            this.heard();
+            return Poll::Ready(Ok(()));
+        }
+        if this.has_ended {
+            return this.end(context);
+        }
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         let new = buffer.filled().get(before..).unwrap_or_default();
-        if !new.is_empty() {
-            this.asked.set(true);
-        }
-        let Protocol::Unknown(preface) = &mut this.protocol else {
-            return read;
-        };
-        match &read {
-            Poll::Ready(_) if new.starts_with(preface.left) => {
-                this.protocol = Protocol::Http2(Outgoing::default());
+        match read {
+            Poll::Pending => this.wait(context),
+            Poll::Ready(Ok(())) if new.is_empty() && room > 0 => {
+                this.tell(new);
+                this.end(context)
             }
-            Poll::Ready(_) => match preface.left.strip_prefix(new) {
-                Some(left) if !new.is_empty() => preface.left = left,
-                _ => this.protocol = Protocol::Http1,
-            },
-            Poll::Pending => {
-                if preface.until.as_mut().poll(context).is_ready() {
-                    this.rejections.count(Guard::HeaderTimeout);
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
+            Poll::Ready(read) => {
+                this.tell(new);
+                this.heard();
+                Poll::Ready(read)
             }
         }
-        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.asked.set(false);
         self.replace(&[io::IoSlice::new(bytes)]);
         if let Some(written) = self.poll_instead(context) {
             return written;
@@ -260,7 +397,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.asked.set(false);
         self.replace(bytes);
         if let Some(written) = self.poll_instead(context) {
             return written;
@@ -276,7 +412,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(self.protocol, Protocol::Http1) {
+            self.look_ahead(context)?;
+        }
+        let is_closed = self.has_ended && self.turn.is_closed();
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if is_closed && matches!(flushed, Poll::Ready(Ok(()))) {
+            self.turn.flushed();
+        }
         self.taken(flushed, context)
     }
 
@@ -304,12 +447,18 @@ mod tests {
         let rejections = Rejections::new(&mut registry);
         let (near, mut far) = tokio::io::duplex(TAKEN_BYTES_MAX);
         let minute = Duration::from_mins(1);
+        let waits = Waits {
+            header: minute,
+            keep_alive: minute,
+            idle: minute,
+        };
         let mut near = Patience::new(
             near,
             Instant::now() + minute,
-            minute,
+            waits,
             rejections,
             Arc::new(Ids::new(1)),
+            Turn::default(),
         );
         let sends = async {
             near.read_exact(&mut vec![0; begun.len()]).await.unwrap();

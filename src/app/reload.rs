@@ -222,6 +222,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             requests_max,
             requests_per_address_max,
             header_timeout,
+            keep_alive_timeout,
             body_timeout,
             idle_timeout,
             request_timeout,

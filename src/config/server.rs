@@ -44,6 +44,8 @@ pub struct Options {
     /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
     /// and for the end of a TLS handshake. Default 10 s.
     pub header_timeout: Duration,
+    /// Longest that a kept HTTP/1.1 connection waits for the first byte of its next request. Default 75 s.
+    pub keep_alive_timeout: Duration,
     /// Longest a caller may take to send a request's body, over both protocols, or the first message of a stream of commands.
     /// Default 30 s.
     pub body_timeout: Duration,
@@ -122,6 +124,7 @@ impl Default for Options {
             requests_max: nonzero(16_384),
             requests_per_address_max: nonzero(1024),
             header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_mins(5),
             request_timeout: Duration::from_secs(10),
@@ -179,6 +182,11 @@ impl Options {
                 default.requests_per_address_max,
             ),
             header_timeout: fields.read("header_timeout", DURATION, default.header_timeout),
+            keep_alive_timeout: fields.read(
+                "keep_alive_timeout",
+                DURATION,
+                default.keep_alive_timeout,
+            ),
             body_timeout: fields.read("body_timeout", DURATION, default.body_timeout),
             idle_timeout: fields.read("idle_timeout", DURATION, default.idle_timeout),
             request_timeout: fields.read("request_timeout", DURATION, default.request_timeout),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,7 +17,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
 use super::in_flight::Untaken;
-use super::{Body, Classified, Classify, path};
+use super::{Answers, Body, Classified, Classify, Lasting, path};
 use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -170,6 +171,11 @@ impl Finish<Body> for Observed {
         let took = self.clock.elapsed().saturating_sub(self.began);
         duration.observe(took.as_secs_f64());
         response.headers_mut().insert(REQUEST_ID, self.id);
+        let lasts = self.classified.answers == Answers::Lasts && !self.classified.sends_many();
+        // A refusal has an end.
+        if lasts && response.body().size_hint().exact().is_none() {
+            response.extensions_mut().insert(Lasting);
+        }
         // Out here, for an answer may have got another body on its way.
         Untaken::hold(response)
     }

@@ -14,6 +14,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tonic::Status;
+
+use super::CallerEnded;
 
 /// Most bodies of which the rest is waited for at once, in all; of others the stream is reset.
 const RESTS_MAX: usize = 1_024;
@@ -30,13 +33,19 @@ pub struct Received {
     /// None once it was dropped.
     body: Option<Incoming>,
     is_http2: bool,
+    /// Over HTTP/2, a body of which the rest cannot come any more would be waited for.
+    ended: Option<CallerEnded>,
 }
 
 impl Received {
-    /// The request, as it is passed on.
-    pub fn request(request: Request<Incoming>) -> Request<Self> {
+    /// The request, as it is passed on. `ended` tells over HTTP/2 that its caller has closed its sending side.
+    pub fn request(
+        request: Request<Incoming>,
+        ended: impl FnOnce() -> CallerEnded,
+    ) -> Request<Self> {
         let is_http2 = request.version() == Version::HTTP_2;
         request.map(|body| Self {
+            ended: (is_http2 && !body.is_end_stream()).then(ended),
             body: Some(body),
             is_http2,
         })
@@ -45,15 +54,26 @@ impl Received {
 
 impl Body for Received {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        // All that came before the end has been handed on.
+        match &mut this.ended {
+            Some(ended) => ended.poll(context).map(|()| {
+                let status = Status::invalid_argument("The body ended early");
+                Some(Err(status.into()))
+            }),
+            None => Poll::Pending,
         }
     }
 

@@ -261,7 +261,7 @@ pub enum Error {
     /// An `Authorization` header that is there and cannot be read. It is not repeated: a secret may stand in it.
     #[error(
         "Access key not provided: the Authorization header cannot be read, \
-         expected 'Token <public key>' or 'Basic <base64 of key id:secret>'"
+         expected 'Token public_key' or 'Basic base64(key_id:secret)'"
     )]
     UnreadableKey,
     /// The project has no such key.

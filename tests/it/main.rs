@@ -37,6 +37,7 @@ mod grpc_reads;
 mod grpc_watch;
 mod grpc_writes;
 mod guards;
+mod half_close;
 mod harness;
 mod health;
 mod identity;

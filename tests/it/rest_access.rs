@@ -9,7 +9,7 @@ const QUESTION: &str = r#"{"customer_ids":{"registered":"a"},"event_types":["t"]
 
 /// The text for an `Authorization` header that is there and cannot be read.
 pub const UNREADABLE: &str = "Access key not provided: the Authorization header cannot be read, \
-    expected 'Token <public key>' or 'Basic <base64 of key id:secret>'";
+    expected 'Token public_key' or 'Basic base64(key_id:secret)'";
 const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;
 const BASIC_CHALLENGE: &str = r#"Basic realm="footfall", charset="UTF-8""#;
 

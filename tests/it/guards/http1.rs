@@ -64,7 +64,8 @@ async fn a_head_that_comes_drop_by_drop_gains_no_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_connection_that_asks_nothing_more_is_closed_and_not_counted() {
-    let server = Setup::default().with(HASTY).start().await;
+    let settings = format!("{HASTY}\nkeep_alive_timeout = \"300ms\"");
+    let server = Setup::default().with(&settings).start().await;
     let mut connection = Connection::open(server.address).await.unwrap();
     let answer = connection.post(&path(), PUBLIC, UPDATE).await.unwrap();
     assert_eq!(answer.status, 200);
@@ -73,6 +74,42 @@ async fn a_kept_connection_that_asks_nothing_more_is_closed_and_not_counted() {
     // The next one to be cut off is counted behind it.
     closed(&server, b"P").await;
     server.rejects("header_timeout", 1).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_waits_longer_for_a_head_to_begin_than_for_it_to_end() {
+    let settings = format!("{HASTY}\nkeep_alive_timeout = \"1h\"");
+    let server = Setup::default().with(&settings).start().await;
+    let mut kept = Connection::open(server.address).await.unwrap();
+    let answer = kept.post(&path(), PUBLIC, UPDATE).await.unwrap();
+    assert_eq!(answer.header("keep-alive"), Some("timeout=3600"));
+    // Another connection has used up the time of a head meanwhile, twice.
+    for count in 1..=2 {
+        closed(&server, b"P").await;
+        server.rejects("header_timeout", count).await;
+    }
+    let answer = kept.post(&path(), PUBLIC, UPDATE).await.unwrap();
+    assert_eq!(answer.status, 200);
+    // Once it has begun, it has the time of a head.
+    kept.write(b"POST / HTTP/1.1\r\n").await.unwrap();
+    kept.answer().await.unwrap_err();
+    server.rejects("header_timeout", 3).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_a_connection_is_kept_is_announced_where_it_is_kept() {
+    let server = Server::start().await;
+    let mut kept = Connection::open(server.address).await.unwrap();
+    for (body, status) in [(UPDATE, 200), ("{", 400)] {
+        let answer = kept.post(&path(), PUBLIC, body).await.unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("keep-alive"), Some("timeout=75"));
+    }
+    // The harness asks to close.
+    let closes = server.get("/healthz").send().await;
+    assert_eq!(closes.header("keep-alive"), None);
     server.stop().await;
 }
 

@@ -1,0 +1,250 @@
+//! Whose turn it is on a connection: what its stream has to know of its calls, and its calls of its stream.
+//!
+//! A caller that closes its sending side still waits for what it asked (RFC 9112, 9.6). hyper takes the end of what comes for the end
+//! of the caller, at once over HTTP/2. So the stream keeps the end to itself for as long as a call is open that has to be
+//! answered, and tells those that would go on for ever.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use http::header::CONNECTION;
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::watch;
+use tonic::Status;
+
+use crate::middleware::{Body, CallerEnded, Lasting};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// How often what is queued has to reach the socket once no call is open: what was queued meanwhile goes with the second time.
+const FLUSHES: u8 = 2;
+
+/// What stream and calls of a connection share.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Heads of HTTP/1.1 that have come.
+    heads: AtomicU32,
+    /// Whether there is a call of HTTP/1.1 whose answer has not begun.
+    is_called: AtomicBool,
+    /// Whether the answer of HTTP/1.1 goes on as long as its caller is there.
+    lasts: AtomicBool,
+    /// Calls of HTTP/2 that have to be answered before the connection may end.
+    open: AtomicUsize,
+    /// How often everything has reached the socket since the last of them.
+    flushes: AtomicU8,
+    /// Whether the caller has closed its sending side.
+    ended: watch::Sender<bool>,
+    reader: AtomicWaker,
+}
+
+impl Turn {
+    /// How many heads have come over HTTP/1.1.
+    pub(super) fn heads(&self) -> u32 {
+        self.0.heads.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call of HTTP/1.1 is under way, so that its caller's going away matters.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_called() || self.0.lasts.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call of HTTP/1.1 waits for its answer.
+    pub(super) fn is_called(&self) -> bool {
+        self.0.is_called.load(Ordering::Relaxed)
+    }
+
+    /// The caller has closed its sending side.
+    pub(super) fn end(&self) {
+        self.0.ended.send_replace(true);
+    }
+
+    /// Whether all that is asked over HTTP/2 is answered, down to the socket; otherwise the reader is woken when it may be.
+    pub(super) fn is_over(&self, context: &mut Context<'_>) -> bool {
+        self.0.reader.register(context.waker());
+        let is_closed = self.0.open.load(Ordering::Acquire) == 0;
+        is_closed && self.0.flushes.load(Ordering::Acquire) >= FLUSHES
+    }
+
+    /// Whether no call of HTTP/2 is open. It has to be asked before what is queued is given to the socket.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.open.load(Ordering::Acquire) == 0
+    }
+
+    /// All that was queued has reached the socket, while no call was open.
+    pub(super) fn flushed(&self) {
+        let flushes = self.0.flushes.load(Ordering::Acquire);
+        if flushes < FLUSHES {
+            self.0.flushes.store(flushes + 1, Ordering::Release);
+            self.0.reader.wake();
+        }
+    }
+
+    /// What tells a call that its caller has closed its sending side.
+    pub(super) fn caller_ended(&self) -> CallerEnded {
+        CallerEnded::new(self.0.ended.subscribe())
+    }
+
+    /// Begins a call, and says what its answer is to be done with. `keep_alive`: how long a kept connection waits, in words.
+    pub(super) fn begin<B>(&self, request: &Request<B>, keep_alive: &HeaderValue) -> Begun {
+        if request.version() == Version::HTTP_2 {
+            self.0.flushes.store(0, Ordering::Release);
+            self.0.open.fetch_add(1, Ordering::AcqRel);
+            return Begun::Http2(Some(Open(self.clone())));
+        }
+        self.0.heads.fetch_add(1, Ordering::Relaxed);
+        self.0.is_called.store(true, Ordering::Relaxed);
+        self.0.lasts.store(false, Ordering::Relaxed);
+        let mut options = request.headers().get_all(CONNECTION).iter();
+        let closes = options.any(|value| {
+            let value = value.to_str().unwrap_or_default();
+            let mut options = value.split(',');
+            options.any(|option| option.trim().eq_ignore_ascii_case("close"))
+        });
+        Begun::Http1 {
+            turn: self.clone(),
+            keep_alive: (!closes).then(|| keep_alive.clone()),
+        }
+    }
+}
+
+/// A call of HTTP/2 that has to be answered.
+#[derive(Debug)]
+pub(super) struct Open(Turn);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.0.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.reader.wake();
+        }
+    }
+}
+
+/// A call that has begun.
+#[derive(Debug)]
+pub(super) enum Begun {
+    Http1 {
+        turn: Turn,
+        keep_alive: Option<HeaderValue>,
+    },
+    Http2(Option<Open>),
+}
+
+impl Begun {
+    /// The answer, which ends with its caller if it would last otherwise.
+    fn answer(&mut self, mut response: Response<Body>) -> Response<Body> {
+        let lasts = response.extensions_mut().remove::<Lasting>().is_some();
+        match self {
+            Self::Http2(open) => match open.take().filter(|_| !lasts) {
+                Some(open) => response.map(|inner| Body::new(UntilSent { inner, _open: open })),
+                None => response,
+            },
+            Self::Http1 { turn, keep_alive } => {
+                let shared = &turn.0;
+                shared.is_called.store(false, Ordering::Relaxed);
+                shared.lasts.store(lasts, Ordering::Relaxed);
+                if let Some(keep_alive) = keep_alive.take() {
+                    response.headers_mut().insert(KEEP_ALIVE, keep_alive);
+                }
+                if !lasts {
+                    return response;
+                }
+                let ended = turn.caller_ended();
+                response.map(|inner| Body::new(WhileHeard { inner, ended }))
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A call's answer to come.
+    #[derive(Debug)]
+    pub(super) struct Answering<F> {
+        #[pin]
+        answer: F,
+        begun: Begun,
+    }
+}
+
+impl<F> Answering<F> {
+    pub(super) fn new(begun: Begun, answer: F) -> Self {
+        Self { answer, begun }
+    }
+}
+
+impl<F, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context));
+        Poll::Ready(answer.map(|response| this.begun.answer(response)))
+    }
+}
+
+/// An answer over HTTP/2 that has to be sent as a whole.
+#[derive(Debug)]
+struct UntilSent {
+    inner: Body,
+    _open: Open,
+}
+
+impl http_body::Body for UntilSent {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer over HTTP/1.1 that goes on for as long as its caller does not close its sending side.
+#[derive(Debug)]
+struct WhileHeard {
+    inner: Body,
+    ended: CallerEnded,
+}
+
+impl http_body::Body for WhileHeard {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended.poll(context).is_ready() {
+            return Poll::Ready(Some(Err(Status::cancelled("the caller has gone"))));
+        }
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
