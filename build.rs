@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         )
         .extern_path(".google.rpc", "::tonic_types")
         .build_transport(false)
+        .codec_path("crate::grpc::codec::Codec")
         .btree_map(".")
         .bytes(".")
         .compile_fds(descriptors)?;

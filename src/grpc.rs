@@ -4,6 +4,7 @@
 
 mod answer;
 mod caller;
+pub mod codec;
 pub(crate) mod convert;
 mod customers;
 pub mod health;

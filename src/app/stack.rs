@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Version};
-use tonic::Status;
+use tokio::sync::Semaphore;
+use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::pb::{v1, v1alpha};
 use tower::util::BoxCloneSyncService;
@@ -20,13 +21,13 @@ use crate::grpc::health::Health;
 use crate::grpc::held;
 use crate::grpc::pb::customer_service_server::CustomerServiceServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
-use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
+use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking, codec};
 use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
-    Body, Classified, Contain, Ending, HeaderList, InFlight, Limiters, MessageBody, Observe, Pace,
-    Peering, RateLimit, Received, Rejections, RequestClass, Room, Service as Serves, Toll, class,
-    message_body,
+    Body, Classified, Contain, Deadline, Decoded, Ending, HeaderList, InFlight, InTime, Limiters,
+    MessageBody, MessageCoding, Observe, Pace, Peering, RateLimit, Received, Rejections,
+    RequestClass, Room, Rpc, Service as Serves, Toll, class, message_body, message_coding,
 };
 use crate::model::address::Resolver;
 use crate::model::panics::Panics;
@@ -38,7 +39,9 @@ use crate::tracker::Tracker;
 const STREAM_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest message to health and reflection, which nobody needs a key for, in bytes.
 const OPEN_MESSAGE_BYTES_MAX: usize = 4 * 1024;
-/// Most threads that write or compress large answers of REST at once, beside those that read.
+/// Most messages that are decompressed at once.
+const DECODERS_MAX: usize = 8;
+/// Most threads that write or compress large answers of REST at once, and as many that compress those of gRPC, beside those that read.
 const OFFLOAD_THREADS_MAX: usize = 16;
 
 /// What the stack is made of.
@@ -81,6 +84,8 @@ impl Stack {
                 .max_decoding_message_size(OPEN_MESSAGE_BYTES_MAX),
             reflection: Reflection::new()?,
             body_timeout: self.limits.body_timeout,
+            decoders: Arc::new(Semaphore::new(DECODERS_MAX)),
+            encoders: Arc::new(Semaphore::new(OFFLOAD_THREADS_MAX)),
             rejections: self.rejections,
             rest: Arc::new(Rest::new(
                 tracking,
@@ -113,13 +118,17 @@ struct Reflection {
     v1alpha: Boxed,
 }
 
-type Boxed = BoxCloneSyncService<Request<MessageBody<Received>>, Response<Body>, Infallible>;
+/// The messages of a call.
+type Messages = Decoded<MessageBody<Received>>;
+type Boxed = BoxCloneSyncService<Request<Messages>, Response<Body>, Infallible>;
 
 impl Reflection {
     fn new() -> Result<Self, StartError> {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
+                // What the details of errors are made of.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 // By itself, each version would tell of itself alone.
                 .include_reflection_service(false)
@@ -153,6 +162,10 @@ pub(super) struct Router {
     health: HealthServer<Health>,
     reflection: Reflection,
     body_timeout: Duration,
+    /// Messages that are decompressed wait for each other.
+    decoders: Arc<Semaphore>,
+    /// And so do large ones that are compressed.
+    encoders: Arc<Semaphore>,
     rejections: Rejections,
     rest: Arc<Rest>,
 }
@@ -184,16 +197,52 @@ impl Service<Request<Received>> for Router {
         let Some(rpc) = rpc else {
             return refused(Status::unimplemented("unknown rpc"));
         };
+        let mut request = request;
+        let deadline = match Deadline::of(request.headers()) {
+            Ok(deadline) => deadline,
+            Err(status) => return refused(status),
+        };
+        let coding = match MessageCoding::take(request.headers_mut()) {
+            Ok(coding) => coding,
+            Err(status) => return refused(status),
+        };
+        let accepted = MessageCoding::accepted(request.headers());
+        let codings = Codings {
+            of_request: coding,
+            of_answer: accepted.map(|coding| (coding, self.encoders.clone())),
+        };
+        let answer = self.serve(rpc, classified, codings, request);
+        match deadline {
+            Some(deadline) => Box::pin(InTime::new(answer, deadline)),
+            None => answer,
+        }
+    }
+}
+
+impl Router {
+    /// Leads a call to its service.
+    fn serve(
+        &mut self,
+        rpc: &Rpc,
+        classified: Classified,
+        codings: Codings,
+        request: Request<Received>,
+    ) -> Answer {
+        let coding = codings.of_request;
         match rpc.service {
             Serves::Tracking | Serves::Customers => {}
             // For these nobody needs a key.
             Serves::Health => {
-                return self
-                    .health
-                    .call(self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX));
+                let request = self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX, coding);
+                let answer = self.health.call(request);
+                return Box::pin(async move { answer.await.map(blaming) });
             }
-            Serves::Reflection => return self.reflect(request, &self.reflection.v1),
-            Serves::ReflectionAlpha => return self.reflect(request, &self.reflection.v1alpha),
+            Serves::Reflection => {
+                return codings.of(self.reflect(request, coding, &self.reflection.v1));
+            }
+            Serves::ReflectionAlpha => {
+                return self.reflect(request, coding, &self.reflection.v1alpha);
+            }
         }
         let mut request = request;
         match self
@@ -210,49 +259,108 @@ impl Service<Request<Received>> for Router {
         }
         match (rpc.service, classified.sends_many()) {
             (Serves::Customers, _) => {
-                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX);
+                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding);
                 let answer = self.customers.call(request);
-                Box::pin(async move { answer.await.map(held::with_body) })
+                Box::pin(async move {
+                    // What counts is what is sent.
+                    let response = codings.encode(answer.await?);
+                    Ok(held::with_body(response))
+                })
             }
-            (_, true) => {
-                self.streams
-                    .call(self.bounded(request, Pace::Many, STREAM_MESSAGE_BYTES_MAX))
+            (_, true) => self.streams.call(self.bounded(
+                request,
+                Pace::Many,
+                STREAM_MESSAGE_BYTES_MAX,
+                coding,
+            )),
+            (_, false) => {
+                self.tracking
+                    .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding))
             }
-            (_, false) => self
-                .tracking
-                .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX)),
         }
     }
-}
 
-impl Router {
     /// Bounds the messages of a call.
     fn bounded(
         &self,
         request: Request<Received>,
         pace: Pace,
         bytes_max: usize,
-    ) -> Request<MessageBody<Received>> {
+        coding: Option<MessageCoding>,
+    ) -> Request<Messages> {
         let meter = request.extensions().get().cloned();
         let limits = message_body::Limits {
             bytes_max,
             timeout: self.body_timeout,
             meter: meter.unwrap_or_else(Meter::none),
             rejections: self.rejections.clone(),
+            is_coded: coding.is_some(),
+            kept: Arc::default(),
         };
-        request.map(|body| MessageBody::new(body, pace, limits))
+        request.map(|body| {
+            let room = limits.clone();
+            let kind = match pace {
+                Pace::One => Pace::One,
+                Pace::Many | Pace::ManyInTime(_) => Pace::Many,
+            };
+            let body = MessageBody::new(body, pace, limits);
+            Decoded::new(body, coding, &kind, &room, &self.decoders)
+        })
     }
 
     /// Asks reflection, which keeps to itself why it stops to read.
-    fn reflect(&self, request: Request<Received>, service: &Boxed) -> Answer {
+    fn reflect(
+        &self,
+        request: Request<Received>,
+        coding: Option<MessageCoding>,
+        service: &Boxed,
+    ) -> Answer {
         let toll: Option<Toll> = request.extensions().get().cloned();
-        let request = self.bounded(request, Pace::ManyInTime(toll), OPEN_MESSAGE_BYTES_MAX);
-        let verdict = request.body().verdict();
+        let request = self.bounded(
+            request,
+            Pace::ManyInTime(toll),
+            OPEN_MESSAGE_BYTES_MAX,
+            coding,
+        );
+        let verdict = request.body().inner().verdict();
         let answered = service.clone().oneshot(request);
         Box::pin(async move {
             let answer = answered.await?;
             Ok(answer.map(|body| Body::new(Ending::new(body, verdict))))
         })
+    }
+}
+
+/// How the messages of a call are compressed.
+#[derive(Debug)]
+struct Codings {
+    of_request: Option<MessageCoding>,
+    of_answer: Option<(MessageCoding, Arc<Semaphore>)>,
+}
+
+impl Codings {
+    /// The answer, compressed for who takes that.
+    fn of(self, answer: Answer) -> Answer {
+        match self.of_answer {
+            None => answer,
+            Some(_) => Box::pin(async move { answer.await.map(|response| self.encode(response)) }),
+        }
+    }
+
+    fn encode(&self, response: Response<Body>) -> Response<Body> {
+        match &self.of_answer {
+            None => response,
+            Some((coding, encoders)) => message_coding::compressed(response, *coding, encoders),
+        }
+    }
+}
+
+/// The answer of a service whose codec calls what it cannot decode its own failure.
+fn blaming(response: Response<Body>) -> Response<Body> {
+    let status = response.extensions().get::<Status>();
+    match status.filter(|status| status.code() == Code::Internal) {
+        Some(status) => codec::blamed(status.clone()).into_http(),
+        None => response,
     }
 }
 
@@ -264,7 +372,7 @@ fn refused(status: Status) -> Answer {
 mod tests {
     use prost_reflect::DescriptorPool;
 
-    use crate::middleware::rpc::{Answers, RPCS, Rpc, Sends};
+    use crate::middleware::rpc::{Answers, RPCS, Sends};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::log::Position;
-use crate::middleware::{Cause, Guard};
+use crate::middleware::{Cause, Guard, refusal};
 use crate::model::properties;
 use crate::tracker::{AccessError, Error};
 use crate::{log, view};
@@ -51,7 +51,8 @@ impl From<Error> for Status {
             // The layer in front says it in full: it knows all quotas that apply to the call.
             Error::OverQuota { retry_after } => {
                 let details = ErrorDetails::with_retry_info(Some(*retry_after));
-                Self::with_error_details(Code::ResourceExhausted, message, details)
+                let status = Self::with_error_details(Code::ResourceExhausted, message, details);
+                refusal::pushed_back(status, *retry_after)
             }
             // Transient: other streams end. Not of the rate limit's making either.
             Error::TooManyStreams(_) => Guard::Watchers.behind(unavailable(message, FAILURE_DELAY)),
@@ -123,5 +124,6 @@ fn of_view(error: &view::Error) -> Status {
 /// Nothing wrong with the request: the service cannot take it now.
 pub fn unavailable(message: String, delay: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(delay));
-    Status::with_error_details(Code::Unavailable, message, details)
+    let status = Status::with_error_details(Code::Unavailable, message, details);
+    refusal::pushed_back(status, delay)
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use http::HeaderValue;
 use prost::Message as _;
 use tokio::sync::watch;
@@ -46,6 +46,7 @@ pub(super) fn acknowledged(
 ) -> Messages<pb::TrackStreamResponse> {
     let credentials = caller(&request);
     let (_, extensions, messages) = request.into_parts();
+    let heartbeat = tracking.tracker.heartbeat();
     let lane = Lane {
         ended: tracking.tracker.streams_ended(),
         deadline: Instant::now() + tracking.first_message_timeout,
@@ -66,8 +67,24 @@ pub(super) fn acknowledged(
             goes_on.then_some(lane),
         ))
     });
-    let answers = groups.buffered(GROUPS_MAX);
-    Box::pin(answers.flat_map(stream::iter))
+    let answers = groups.buffered(GROUPS_MAX).flat_map(stream::iter);
+    Box::pin(beating(Box::pin(answers), heartbeat))
+}
+
+/// The same messages, and an empty one after each silence of `heartbeat`: whoever listens, and what is between, sees that the
+/// stream is there.
+fn beating(
+    messages: Messages<pb::TrackStreamResponse>,
+    heartbeat: Duration,
+) -> impl Stream<Item = Result<pb::TrackStreamResponse, Status>> {
+    stream::unfold(messages, move |mut messages| async move {
+        let next = tokio::time::timeout(heartbeat, messages.next()).await;
+        let message = match next {
+            Ok(message) => message?,
+            Err(_) => Ok(pb::TrackStreamResponse::default()),
+        };
+        Some((message, messages))
+    })
 }
 
 /// A stream that is being read.

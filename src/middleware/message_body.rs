@@ -14,6 +14,8 @@ mod messages;
 mod tests;
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ pin_project! {
 }
 
 /// What bounds a call's messages.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Largest message, in bytes.
     pub bytes_max: usize,
@@ -77,6 +79,46 @@ pub struct Limits {
     pub meter: Meter,
     /// Where refusals are counted: an answer that has begun does not tell of them.
     pub rejections: Rejections,
+    /// Whether the call has said how its messages may be compressed.
+    pub is_coded: bool,
+    /// What the largest decompressed message takes beside what comes, in bytes.
+    pub kept: Arc<AtomicUsize>,
+}
+
+/// What messages may take once they are decompressed.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    /// Largest message, in bytes.
+    pub(super) bytes_max: usize,
+    meter: Meter,
+    rejections: Rejections,
+    kept: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Takes bytes beside those that have come.
+    pub(super) fn take(&self, is_single: bool, bytes: usize) -> Result<(), Status> {
+        self.meter.take(bytes).map_err(|spent| {
+            let status = refusal::memory(spent);
+            self.refuse(is_single, refusal::memory_guard(spent), status)
+        })
+    }
+
+    /// A refusal, counted where nobody else does.
+    pub(super) fn refuse(&self, is_single: bool, guard: Guard, status: Status) -> Status {
+        match is_single {
+            true => guard.behind(status),
+            false => {
+                self.rejections.count(guard);
+                status
+            }
+        }
+    }
+
+    /// Whoever reads the messages keeps the room of the largest.
+    pub(super) fn largest(&self, bytes: usize) {
+        self.kept.fetch_max(bytes, Ordering::Relaxed);
+    }
 }
 
 impl<B> MessageBody<B> {
@@ -107,6 +149,16 @@ impl<B> MessageBody<B> {
 }
 
 impl Limits {
+    /// What messages may take once they are decompressed.
+    pub(super) fn room(&self) -> Room {
+        Room {
+            bytes_max: self.bytes_max,
+            meter: self.meter.clone(),
+            rejections: self.rejections.clone(),
+            kept: self.kept.clone(),
+        }
+    }
+
     /// Counts a refusal where nobody else does: the layer in front counts what a call is answered with.
     fn refuse(&self, pace: &Pace, guard: Guard, status: Status) -> Status {
         match pace {
@@ -119,10 +171,11 @@ impl Limits {
     }
 
     fn hold(&self, pace: &Pace, held: &mut usize, bytes: usize) -> Result<(), Status> {
-        if bytes.max(*held) > FREE_BYTES {
+        if bytes.max(*held) > FREE_BYTES || self.is_coded {
             let refuse =
                 |spent| self.refuse(pace, refusal::memory_guard(spent), refusal::memory(spent));
-            self.meter.hold(bytes).map_err(refuse)?;
+            let kept = self.kept.load(Ordering::Relaxed);
+            self.meter.hold(bytes + kept).map_err(refuse)?;
         }
         *held = bytes;
         Ok(())
@@ -187,7 +240,10 @@ where
                 followed.map(|()| Poll::Ready(Some(Ok(frame))))
             }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Ready(None) => match ended(this.messages, this.pace) {
+                Ok(()) => return Poll::Ready(None),
+                Err(status) => Err(status),
+            },
             Poll::Pending => Ok(Poll::Pending),
         };
         if matches!(this.pace, Pace::Many) {
@@ -227,12 +283,24 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || self.inner.is_end_stream()
+        // Where something is missing, the end has yet to say so.
+        let is_whole = ended(&self.messages, &self.pace).is_ok();
+        self.is_over || is_whole && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Checks that what has come is whole.
+fn ended(messages: &Messages, pace: &Pace) -> Result<(), Status> {
+    let text = match (messages.is_within(), pace) {
+        (true, _) => "the last message ended early",
+        (false, Pace::One) if messages.begun == 0 => "the message is missing",
+        (false, _) => return Ok(()),
+    };
+    Err(Status::invalid_argument(text))
 }
 
 /// Takes what has come into account, before it is handed on.
@@ -245,6 +313,15 @@ fn follow(
 ) -> Result<(), Status> {
     let before = messages.begun;
     messages.follow(data);
+    if messages.is_compressed && !limits.is_coded {
+        let text = "malformed message: it is compressed, and grpc-encoding does not say how";
+        return Err(Status::invalid_argument(text));
+    }
+    if let Some(flag) = messages.odd_flag {
+        let text =
+            format!("malformed message: its compressed flag is {flag}, which is neither 0 nor 1");
+        return Err(Status::invalid_argument(text));
+    }
     if messages.announced > limits.bytes_max {
         let (found, limit) = (messages.announced, limits.bytes_max);
         let text =

@@ -26,8 +26,16 @@ const DELAY: Duration = Duration::from_secs(1);
 /// The status of a call for which there is no room for now.
 pub fn unavailable(text: String) -> Status {
     let details = ErrorDetails::with_retry_info(Some(DELAY));
-    let mut status = Status::with_error_details(Code::Unavailable, text, details);
-    if let Ok(pushback) = DELAY.as_millis().to_string().parse() {
+    pushed_back(
+        Status::with_error_details(Code::Unavailable, text, details),
+        DELAY,
+    )
+}
+
+/// A status whose caller is told to wait, in the way that clients obey by themselves.
+pub fn pushed_back(mut status: Status, delay: Duration) -> Status {
+    let pushback = delay.as_nanos().div_ceil(1_000_000).to_string();
+    if let Ok(pushback) = pushback.parse() {
         status.metadata_mut().insert(PUSHBACK, pushback);
     }
     status
@@ -100,12 +108,8 @@ pub fn status(charges: &[Charge]) -> Option<Status> {
         rule(subject, *quota),
         of(subject)
     );
-    let mut status = Status::with_error_details(Code::ResourceExhausted, message, details);
-    let pushback = retry_after.as_nanos().div_ceil(1_000_000).to_string();
-    if let Ok(pushback) = pushback.parse() {
-        status.metadata_mut().insert(PUSHBACK, pushback);
-    }
-    Some(status)
+    let status = Status::with_error_details(Code::ResourceExhausted, message, details);
+    Some(pushed_back(status, *retry_after))
 }
 
 fn rule(subject: &Subject, quota: Quota) -> String {

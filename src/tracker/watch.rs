@@ -104,6 +104,11 @@ struct Wanted {
 }
 
 impl Tracker {
+    /// Longest silence of what lasts.
+    pub fn heartbeat(&self) -> Duration {
+        self.options.watch_heartbeat
+    }
+
     /// Begins to watch a project's events. What is told first is the cursor of where the watch begins.
     ///
     /// # Errors

@@ -32,6 +32,7 @@ mod folder;
 mod foreign_headers;
 mod grpc_access;
 mod grpc_batch;
+mod grpc_calls;
 mod grpc_limits;
 mod grpc_reads;
 mod grpc_watch;

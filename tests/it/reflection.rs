@@ -73,3 +73,23 @@ async fn both_versions_show_the_file_of_every_service() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_versions_show_what_the_details_of_errors_are_made_of() {
+    let server = Server::start().await;
+    for name in [
+        "RetryInfo",
+        "QuotaFailure",
+        "ErrorInfo",
+        "BadRequest",
+        "Status",
+    ] {
+        let name = format!("google.rpc.{name}");
+        let name = name.as_str();
+        let file = asks!(v1, server, FileContainingSymbol(name) -> FileDescriptorResponse);
+        assert!(!file.file_descriptor_proto.is_empty(), "{name}");
+        let file = asks!(v1alpha, server, FileContainingSymbol(name) -> FileDescriptorResponse);
+        assert!(!file.file_descriptor_proto.is_empty(), "{name}");
+    }
+    server.stop().await;
+}

@@ -16,6 +16,10 @@ pub(super) struct Messages {
     pub(super) largest: usize,
     /// The largest that was announced.
     pub(super) announced: usize,
+    /// Whether one of them is compressed.
+    pub(super) is_compressed: bool,
+    /// A flag before a message that is neither of the two that there are.
+    pub(super) odd_flag: Option<u8>,
     /// Messages that have begun.
     pub(super) begun: u64,
 }
@@ -43,7 +47,11 @@ impl Messages {
                 if self.head_bytes < HEAD_BYTES {
                     break;
                 }
-                let [_, length @ ..] = self.head;
+                let [flag, length @ ..] = self.head;
+                self.is_compressed |= flag == 1;
+                if flag > 1 {
+                    self.odd_flag = self.odd_flag.or(Some(flag));
+                }
                 self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
                 self.announced = self.announced.max(self.left);
                 self.head_bytes = 0;

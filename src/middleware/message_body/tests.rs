@@ -43,6 +43,8 @@ fn body(pieces: Pieces, pace: Pace, budget: &Budget) -> Pin<Box<MessageBody<Stre
         timeout: TIMEOUT,
         meter: budget.meter(None),
         rejections: Rejections::new(&mut Registry::default()),
+        is_coded: false,
+        kept: Arc::default(),
     };
     Box::pin(MessageBody::new(StreamBody::new(pieces), pace, limits))
 }

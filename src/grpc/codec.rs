@@ -1,0 +1,64 @@
+//! Messages as bytes. One that cannot be decoded is its caller's mistake, where prost's own codec says INTERNAL.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
+use tonic::{Code, Status};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+/// What the generated services and clients encode and decode with.
+#[derive(Debug)]
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> tonic::codec::Codec for Codec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = Blaming<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::default())
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        Blaming(ProstCodec::<T, U>::raw_decoder(BufferSettings::default()))
+    }
+}
+
+/// A decoder that blames whoever has sent a message.
+#[derive(Debug)]
+pub struct Blaming<U>(ProstDecoder<U>);
+
+impl<U: Message + Default> Decoder for Blaming<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        self.0.decode(buffer).map_err(blamed)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        self.0.buffer_settings()
+    }
+}
+
+/// The status of a message that cannot be decoded.
+pub fn blamed(status: Status) -> Status {
+    match status.code() {
+        Code::Internal => {
+            Status::invalid_argument(format!("malformed message: {}", status.message()))
+        }
+        _ => status,
+    }
+}

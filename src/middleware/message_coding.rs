@@ -1,0 +1,104 @@
+//! Messages of gRPC that are compressed, in both directions.
+//!
+//! tonic reads and writes such messages too, but counts nothing of what they take, works on the threads that serve everybody, and compresses
+//! answers of no bytes for whoever would take that. So tonic never sees them: what comes is decompressed on its way, bounded and
+//! counted like what comes as it is, and what goes is compressed behind it.
+
+mod answer;
+mod decoded;
+#[cfg(test)]
+mod tests;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tonic::Status;
+
+pub use answer::compressed;
+pub use decoded::Decoded;
+
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const ACCEPTED: &str = "identity, gzip, zstd";
+/// What stands before each message: whether it is compressed, and its length.
+const HEAD_BYTES: usize = 5;
+
+/// How messages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageCoding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl MessageCoding {
+    /// How a call's messages may be compressed, by its headers, which do not say so any more behind it.
+    ///
+    /// # Errors
+    /// `UNIMPLEMENTED`, with what there is: in another way.
+    pub fn take(headers: &mut HeaderMap) -> Result<Option<Self>, Status> {
+        let Some(value) = headers.remove(ENCODING) else {
+            return Ok(None);
+        };
+        match value.as_bytes() {
+            b"identity" => Ok(None),
+            value => match Self::named(value) {
+                Some(coding) => Ok(Some(coding)),
+                None => Err(unknown(value)),
+            },
+        }
+    }
+
+    /// The first of the codings that a caller takes answers in.
+    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(ACCEPT_ENCODING).iter();
+        let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        names.find_map(|name| Self::named(name.trim_ascii()))
+    }
+
+    fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"gzip" => Some(Self::Gzip),
+            b"zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+fn unknown(value: &[u8]) -> Status {
+    let value = String::from_utf8_lossy(value);
+    let value = crate::model::quote::quoted(&value);
+    let text = format!("grpc-encoding must be one of {ACCEPTED}, not '{value}'");
+    let mut status = Status::unimplemented(text);
+    let accepted = tonic::metadata::MetadataValue::from_static(ACCEPTED);
+    status
+        .metadata_mut()
+        .insert("grpc-accept-encoding", accepted);
+    status
+}
+
+/// A message of so many bytes begins so.
+fn head(is_compressed: bool, bytes: usize) -> [u8; HEAD_BYTES] {
+    // No message is larger than a length can say.
+    let [a, b, c, d] = u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
+    [u8::from(is_compressed), a, b, c, d]
+}
+
+/// The first message of `bytes` that is there as a whole: whether it is compressed, and its length with its head.
+fn first(bytes: &[u8]) -> Option<(bool, usize)> {
+    let [flag, length @ ..] = bytes.first_chunk::<HEAD_BYTES>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    let whole = length.saturating_add(HEAD_BYTES);
+    (bytes.len() >= whole).then_some((*flag == 1, whole))
+}
+
+/// The header of an answer whose messages may be compressed.
+fn tell(coding: MessageCoding, headers: &mut HeaderMap) {
+    headers.insert(ENCODING, HeaderValue::from_static(coding.name()));
+}

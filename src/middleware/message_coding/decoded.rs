@@ -1,0 +1,234 @@
+//! What comes, decompressed.
+
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tonic::Status;
+
+use super::super::guard::Guard;
+use super::super::message_body::{Limits, Pace, Room};
+use super::{HEAD_BYTES, MessageCoding, first, head};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is decompressed at a time, in bytes.
+const BUFFER_BYTES: usize = 8 * 1024;
+/// The largest window that a zstd frame may ask for, as a power of two, as over REST.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+pin_project! {
+    /// A body of messages, none of which is compressed any more.
+    #[derive(Debug)]
+    pub struct Decoded<B> {
+        #[pin]
+        inner: B,
+        // None: nothing is compressed, and all passes as it is.
+        work: Option<Work>,
+        is_over: bool,
+    }
+}
+
+/// What decompresses.
+#[derive(Debug)]
+struct Work {
+    coding: MessageCoding,
+    room: Room,
+    is_single: bool,
+    decoders: Arc<Semaphore>,
+    came: BytesMut,
+    under_way: Option<JoinHandle<Result<Vec<u8>, Status>>>,
+}
+
+impl<B> Decoded<B> {
+    /// The messages of `inner`, which `limits` bound as they are after decompression too. At most as many are decompressed at once as
+    /// `decoders` has permits.
+    pub fn new(
+        inner: B,
+        coding: Option<MessageCoding>,
+        pace: &Pace,
+        limits: &Limits,
+        decoders: &Arc<Semaphore>,
+    ) -> Self {
+        let work = coding.map(|coding| Work {
+            coding,
+            room: limits.room(),
+            is_single: matches!(pace, Pace::One),
+            decoders: decoders.clone(),
+            came: BytesMut::new(),
+            under_way: None,
+        });
+        Self {
+            inner,
+            work,
+            is_over: false,
+        }
+    }
+}
+
+impl<B> Decoded<B> {
+    /// The body below.
+    pub fn inner(&self) -> &B {
+        &self.inner
+    }
+}
+
+impl Work {
+    /// The next message that is there, in part or as a whole.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        loop {
+            if let Some(under_way) = &mut self.under_way {
+                let done = ready!(Pin::new(under_way).poll(context));
+                self.under_way = None;
+                let done = done.unwrap_or_else(|_| Err(Status::internal("decompression panicked")));
+                return Poll::Ready(Some(done.map(Bytes::from)));
+            }
+            let Some((is_compressed, length)) = first(&self.came) else {
+                return Poll::Ready(None);
+            };
+            let mut message = self.came.split_to(length);
+            if !is_compressed {
+                return Poll::Ready(Some(Ok(message.freeze())));
+            }
+            message.advance(HEAD_BYTES);
+            let (coding, room) = (self.coding, self.room.clone());
+            let (decoders, is_single) = (self.decoders.clone(), self.is_single);
+            // A bomb may take a while to be found out, and must not keep others from being served.
+            self.under_way = Some(tokio::spawn(async move {
+                let permit = decoders.acquire_owned().await;
+                let work = move || {
+                    let decoded = decode(coding, &message, &room, is_single);
+                    drop(permit);
+                    decoded
+                };
+                let done = tokio::task::spawn_blocking(work).await;
+                done.unwrap_or_else(|_| Err(Status::internal("decompression panicked")))
+            }));
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(under_way) = &self.under_way {
+            under_way.abort();
+        }
+    }
+}
+
+/// A message with its head, decompressed.
+fn decode(
+    coding: MessageCoding,
+    bytes: &[u8],
+    room: &Room,
+    is_single: bool,
+) -> Result<Vec<u8>, Status> {
+    let mut out = vec![0; HEAD_BYTES];
+    match coding {
+        MessageCoding::Gzip => read(MultiGzDecoder::new(bytes), &mut out, room, is_single)?,
+        MessageCoding::Zstd => {
+            let decoder = zstd::stream::read::Decoder::new(bytes).and_then(|mut decoder| {
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Ok(decoder)
+            });
+            let decoder = decoder.map_err(|_| Status::internal("no zstd decoder can be made"))?;
+            read(decoder, &mut out, room, is_single)?;
+        }
+    }
+    let length = out.len() - HEAD_BYTES;
+    if let Some(begin) = out.first_chunk_mut() {
+        *begin = head(false, length);
+    }
+    room.largest(length);
+    Ok(out)
+}
+
+fn read(
+    mut reader: impl Read,
+    out: &mut Vec<u8>,
+    room: &Room,
+    is_single: bool,
+) -> Result<(), Status> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => {
+                let text = "malformed message: it is not compressed as grpc-encoding says";
+                return Err(Status::invalid_argument(text));
+            }
+        };
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let length = out.len() - HEAD_BYTES + piece.len();
+        if length > room.bytes_max {
+            let limit = room.bytes_max;
+            let text =
+                format!("message length too large: decompressed it has more than {limit} bytes");
+            return Err(room.refuse(is_single, Guard::MessageBytes, Status::out_of_range(text)));
+        }
+        room.take(is_single, piece.len())?;
+        out.extend_from_slice(piece);
+    }
+}
+
+impl<B> Body for Decoded<B>
+where
+    B: Body<Data = Bytes, Error = Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.project();
+        let Some(work) = this.work else {
+            return this.inner.poll_frame(context);
+        };
+        if *this.is_over {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(message) = ready!(work.poll_next(context)) {
+                *this.is_over = message.is_err();
+                return Poll::Ready(Some(message.map(Frame::data).map_err(Into::into)));
+            }
+            match ready!(this.inner.as_mut().poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => work.came.extend_from_slice(&data),
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.work {
+            None => self.inner.is_end_stream(),
+            Some(work) => {
+                let is_empty = work.came.is_empty() && work.under_way.is_none();
+                self.is_over || is_empty && self.inner.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.work {
+            None => self.inner.size_hint(),
+            Some(_) => SizeHint::default(),
+        }
+    }
+}
