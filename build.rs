@@ -3,22 +3,21 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTOS: &[&str] = &[
+/// What callers use.
+const CONTRACT: [&str; 3] = [
     "footfall/tracking/v2/tracking.proto",
     "footfall/tracking/v2/customers.proto",
-    "footfall/log/v1/record.proto",
+    "grpc/health/v1/health.proto",
 ];
+const LOG: &str = "footfall/log/v1/record.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let descriptors = protox::compile(CONTRACT.into_iter().chain([LOG]), ["proto"])?;
     // Reflection and the test of the routes need what the generated code drops: the annotations.
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).open_files([
-        "footfall/tracking/v2/tracking.proto",
-        "footfall/tracking/v2/customers.proto",
-    ])?;
+    compiler.include_imports(true).open_files(CONTRACT)?;
     std::fs::write(
         out.join("descriptors.bin"),
         compiler.encode_file_descriptor_set(),
@@ -33,6 +32,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             "crate::model::properties::Value",
         )
         .extern_path(".google.rpc", "::tonic_types")
+        // tonic-health's service has no `List`; its messages are the same.
+        .extern_path(
+            ".grpc.health.v1.HealthCheckRequest",
+            "::tonic_health::pb::HealthCheckRequest",
+        )
+        .extern_path(
+            ".grpc.health.v1.HealthCheckResponse",
+            "::tonic_health::pb::HealthCheckResponse",
+        )
         .build_transport(false)
         .codec_path("crate::grpc::codec::Codec")
         .btree_map(".")

@@ -18,6 +18,7 @@ pub mod machine;
 mod metrics;
 mod outgoing;
 mod patience;
+mod proxy_protocol;
 mod readiness;
 mod reload;
 pub mod settings;
@@ -185,6 +186,7 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
+        settings::proxies_are_named(config)?;
         let resolver = Arc::new(settings::resolver(&config.client_address)?);
         let room = Room::new(
             settings::room(&config.server),

@@ -1,6 +1,7 @@
 //! Connections: accepted, and drained.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tower::Service;
 
-use super::connection::Connection;
+use super::connection::{Began, Connection, in_time};
 use super::patience::Waits;
+use super::proxy_protocol;
 use super::timer::LateTimer;
 use super::tls::Tls;
 use crate::config::server;
@@ -44,6 +47,8 @@ pub(super) struct Guards {
     by_address: Option<Arc<Shares<AddressKey>>>,
     /// Knows the proxies, which connect for many.
     resolver: Arc<Resolver>,
+    /// Whether each connection begins with a head of the PROXY protocol.
+    proxy_protocol: bool,
     rejections: Rejections,
     streams_max: u32,
     header_bytes_max: u32,
@@ -71,6 +76,7 @@ impl Guards {
             operators_max: permits(options.admin_connections_max),
             by_address: Some(Shares::new(options.connections_per_address_max)),
             resolver,
+            proxy_protocol: options.proxy_protocol,
             rejections,
             streams_max: options.streams_max.get(),
             header_bytes_max,
@@ -89,6 +95,7 @@ impl Guards {
         Self {
             connections: Arc::new(Semaphore::new(self.operators_max)),
             by_address: None,
+            proxy_protocol: false,
             // What answers operators does not look at the size of their headers.
             header_list_bytes_max: self.header_bytes_max,
             ..self
@@ -142,13 +149,12 @@ impl Guards {
         connections.acquire_owned().await.ok()
     }
 
-    /// A place for a connection of `address`.
-    fn place(&self, address: SocketAddr, slot: Option<OwnedSemaphorePermit>) -> Option<Place> {
+    /// A place for a connection of `peer`.
+    fn place(&self, peer: Peer, slot: Option<OwnedSemaphorePermit>) -> Option<Place> {
         let mut place = Place {
             _slot: slot,
             _share: None,
         };
-        let peer = Peer::Ip(address.ip());
         if let Some(shares) = &self.by_address
             && !self.resolver.believes(peer)
         {
@@ -159,6 +165,31 @@ impl Guards {
             place._share = Some(share?);
         }
         Some(place)
+    }
+
+    /// Whom the proxy at the other end connects for: by the head that it sends first.
+    async fn named_peer(
+        &self,
+        stream: &mut TcpStream,
+        proxy: Peer,
+        draining: &mut watch::Receiver<bool>,
+    ) -> Option<Peer> {
+        if !self.resolver.believes(proxy) {
+            self.rejections.count(Guard::ProxyProtocol);
+            return None;
+        }
+        let deadline = Instant::now() + self.header_timeout;
+        let head = proxy_protocol::read(stream);
+        let guard = match in_time(deadline, draining, head).await {
+            Began::Done(Ok(address)) => return Some(address.map_or(proxy, Peer::Ip)),
+            Began::Done(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Guard::ProxyProtocol
+            }
+            Began::Done(Err(_)) | Began::Drained => return None,
+            Began::Late => Guard::HeaderTimeout,
+        };
+        self.rejections.count(guard);
+        None
     }
 }
 
@@ -273,15 +304,33 @@ where
         }
     }
 
-    fn serve(&self, stream: TcpStream, address: SocketAddr, slot: Option<OwnedSemaphorePermit>) {
-        // Nothing is known yet of what the caller speaks, so that it is told nothing.
-        let Some(place) = self.guards.place(address, slot) else {
+    fn serve(
+        &self,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+    ) {
+        let peer = Peer::Ip(address.ip());
+        let connection = self.connection.clone();
+        let mut draining = self.draining.subscribe();
+        if self.guards.proxy_protocol {
+            let guards = self.guards.clone();
+            tokio::spawn(async move {
+                let named = guards.named_peer(&mut stream, peer, &mut draining).await;
+                let place = named.and_then(|peer| Some((peer, guards.place(peer, slot)?)));
+                if let Some((peer, place)) = place {
+                    connection.serve(stream, peer, draining).await;
+                    drop(place);
+                }
+            });
+            return;
+        }
+        // Which protocol the caller speaks is not known yet, so that no answer can be sent.
+        let Some(place) = self.guards.place(peer, slot) else {
             return;
         };
-        let connection = self.connection.clone();
-        let draining = self.draining.subscribe();
         tokio::spawn(async move {
-            connection.serve(stream, address, draining).await;
+            connection.serve(stream, peer, draining).await;
             drop(place);
         });
     }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,16 +64,13 @@ where
     pub(super) async fn serve(
         mut self,
         stream: TcpStream,
-        address: SocketAddr,
+        peer: Peer,
         draining: watch::Receiver<bool>,
     ) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
-        let caller = Caller {
-            peer: Peer::Ip(address.ip()),
-            names: None,
-        };
+        let caller = Caller { peer, names: None };
         match self.tls.take() {
             None => self.serve_plain(stream, caller, draining).await,
             // In a box, so that a connection without does not need the room.
@@ -228,7 +224,7 @@ impl Caller {
 }
 
 /// How a connection began.
-enum Began<T> {
+pub(super) enum Began<T> {
     Done(T),
     Late,
     Drained,
@@ -236,9 +232,9 @@ enum Began<T> {
 
 /// Waits for the first step of a connection: its first bytes, or the handshake.
 ///
-/// A connection that is told to end before its first byte was read is closed at once, whatever lies in the
+/// A connection that hyper ends before its first byte was read is closed at once, whatever lies in the
 /// socket; and one that never sends a byte would be kept for ever.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     deadline: Instant,
     draining: &mut watch::Receiver<bool>,
     step: impl Future<Output = T>,

@@ -42,6 +42,11 @@ pub enum StartError {
     /// More hops than are walked.
     #[error("client_address.trusted_hops: {0}")]
     Hops(#[from] model::address::HopsOutOfRange),
+    /// Nobody's head of the PROXY protocol would be believed.
+    #[error(
+        "server.proxy_protocol: true needs client_address.trusted_proxies, the addresses of the proxies that send it"
+    )]
+    ProxyProtocol,
     /// The file of the first run's project cannot be read or written.
     #[error("{}: {error}", path.display())]
     FirstRun {

@@ -1,10 +1,10 @@
 //! How long a connection is waited for where hyper waits for ever.
 //!
-//! - Whoever sends the beginning of HTTP/2's preface, even one byte of it, has said neither that it speaks HTTP/2 nor HTTP/1.1, so
-//!   that the timeouts of neither hold.
-//! - Whoever sends a part of a head, or nothing behind an answer, keeps an HTTP/1.1 connection. A head has its time from its first byte
-//!   on, and a kept connection a longer one without any: balancers must not find it closed while they still use it.
-//! - Whoever takes nothing of what it is sent keeps an HTTP/1.1 connection, with the answer that is on its way, without a limit.
+//! - A caller that sends the beginning of HTTP/2's preface, even one byte of it, has chosen neither HTTP/2 nor HTTP/1.1, so that
+//!   the timeouts of neither hold.
+//! - A caller that sends a part of a head, or nothing after an answer, keeps an HTTP/1.1 connection. A head's time begins with its
+//!   first byte. An idle connection has more time: balancers must not find it closed while they still use it.
+//! - A caller that reads nothing of its answer keeps an HTTP/1.1 connection, with that answer, without a limit.
 //!
 //! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's, and gives the answers
 //! that hyper makes by itself over HTTP/1.1 a body ([`bare`]).
@@ -42,7 +42,7 @@ pub(super) struct Waits {
     pub(super) idle: Duration,
 }
 
-/// A connection that is not waited for longer than so.
+/// A connection that is not waited for longer than these times.
 #[derive(Debug)]
 pub(super) struct Patience<S> {
     stream: S,
@@ -180,7 +180,7 @@ impl<S> Patience<S> {
                 self.rejections.count(Guard::HeaderTimeout);
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
-            // Nobody is kept from anything: it ends as if the caller had ended it.
+            // Nothing is lost: it ends as if the caller had closed it.
             Wait::KeptAlive(_) | Wait::None => {
                 self.has_ended = true;
                 Poll::Ready(Ok(()))
@@ -290,7 +290,7 @@ impl<S: AsyncWrite + Unpin> Patience<S> {
 impl<S: AsyncRead + Unpin> Patience<S> {
     /// Looks whether the caller of an HTTP/1.1 call is still there, which hyper does not.
     fn look_ahead(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if self.has_ended || !self.ahead.is_empty() || !self.turn.is_under_way() {
+        if self.has_ended || !self.ahead.is_empty() || !self.turn.is_in_flight() {
             return Ok(());
         }
         let mut bytes = [0; AHEAD_BYTES];
@@ -304,7 +304,7 @@ impl<S: AsyncRead + Unpin> Patience<S> {
             }
             Poll::Ready(Ok(())) => {
                 self.ahead.extend_from_slice(buffer.filled());
-                // Whoever waits for them was told that there was nothing.
+                // The reader has seen `Pending`.
                 context.waker().wake_by_ref();
             }
         }

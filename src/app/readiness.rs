@@ -67,7 +67,7 @@ impl Watchdog {
 /// clock's start.
 fn obstacle(log: &Log, view: &View, now: Duration, read_timeout: Duration) -> Option<String> {
     match log.state() {
-        // Why is in the log: who probes is told no words of the engine's.
+        // The cause is in the log; a probe's answer has no words of the engine's.
         State::Ready if view.progress().borrow().failure.is_some() => {
             Some("the view has stopped".to_owned())
         }

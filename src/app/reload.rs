@@ -212,6 +212,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             admin_listen,
             tls,
             admin_tls,
+            proxy_protocol,
             connections_max,
             admin_connections_max,
             connections_per_address_max,

@@ -34,8 +34,24 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     limiter_options(&config.rate_limit)?;
     failure_quota(&config.rate_limit)?;
     resolver(&config.client_address)?;
+    proxies_are_named(config)?;
     members(config)?;
     Ok(())
+}
+
+/// Heads of the PROXY protocol are believed by address alone: hops count what is written into a request.
+///
+/// # Errors
+/// [`StartError::ProxyProtocol`]: no proxy is named.
+pub(super) fn proxies_are_named(config: &Config) -> Result<(), StartError> {
+    let are_named = match &config.client_address.trust {
+        TrustConfig::Proxies(proxies) => !proxies.is_empty(),
+        TrustConfig::Hops(_) => false,
+    };
+    match are_named || !config.server.proxy_protocol {
+        true => Ok(()),
+        false => Err(StartError::ProxyProtocol),
+    }
 }
 
 pub(super) fn limiter(options: &rate_limit::Options) -> Result<Limiter, StartError> {

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Version};
 use tokio::sync::Semaphore;
-use tonic::{Code, Status};
-use tonic_health::pb::health_server::HealthServer;
+use tonic::Status;
 use tonic_reflection::pb::{v1, v1alpha};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -20,8 +19,9 @@ use crate::clock::Clock;
 use crate::grpc::health::Health;
 use crate::grpc::held;
 use crate::grpc::pb::customer_service_server::CustomerServiceServer;
+use crate::grpc::pb::health::health_server::HealthServer;
 use crate::grpc::pb::tracking_service_server::TrackingServiceServer;
-use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking, codec};
+use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
@@ -129,7 +129,6 @@ impl Reflection {
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 // What the details of errors are made of.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 // By itself, each version would tell of itself alone.
                 .include_reflection_service(false)
                 .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -234,14 +233,13 @@ impl Router {
             // For these nobody needs a key.
             Serves::Health => {
                 let request = self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX, coding);
-                let answer = self.health.call(request);
-                return Box::pin(async move { answer.await.map(blaming) });
+                return codings.of(self.health.call(request));
             }
             Serves::Reflection => {
                 return codings.of(self.reflect(request, coding, &self.reflection.v1));
             }
             Serves::ReflectionAlpha => {
-                return self.reflect(request, coding, &self.reflection.v1alpha);
+                return codings.of(self.reflect(request, coding, &self.reflection.v1alpha));
             }
         }
         let mut request = request;
@@ -267,15 +265,13 @@ impl Router {
                     Ok(held::with_body(response))
                 })
             }
-            (_, true) => self.streams.call(self.bounded(
-                request,
-                Pace::Many,
-                STREAM_MESSAGE_BYTES_MAX,
-                coding,
-            )),
+            (_, true) => {
+                let request = self.bounded(request, Pace::Many, STREAM_MESSAGE_BYTES_MAX, coding);
+                codings.of(self.streams.call(request))
+            }
             (_, false) => {
-                self.tracking
-                    .call(self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding))
+                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding);
+                codings.of(self.tracking.call(request))
             }
         }
     }
@@ -355,15 +351,6 @@ impl Codings {
     }
 }
 
-/// The answer of a service whose codec calls what it cannot decode its own failure.
-fn blaming(response: Response<Body>) -> Response<Body> {
-    let status = response.extensions().get::<Status>();
-    match status.filter(|status| status.code() == Code::Internal) {
-        Some(status) => codec::blamed(status.clone()).into_http(),
-        None => response,
-    }
-}
-
 fn refused(status: Status) -> Answer {
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
@@ -381,7 +368,6 @@ mod tests {
         let mut pool = DescriptorPool::new();
         for file in [
             DESCRIPTORS,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
             v1::FILE_DESCRIPTOR_SET,
             v1alpha::FILE_DESCRIPTOR_SET,
         ] {

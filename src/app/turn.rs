@@ -1,8 +1,8 @@
-//! Whose turn it is on a connection: what its stream has to know of its calls, and its calls of its stream.
+//! What a connection's stream and its calls know of each other: which calls are open, and whether the caller has closed its sending side.
 //!
-//! A caller that closes its sending side still waits for what it asked (RFC 9112, 9.6). hyper takes the end of what comes for the end
-//! of the caller, at once over HTTP/2. So the stream keeps the end to itself for as long as a call is open that has to be
-//! answered, and tells those that would go on for ever.
+//! A caller that closes its sending side still waits for its answers (RFC 9112, 9.6). hyper takes that for the end of the connection,
+//! at once over HTTP/2. So the stream hides it from hyper while a call is open that has to be answered, and ends the answers that
+//! would go on for ever.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Turn {
         self.0.heads.load(Ordering::Relaxed)
     }
 
-    /// Whether a call of HTTP/1.1 is under way, so that its caller's going away matters.
-    pub(super) fn is_under_way(&self) -> bool {
+    /// Whether a call of HTTP/1.1 is in flight, so that it matters whether its caller is still there.
+    pub(super) fn is_in_flight(&self) -> bool {
         self.is_called() || self.0.lasts.load(Ordering::Relaxed)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::reader::Fields;
 use super::tls;
 use super::units::{
-    ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32,
+    ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, SWITCH, WAIT, count, nonzero, nonzero_u32,
 };
 use super::value::{Kind, Value};
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub tls: Option<tls::Options>,
     /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
     pub admin_tls: Option<tls::Options>,
+    /// Whether each connection to [`Options::listen`] begins with a head of the PROXY protocol, which names its client. Default: no.
+    pub proxy_protocol: bool,
     /// Open connections beyond which no more are accepted. Default 10000.
     pub connections_max: NonZeroUsize,
     /// Open connections of [`Options::admin_listen`]. Default 256.
@@ -114,6 +116,7 @@ impl Default for Options {
             admin_listen: (Ipv4Addr::LOCALHOST, 9090).into(),
             tls: None,
             admin_tls: None,
+            proxy_protocol: false,
             connections_max: nonzero(10_000),
             admin_connections_max: nonzero(256),
             connections_per_address_max: nonzero(512),
@@ -160,6 +163,7 @@ impl Options {
             admin_listen: fields.read("admin_listen", SOCKET, default.admin_listen),
             tls: fields.section("tls", tls::Options::read),
             admin_tls: fields.section("admin_tls", tls::Options::read),
+            proxy_protocol: fields.read("proxy_protocol", SWITCH, default.proxy_protocol),
             connections_max: fields.read("connections_max", count(), default.connections_max),
             admin_connections_max: fields.read(
                 "admin_connections_max",

@@ -1,4 +1,4 @@
-//! Messages as bytes. One that cannot be decoded is its caller's mistake, where prost's own codec says INTERNAL.
+//! Messages as bytes. One that cannot be decoded is its caller's mistake: INVALID_ARGUMENT, where prost's own codec says INTERNAL.
 
 use std::marker::PhantomData;
 
@@ -25,27 +25,27 @@ where
     type Encode = T;
     type Decode = U;
     type Encoder = ProstEncoder<T>;
-    type Decoder = Blaming<U>;
+    type Decoder = CheckedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstCodec::<T, U>::raw_encoder(BufferSettings::default())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        Blaming(ProstCodec::<T, U>::raw_decoder(BufferSettings::default()))
+        CheckedDecoder(ProstCodec::<T, U>::raw_decoder(BufferSettings::default()))
     }
 }
 
-/// A decoder that blames whoever has sent a message.
+/// A decoder whose failures are its caller's mistakes.
 #[derive(Debug)]
-pub struct Blaming<U>(ProstDecoder<U>);
+pub struct CheckedDecoder<U>(ProstDecoder<U>);
 
-impl<U: Message + Default> Decoder for Blaming<U> {
+impl<U: Message + Default> Decoder for CheckedDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        self.0.decode(buffer).map_err(blamed)
+        self.0.decode(buffer).map_err(malformed)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
@@ -54,7 +54,7 @@ impl<U: Message + Default> Decoder for Blaming<U> {
 }
 
 /// The status of a message that cannot be decoded.
-pub fn blamed(status: Status) -> Status {
+fn malformed(status: Status) -> Status {
     match status.code() {
         Code::Internal => {
             Status::invalid_argument(format!("malformed message: {}", status.message()))

@@ -10,13 +10,19 @@ use futures_util::{Stream, stream};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_server::Health as Service;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-/// The services whose health is readiness.
-const SERVICES: [&str; 2] = [
-    "footfall.tracking.v2.TrackingService",
-    "footfall.tracking.v2.CustomerService",
+use super::pb::health::health_server::Health as Service;
+use super::pb::health::{HealthListRequest, HealthListResponse};
+
+/// Every name that has a status.
+const NAMES: [(&str, Asked); 6] = [
+    ("", Asked::Readiness),
+    ("liveness", Asked::Liveness),
+    ("startup", Asked::Startup),
+    ("readiness", Asked::Readiness),
+    ("footfall.tracking.v2.TrackingService", Asked::Readiness),
+    ("footfall.tracking.v2.CustomerService", Asked::Readiness),
 ];
 
 /// What the service can do now.
@@ -116,13 +122,8 @@ enum Asked {
 
 impl Asked {
     fn named(service: &str) -> Self {
-        match service {
-            "liveness" => Self::Liveness,
-            "startup" => Self::Startup,
-            "" | "readiness" => Self::Readiness,
-            name if SERVICES.contains(&name) => Self::Readiness,
-            _ => Self::Unknown,
-        }
+        let named = NAMES.iter().find(|(name, _)| *name == service);
+        named.map_or(Self::Unknown, |(_, asked)| *asked)
     }
 
     fn status(self, state: &Readiness) -> ServingStatus {
@@ -159,6 +160,19 @@ impl Service for Health {
                 Ok(Response::new(answer(status)))
             }
         }
+    }
+
+    async fn list(
+        &self,
+        _: Request<HealthListRequest>,
+    ) -> Result<Response<HealthListResponse>, Status> {
+        let readiness = self.get();
+        let statuses = NAMES.map(|(name, asked)| {
+            let status = answer(asked.status(&readiness));
+            (name.to_owned(), status)
+        });
+        let statuses = statuses.into();
+        Ok(Response::new(HealthListResponse { statuses }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;

@@ -71,8 +71,7 @@ pub(super) fn acknowledged(
     Box::pin(beating(Box::pin(answers), heartbeat))
 }
 
-/// The same messages, and an empty one after each silence of `heartbeat`: whoever listens, and what is between, sees that the
-/// stream is there.
+/// The same messages, and an empty one after each silence of `heartbeat`, so that callers and proxies see that the stream is alive.
 fn beating(
     messages: Messages<pb::TrackStreamResponse>,
     heartbeat: Duration,

@@ -21,6 +21,8 @@ pub enum Guard {
     Connections,
     /// Open connections of an address.
     ConnectionsPerAddress,
+    /// A connection that does not begin with a head of the PROXY protocol, or of a peer that is no trusted proxy.
+    ProxyProtocol,
     /// The wait for a connection's first bytes, its handshake, or a head that has begun.
     HeaderTimeout,
     /// The size of a head, or of a list of headers.
@@ -73,9 +75,10 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
+        Self::ProxyProtocol,
         Self::HeaderTimeout,
         Self::HeaderBytes,
         Self::IdleTimeout,
@@ -107,6 +110,7 @@ impl Guard {
         match self {
             Self::Connections => "connections_max",
             Self::ConnectionsPerAddress => "connections_per_address_max",
+            Self::ProxyProtocol => "proxy_protocol",
             Self::HeaderTimeout => "header_timeout",
             Self::HeaderBytes => "header_bytes_max",
             Self::IdleTimeout => "idle_timeout",

@@ -32,7 +32,7 @@ pub fn unavailable(text: String) -> Status {
     )
 }
 
-/// A status whose caller is told to wait, in the way that clients obey by themselves.
+/// A status with `grpc-retry-pushback-ms`: how long gRPC clients wait before they retry by themselves.
 pub fn pushed_back(mut status: Status, delay: Duration) -> Status {
     let pushback = delay.as_nanos().div_ceil(1_000_000).to_string();
     if let Ok(pushback) = pushback.parse() {

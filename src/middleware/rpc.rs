@@ -69,7 +69,7 @@ const fn rpc(service: Service, sends: Sends, answers: Answers, path: &'static st
 
 /// Every rpc. SECURITY.md has the table of who may call them and of what they may hold.
 #[rustfmt::skip]
-pub const RPCS: [Rpc; 17] = [
+pub const RPCS: [Rpc; 18] = [
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/UpdateCustomer"),
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/AddEvent"),
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/TrackCampaignClick"),
@@ -84,6 +84,7 @@ pub const RPCS: [Rpc; 17] = [
     rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/WatchEvents"),
     rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/ExportCustomers"),
     rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/Check"),
+    rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/List"),
     rpc(Service::Health, Sends::One, Answers::Lasts, "/grpc.health.v1.Health/Watch"),
     rpc(Service::Reflection, Sends::Many, Answers::Lasts, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
     rpc(Service::ReflectionAlpha, Sends::Many, Answers::Lasts, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),

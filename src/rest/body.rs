@@ -67,7 +67,7 @@ where
             .into())
     })?;
     if coding == Coding::Identity {
-        return Ok(text::mended(bytes));
+        return Ok(text::repaired(bytes));
     }
     // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would leave its
     // thread with the room of what it grew out of.
@@ -82,7 +82,7 @@ where
         let received = bytes.len();
         drop(bytes);
         meter.give(received);
-        decoded.map(text::mended)
+        decoded.map(text::repaired)
     };
     decoders.run(usize::MAX, decode).await
 }

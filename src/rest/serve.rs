@@ -32,7 +32,7 @@ const DECODERS_MAX: usize = 8;
 
 /// Most customers of a bulk that are anonymised at once; a key has no more reads under way by default.
 const ANONYMIZED_AT_ONCE_MAX: usize = 8;
-/// What balancers that probe the root are told.
+/// The answer of `GET /`, which balancers probe.
 const ROOT: &str = concat!(
     r#"{"name": "footfall", "version": ""#,
     env!("CARGO_PKG_VERSION"),

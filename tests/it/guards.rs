@@ -5,6 +5,7 @@ mod connections;
 mod http1;
 mod http2;
 mod memory;
+mod proxy_protocol;
 mod requests;
 mod streams;
 

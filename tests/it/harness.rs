@@ -141,7 +141,7 @@ impl Setup {
             clock,
             reload,
             dir,
-            has_tls: config.server.tls.is_some(),
+            is_plain: config.server.tls.is_none() && !config.server.proxy_protocol,
             shutdown,
             task,
         };
@@ -177,7 +177,8 @@ pub struct Server {
     pub clock: Arc<ManualClock>,
     reload: Reload,
     dir: TempDir,
-    has_tls: bool,
+    /// Whether the main listener takes plain HTTP.
+    is_plain: bool,
     shutdown: mpsc::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -238,9 +239,9 @@ impl Server {
 
     /// Waits until readiness is on: the service says so itself.
     async fn is_ready(&self) {
-        let listener = match self.has_tls {
-            true => self.admin,
-            false => self.address,
+        let listener = match self.is_plain {
+            true => self.address,
+            false => self.admin,
         };
         let ask = || Request::new(listener, "GET", "/readyz").send();
         while ask().await.status != 200 {

@@ -39,7 +39,7 @@ pub fn compressed(
             inner,
             coding,
             encoders,
-            under_way: None,
+            in_flight: None,
         })
     })
 }
@@ -50,13 +50,13 @@ struct Compressed {
     inner: Body,
     coding: MessageCoding,
     encoders: Arc<Semaphore>,
-    under_way: Option<JoinHandle<Option<Bytes>>>,
+    in_flight: Option<JoinHandle<Option<Bytes>>>,
 }
 
 impl Drop for Compressed {
     fn drop(&mut self) {
-        if let Some(under_way) = &self.under_way {
-            under_way.abort();
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.abort();
         }
     }
 }
@@ -71,9 +71,9 @@ impl http_body::Body for Compressed {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         loop {
-            if let Some(under_way) = &mut this.under_way {
-                let done = ready!(Pin::new(under_way).poll(context));
-                this.under_way = None;
+            if let Some(in_flight) = &mut this.in_flight {
+                let done = ready!(Pin::new(in_flight).poll(context));
+                this.in_flight = None;
                 let done = done.ok().flatten();
                 let done = done.ok_or_else(|| Status::internal("compression panicked"));
                 return Poll::Ready(Some(done.map(Frame::data)));
@@ -94,7 +94,7 @@ impl http_body::Body for Compressed {
                 }
                 _ => {
                     let encoders = this.encoders.clone();
-                    this.under_way = Some(tokio::spawn(async move {
+                    this.in_flight = Some(tokio::spawn(async move {
                         let permit = encoders.acquire_owned().await;
                         let work = move || {
                             let messages = messages(coding, data);
@@ -109,7 +109,7 @@ impl http_body::Body for Compressed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.under_way.is_none() && self.inner.is_end_stream()
+        self.in_flight.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

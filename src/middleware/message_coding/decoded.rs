@@ -44,7 +44,7 @@ struct Work {
     is_single: bool,
     decoders: Arc<Semaphore>,
     came: BytesMut,
-    under_way: Option<JoinHandle<Result<Vec<u8>, Status>>>,
+    in_flight: Option<JoinHandle<Result<Vec<u8>, Status>>>,
 }
 
 impl<B> Decoded<B> {
@@ -63,7 +63,7 @@ impl<B> Decoded<B> {
             is_single: matches!(pace, Pace::One),
             decoders: decoders.clone(),
             came: BytesMut::new(),
-            under_way: None,
+            in_flight: None,
         });
         Self {
             inner,
@@ -84,9 +84,9 @@ impl Work {
     /// The next message that is there, in part or as a whole.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
-            if let Some(under_way) = &mut self.under_way {
-                let done = ready!(Pin::new(under_way).poll(context));
-                self.under_way = None;
+            if let Some(in_flight) = &mut self.in_flight {
+                let done = ready!(Pin::new(in_flight).poll(context));
+                self.in_flight = None;
                 let done = done.unwrap_or_else(|_| Err(Status::internal("decompression panicked")));
                 return Poll::Ready(Some(done.map(Bytes::from)));
             }
@@ -101,7 +101,7 @@ impl Work {
             let (coding, room) = (self.coding, self.room.clone());
             let (decoders, is_single) = (self.decoders.clone(), self.is_single);
             // A bomb may take a while to be found out, and must not keep others from being served.
-            self.under_way = Some(tokio::spawn(async move {
+            self.in_flight = Some(tokio::spawn(async move {
                 let permit = decoders.acquire_owned().await;
                 let work = move || {
                     let decoded = decode(coding, &message, &room, is_single);
@@ -117,8 +117,8 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        if let Some(under_way) = &self.under_way {
-            under_way.abort();
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.abort();
         }
     }
 }
@@ -219,7 +219,7 @@ where
         match &self.work {
             None => self.inner.is_end_stream(),
             Some(work) => {
-                let is_empty = work.came.is_empty() && work.under_way.is_none();
+                let is_empty = work.came.is_empty() && work.in_flight.is_none();
                 self.is_over || is_empty && self.inner.is_end_stream()
             }
         }

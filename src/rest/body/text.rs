@@ -11,7 +11,7 @@ const REPLACEMENT: &[u8; ESCAPE_BYTES] = b"\\ufffd";
 /// The text without its byte order mark, and with U+FFFD for each half of a surrogate pair that has no other half.
 ///
 /// Programs that cut texts within a character escape half of it. What stands around such a half must not be lost for it.
-pub(super) fn mended(bytes: Bytes) -> Bytes {
+pub(super) fn repaired(bytes: Bytes) -> Bytes {
     let bytes = match bytes.starts_with(BYTE_ORDER_MARK) {
         true => bytes.slice(BYTE_ORDER_MARK.len()..),
         false => bytes,
@@ -65,16 +65,16 @@ fn unit(bytes: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn mended_text(text: &str) -> String {
-        let bytes = mended(Bytes::copy_from_slice(text.as_bytes()));
+    fn repaired_text(text: &str) -> String {
+        let bytes = repaired(Bytes::copy_from_slice(text.as_bytes()));
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     #[test]
     fn a_byte_order_mark_in_front_is_passed_over_and_elsewhere_kept() {
-        assert_eq!(mended_text("\u{feff}{}"), "{}");
-        assert_eq!(mended_text("{}\u{feff}"), "{}\u{feff}");
-        assert_eq!(mended_text("\u{feff}"), "");
+        assert_eq!(repaired_text("\u{feff}{}"), "{}");
+        assert_eq!(repaired_text("{}\u{feff}"), "{}\u{feff}");
+        assert_eq!(repaired_text("\u{feff}"), "");
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
             (r#""\ud83d\n\ude00""#, r#""\ufffd\n\ufffd""#),
             (r#"{"\ud83d":"\\\ud83d"}"#, r#"{"\ufffd":"\\\ufffd"}"#),
         ] {
-            assert_eq!(mended_text(sent), read, "{sent}");
+            assert_eq!(repaired_text(sent), read, "{sent}");
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
             "\\",
             "\\u",
         ] {
-            assert_eq!(mended_text(text), text);
+            assert_eq!(repaired_text(text), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call, and what they are told.
+//! Which pages of other origins may call, and the headers of their answers.
 //!
 //! There are no cookies here, and a certificate is no key beside an `Origin`, so that credentials let nobody in. Where pages write they
 //! are allowed all the same: a beacon is always sent with them, and a browser drops it otherwise.
@@ -12,12 +12,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What a preflight is told beside the headers that it asks for.
+/// Headers of every preflight's answer.
 const PREFLIGHT: [(HeaderName, &str); 2] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
     (ACCESS_CONTROL_MAX_AGE, "86400"),
 ];
-/// What a preflight is told that asks for no headers.
+/// Allowed headers for a preflight that asks for none.
 const HEADERS: &str = "Authorization, Content-Type, x-request-id";
 const EXPOSED: &str = "Retry-After, RateLimit, RateLimit-Policy, x-request-id";
 /// The ports that browsers leave out.
@@ -32,7 +32,7 @@ pub enum Cors {
     Origins(Arc<[HeaderValue]>),
 }
 
-/// What of a request matters for what its page is told.
+/// What of a request decides on the headers of its answer.
 #[derive(Debug)]
 pub(super) struct Page {
     origin: HeaderValue,

@@ -166,6 +166,11 @@ impl Caller {
     }
 
     pub async fn connect(&self, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_over(TcpStream::connect(address).await?).await
+    }
+
+    /// Shakes hands over a connection that is there.
+    pub async fn connect_over(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         for root in CertificateDer::pem_slice_iter(self.roots.as_bytes()) {
             roots.add(root.unwrap()).unwrap();
@@ -185,7 +190,6 @@ impl Caller {
             }
         };
         config.alpn_protocols.clone_from(&self.protocols);
-        let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
