@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// What tells the versions apart. No head of either is shorter.
 const BEGIN_BYTES: usize = v2::PROTOCOL_PREFIX.len();
+/// What every head of version 2 has: these, what it is about, and how long the rest is.
+const FIXED_BYTES: usize = BEGIN_BYTES + 4;
 /// Longest head of version 1, by the protocol.
 const TEXT_BYTES_MAX: usize = 107;
 /// Longest head of version 2 that is read: addresses, and what balancers add about TLS and networks.
@@ -53,16 +55,16 @@ async fn read_binary(
     stream: &mut (impl AsyncRead + Unpin),
     mut head: Vec<u8>,
 ) -> io::Result<Option<IpAddr>> {
-    let mut fixed = [0; v2::MINIMUM_LENGTH - BEGIN_BYTES];
+    let mut fixed = [0; FIXED_BYTES - BEGIN_BYTES];
     stream.read_exact(&mut fixed).await?;
     let [_, _, length @ ..] = fixed;
-    let whole = v2::MINIMUM_LENGTH + usize::from(u16::from_be_bytes(length));
+    let whole = FIXED_BYTES + usize::from(u16::from_be_bytes(length));
     if whole > BINARY_BYTES_MAX {
         return Err(io::ErrorKind::InvalidData.into());
     }
     head.extend_from_slice(&fixed);
     head.resize(whole, 0);
-    let rest = head.get_mut(v2::MINIMUM_LENGTH..).unwrap_or_default();
+    let rest = head.get_mut(FIXED_BYTES..).unwrap_or_default();
     stream.read_exact(rest).await?;
     let head = v2::Header::try_from(&*head).map_err(invalid)?;
     Ok(match (head.command, head.addresses) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::reader::Fields;
 use super::tls;
 use super::units::{
-    ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, SWITCH, WAIT, count, nonzero, nonzero_u32,
+    ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count, nonzero, nonzero_u32,
 };
-use super::value::{Kind, Value};
+use super::value::{Kind, SWITCH, Value};
 
 /// The listeners, and what guards them.
 #[derive(Clone, Debug, PartialEq, Eq)]
