@@ -44,7 +44,7 @@ pub use guard::{Guard, Inside, Rejections};
 pub use header_list::HeaderList;
 pub use http_status::HttpStatus;
 pub use in_flight::InFlight;
-pub use message_body::{Ending, MessageBody, Pace};
+pub use message_body::{Checked, Ending, MessageBody, Pace};
 pub use message_coding::{Decoded, MessageCoding};
 pub use observe::{Observe, RequestId};
 pub use peer::Peering;

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Version};
+use prost::{DecodeError, Message as _};
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic_reflection::pb::{v1, v1alpha};
@@ -25,8 +26,8 @@ use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
-    Body, Classified, Contain, Deadline, Decoded, Ending, HeaderList, InFlight, InTime, Limiters,
-    MessageBody, MessageCoding, Observe, Pace, Peering, RateLimit, Received, Rejections,
+    Body, Checked, Classified, Contain, Deadline, Decoded, Ending, HeaderList, InFlight, InTime,
+    Limiters, MessageBody, MessageCoding, Observe, Pace, Peering, RateLimit, Received, Rejections,
     RequestClass, Room, Rpc, Service as Serves, Toll, class, message_body, message_coding,
 };
 use crate::model::address::Resolver;
@@ -120,7 +121,7 @@ struct Reflection {
 
 /// The messages of a call.
 type Messages = Decoded<MessageBody<Received>>;
-type Boxed = BoxCloneSyncService<Request<Messages>, Response<Body>, Infallible>;
+type Boxed = BoxCloneSyncService<Request<Checked<Messages>>, Response<Body>, Infallible>;
 
 impl Reflection {
     fn new() -> Result<Self, StartError> {
@@ -294,13 +295,10 @@ impl Router {
             kept: Arc::default(),
         };
         request.map(|body| {
-            let room = limits.clone();
-            let kind = match pace {
-                Pace::One => Pace::One,
-                Pace::Many | Pace::ManyInTime(_) => Pace::Many,
-            };
-            let body = MessageBody::new(body, pace, limits);
-            Decoded::new(body, coding, &kind, &room, &self.decoders)
+            let is_single = matches!(pace, Pace::One);
+            let body = MessageBody::new(body, pace, limits.clone());
+            let verdict = body.verdict();
+            Decoded::new(body, coding, is_single, &limits, verdict, &self.decoders)
         })
     }
 
@@ -318,7 +316,8 @@ impl Router {
             OPEN_MESSAGE_BYTES_MAX,
             coding,
         );
-        let verdict = request.body().inner().verdict();
+        let verdict = request.body().verdict();
+        let request = request.map(|body| Checked::new(body, decodes, verdict.clone()));
         let answered = service.clone().oneshot(request);
         Box::pin(async move {
             let answer = answered.await?;
@@ -349,6 +348,11 @@ impl Codings {
             Some((coding, encoders)) => message_coding::compressed(response, *coding, encoders),
         }
     }
+}
+
+/// Whether reflection can decode a message, which is the same in both versions.
+fn decodes(message: &[u8]) -> Result<(), DecodeError> {
+    v1::ServerReflectionRequest::decode(message).map(drop)
 }
 
 fn refused(status: Status) -> Answer {

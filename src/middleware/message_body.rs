@@ -8,6 +8,7 @@
 //! - a call of one message has no second one
 //! - each further message of a stream is charged, where the service does not do so itself
 
+mod checked;
 mod ending;
 mod messages;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use super::refusal;
 use crate::clock::late::Late;
 use crate::limit::Meter;
 use crate::limit::budget::FREE_BYTES;
+pub use checked::Checked;
 pub use ending::{Ending, Verdict};
 use messages::Messages;
 
@@ -277,8 +279,7 @@ where
         };
         // Once is enough, for its count and for who reads on.
         *this.is_over = true;
-        // It is the first and only one.
-        let _ = this.verdict.0.set(ended.clone());
+        this.verdict.set(&ended);
         Poll::Ready(Some(Err(ended.into())))
     }
 

@@ -250,8 +250,19 @@ async fn a_message_that_bursts_is_refused_and_others_are_named() {
     let accepted = told.headers.get("grpc-accept-encoding").unwrap();
     assert_eq!(accepted, "identity, gzip, zstd");
     let stream = format!("{TRACKING}/TrackStream");
-    let told = call(&server, &stream, &[], framed(0, b"\xff\xff")).await;
-    assert_eq!(told.status, "3", "{}", told.text);
+    let reflection = ["v1", "v1alpha"]
+        .map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"));
+    for path in [&stream, &reflection[0], &reflection[1]] {
+        for (headers, bytes) in [
+            (&[][..], framed(0, b"\xff\xff")),
+            (&gzipped, framed(1, &gzip(b"\xff\xff"))),
+            (&gzipped, framed(1, b"no gzip")),
+        ] {
+            let told = call(&server, path, headers, bytes).await;
+            assert_eq!(told.status, "3", "{path} {}", told.text);
+            assert!(told.text.starts_with("malformed message"), "{}", told.text);
+        }
+    }
     assert_eq!(server.counted("footfall_log_position").await, 0);
     server.stop().await;
 }

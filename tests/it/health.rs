@@ -1,5 +1,6 @@
 //! Health over gRPC, and its twins over REST.
 
+use footfall::grpc::pb::health;
 use futures_util::FutureExt as _;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -30,6 +31,25 @@ async fn every_name_of_a_ready_service_is_serving() {
     for name in NAMES {
         let answer = client.check(of(name)).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{name}");
+    }
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_has_every_name_with_its_status() {
+    let server = Server::start().await;
+    let channel = server.channel().await;
+    let mut client = health::health_client::HealthClient::new(channel.clone());
+    let listed = client.list(health::HealthListRequest {}).await.unwrap();
+    let statuses = listed.into_inner().statuses;
+    let mut names = NAMES;
+    names.sort_unstable();
+    assert!(statuses.keys().eq(names), "{statuses:?}");
+    let mut client = HealthClient::new(channel);
+    for (name, status) in statuses {
+        let checked = client.check(of(&name)).await.unwrap().into_inner();
+        assert_eq!(checked, status, "{name}");
     }
     drop(client);
     server.stop().await;

@@ -10,7 +10,14 @@ use tonic::Status;
 
 /// Why a body ended early, for an answer that would not say so by itself.
 #[derive(Clone, Debug, Default)]
-pub struct Verdict(pub(super) Arc<OnceLock<Status>>);
+pub struct Verdict(Arc<OnceLock<Status>>);
+
+impl Verdict {
+    /// The first one counts: what follows is its consequence.
+    pub(in super::super) fn set(&self, status: &Status) {
+        let _ = self.0.set(status.clone());
+    }
+}
 
 /// The answer of a stream whose body ended early, where it would not say so by itself.
 #[derive(Debug)]

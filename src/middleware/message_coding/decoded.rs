@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::super::guard::Guard;
-use super::super::message_body::{Limits, Pace, Room};
+use super::super::message_body::{Limits, Room, Verdict};
 use super::{HEAD_BYTES, MessageCoding, first, head};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +32,7 @@ pin_project! {
         inner: B,
         // None: nothing is compressed, and all passes as it is.
         work: Option<Work>,
+        verdict: Verdict,
         is_over: bool,
     }
 }
@@ -49,18 +50,19 @@ struct Work {
 
 impl<B> Decoded<B> {
     /// The messages of `inner`, which `limits` bound as they are after decompression too. At most as many are decompressed at once as
-    /// `decoders` has permits.
+    /// `decoders` has permits. `is_single`: the call has one message. `verdict` is that of `inner`.
     pub fn new(
         inner: B,
         coding: Option<MessageCoding>,
-        pace: &Pace,
+        is_single: bool,
         limits: &Limits,
+        verdict: Verdict,
         decoders: &Arc<Semaphore>,
     ) -> Self {
         let work = coding.map(|coding| Work {
             coding,
             room: limits.room(),
-            is_single: matches!(pace, Pace::One),
+            is_single,
             decoders: decoders.clone(),
             came: BytesMut::new(),
             in_flight: None,
@@ -68,15 +70,14 @@ impl<B> Decoded<B> {
         Self {
             inner,
             work,
+            verdict,
             is_over: false,
         }
     }
-}
 
-impl<B> Decoded<B> {
-    /// The body below.
-    pub fn inner(&self) -> &B {
-        &self.inner
+    /// What will say why the body ended early.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.clone()
     }
 }
 
@@ -202,7 +203,10 @@ where
         }
         loop {
             if let Some(message) = ready!(work.poll_next(context)) {
-                *this.is_over = message.is_err();
+                if let Err(status) = &message {
+                    *this.is_over = true;
+                    this.verdict.set(status);
+                }
                 return Poll::Ready(Some(message.map(Frame::data).map_err(Into::into)));
             }
             match ready!(this.inner.as_mut().poll_frame(context)) {

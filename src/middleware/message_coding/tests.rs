@@ -64,11 +64,10 @@ async fn read(
         .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece))))
         .collect();
     let decoders = Arc::new(Semaphore::new(1));
-    let single = matches!(pace, Pace::One);
-    let kind = if single { Pace::One } else { Pace::Many };
-    let room = limits.clone();
-    let body = MessageBody::new(StreamBody::new(stream::iter(pieces)), pace, limits);
-    let body = Decoded::new(body, Some(coding), &kind, &room, &decoders);
+    let is_single = matches!(pace, Pace::One);
+    let body = MessageBody::new(StreamBody::new(stream::iter(pieces)), pace, limits.clone());
+    let verdict = body.verdict();
+    let body = Decoded::new(body, Some(coding), is_single, &limits, verdict, &decoders);
     match Box::pin(body).collect().await {
         Ok(collected) => Ok(collected.to_bytes().to_vec()),
         Err(error) => Err(*error.downcast().unwrap()),
