@@ -388,7 +388,7 @@ mod tests {
             let path = format!("/{}/{}", service.full_name(), method.name());
             let rpc = Rpc::find(&path).unwrap_or_else(|| panic!("{path}"));
             let sends_many = rpc.sends == Sends::Many;
-            let lasts = rpc.answers == Answers::Lasts;
+            let lasts = rpc.answers != Answers::Once;
             assert_eq!(
                 (sends_many, lasts),
                 (method.is_client_streaming(), method.is_server_streaming()),

@@ -102,16 +102,25 @@ impl Turn {
         self.0.heads.fetch_add(1, Ordering::Relaxed);
         self.0.is_called.store(true, Ordering::Relaxed);
         self.0.lasts.store(false, Ordering::Relaxed);
-        let mut options = request.headers().get_all(CONNECTION).iter();
-        let closes = options.any(|value| {
-            let value = value.to_str().unwrap_or_default();
-            let mut options = value.split(',');
-            options.any(|option| option.trim().eq_ignore_ascii_case("close"))
-        });
         Begun::Http1 {
             turn: self.clone(),
-            keep_alive: (!closes).then(|| keep_alive.clone()),
+            keep_alive: is_kept(request).then(|| keep_alive.clone()),
         }
+    }
+}
+
+/// Whether the connection of an HTTP/1 request stays open once that is answered (RFC 9112, 9.3).
+fn is_kept<B>(request: &Request<B>) -> bool {
+    let has = |wanted: &str| {
+        let mut values = request.headers().get_all(CONNECTION).iter();
+        values.any(|value| {
+            let mut options = value.to_str().unwrap_or_default().split(',');
+            options.any(|option| option.trim().eq_ignore_ascii_case(wanted))
+        })
+    };
+    match request.version() {
+        Version::HTTP_10 => has("keep-alive"),
+        _ => !has("close"),
     }
 }
 

@@ -182,7 +182,7 @@ impl Room {
         };
         let streaming = match classified.answers {
             Answers::Once => None,
-            Answers::Lasts => Some(self.streaming.take(address)?),
+            Answers::Stream | Answers::Lasts => Some(self.streaming.take(address)?),
         };
         Ok(Entered {
             place,

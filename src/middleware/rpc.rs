@@ -42,7 +42,9 @@ pub enum Sends {
 pub enum Answers {
     /// By one message.
     Once,
-    /// By messages for as long as the stream lasts.
+    /// By messages that come to an end.
+    Stream,
+    /// By messages for as long as the caller is there.
     Lasts,
 }
 
@@ -82,7 +84,7 @@ pub const RPCS: [Rpc; 18] = [
     rpc(Service::Customers, Sends::One, Answers::Once, "/footfall.tracking.v2.CustomerService/AnonymizeCustomer"),
     rpc(Service::Customers, Sends::One, Answers::Once, "/footfall.tracking.v2.CustomerService/EraseCustomer"),
     rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/WatchEvents"),
-    rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/ExportCustomers"),
+    rpc(Service::Customers, Sends::One, Answers::Stream, "/footfall.tracking.v2.CustomerService/ExportCustomers"),
     rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/Check"),
     rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/List"),
     rpc(Service::Health, Sends::One, Answers::Lasts, "/grpc.health.v1.Health/Watch"),

@@ -260,10 +260,11 @@ impl Route {
         }
     }
 
-    /// Whether the answer is one piece or lasts.
+    /// Whether the answer is one piece, a stream, or lasts.
     fn answers(self) -> Answers {
         match self {
-            Self::Export | Self::Watch => Answers::Lasts,
+            Self::Export => Answers::Stream,
+            Self::Watch => Answers::Lasts,
             Self::SystemTime
             | Self::Customers
             | Self::CustomersEvents

@@ -177,7 +177,9 @@ async fn nothing_is_stored_read_or_answered_that_is_not_charged() {
                         exempt += 1;
                     } else {
                         // Health over gRPC, in the one form in which it is gRPC.
-                        let health = ["/Check", "/Watch"].iter().any(|rpc| path.ends_with(rpc));
+                        let health = ["/Check", "/List", "/Watch"]
+                            .iter()
+                            .any(|rpc| path.ends_with(rpc));
                         assert!(health, "{what}");
                         assert_eq!((method, version), ("POST", Version::HTTP_2), "{what}");
                         assert_eq!(told.status, 200, "{what}");
