@@ -9,11 +9,13 @@ const CONTRACT: [&str; 3] = [
     "footfall/tracking/v2/customers.proto",
     "grpc/health/v1/health.proto",
 ];
-const LOG: &str = "footfall/log/v1/record.proto";
+/// The log's format, which is no caller's; beside the code that uses it.
+const LOG: &str = "src/log/record.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(CONTRACT.into_iter().chain([LOG]), ["proto"])?;
+    println!("cargo:rerun-if-changed={LOG}");
+    let descriptors = protox::compile(CONTRACT.into_iter().chain([LOG]), ["proto", "src/log"])?;
     // Reflection and the test of the routes need what the generated code drops: the annotations.
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let mut compiler = protox::Compiler::new(["proto"])?;

@@ -1,8 +1,12 @@
 //! Clients that others wrote, as they come from their registry, against the binary.
 //!
-//! They live in a virtual environment of Python's, which is made once and used again.
+//! They live in a virtual environment of Python's, which is made once and used again. Where another language is not
+//! there, its scenarios are skipped, and say so.
+
+mod go;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -18,25 +22,30 @@ const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// The interpreter of an environment that has what `requirements.txt` lists.
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
-        let requirements = Path::new(REPOSITORY).join("tests/clients/requirements.txt");
-        let wanted = fs::read_to_string(&requirements).unwrap();
-        let installed = dir.join("installed.txt");
-        let python = dir.join("bin/python");
-        if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
-            return python;
-        }
-        let mut venv = Command::new("python3");
-        succeed(venv.args(["-m", "venv", "--clear"]).arg(&dir));
-        let mut pip = Command::new(&python);
-        succeed(
-            pip.args(["-m", "pip", "install", "--quiet", "-r"])
-                .arg(&requirements),
-        );
-        fs::write(installed, wanted).unwrap();
-        python
-    })
+    PYTHON.get_or_init(|| environment("clients", "requirements.txt"))
+}
+
+/// The interpreter of a named environment that has what a list beside the scripts says.
+fn environment(name: &str, requirements: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let requirements = Path::new(REPOSITORY)
+        .join("tests/clients")
+        .join(requirements);
+    let wanted = fs::read_to_string(&requirements).unwrap();
+    let installed = dir.join("installed.txt");
+    let python = dir.join("bin/python");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return python;
+    }
+    let mut venv = Command::new("python3");
+    succeed(venv.args(["-m", "venv", "--clear"]).arg(&dir));
+    let mut pip = Command::new(&python);
+    succeed(
+        pip.args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(&requirements),
+    );
+    fs::write(installed, wanted).unwrap();
+    python
 }
 
 /// Runs a command that a machine for tests must have; gives what it printed.
@@ -51,6 +60,23 @@ fn succeed(command: &mut Command) -> String {
         "{command:?} failed: {printed}{error}"
     );
     printed
+}
+
+/// Whether these programs are there; says what is skipped where one is not.
+fn has(programs: &[&str]) -> bool {
+    let mut programs = programs.iter();
+    let missing = programs.find(|program| Command::new(program).arg("--version").output().is_err());
+    if let Some(program) = missing {
+        skipped(&format!("there is no {program}"));
+    }
+    missing.is_none()
+}
+
+/// Says on the terminal, past what the tests' runner keeps, that the scenario of this thread is skipped.
+fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let scenario = thread.name().unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {scenario}: {why}");
 }
 
 /// Runs a script of the repository against a service; gives what it printed.
