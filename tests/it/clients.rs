@@ -4,6 +4,7 @@
 //! there, its scenarios are skipped, and say so.
 
 mod go;
+mod languages;
 
 use std::fs;
 use std::io::Write as _;

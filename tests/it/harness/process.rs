@@ -53,6 +53,13 @@ impl Process {
         Self::try_greeted(dir, &mut serve(dir, settings))
     }
 
+    /// As [`Process::start_with`], where an earlier one listened.
+    pub fn start_again(dir: &Path, address: SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let mut command = command(dir);
+        command.args(["serve", "--listen", &address.to_string()]);
+        Self::greeted(dir, command.envs(settings.iter().copied()))
+    }
+
     /// As [`Process::start_configured`], with a file that names projects: there is no greeting then.
     pub fn start_with_projects(dir: &Path, file: &str) -> Self {
         let mut command = command(dir);
