@@ -7,7 +7,6 @@ mod go;
 mod languages;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -61,23 +60,6 @@ fn succeed(command: &mut Command) -> String {
         "{command:?} failed: {printed}{error}"
     );
     printed
-}
-
-/// Whether these programs are there; says what is skipped where one is not.
-fn has(programs: &[&str]) -> bool {
-    let mut programs = programs.iter();
-    let missing = programs.find(|program| Command::new(program).arg("--version").output().is_err());
-    if let Some(program) = missing {
-        skipped(&format!("there is no {program}"));
-    }
-    missing.is_none()
-}
-
-/// Says on the terminal, past what the tests' runner keeps, that the scenario of this thread is skipped.
-fn skipped(why: &str) {
-    let thread = std::thread::current();
-    let scenario = thread.name().unwrap_or_default();
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {scenario}: {why}");
 }
 
 /// Runs a script of the repository against a service; gives what it printed.

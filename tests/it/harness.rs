@@ -11,6 +11,7 @@ pub mod http;
 pub mod keep_alive;
 pub mod lane;
 pub mod process;
+pub mod programs;
 pub mod refusal;
 pub mod tls;
 pub mod trap;

@@ -50,6 +50,7 @@ mod limit_summary;
 mod limits;
 mod machine;
 mod mutations;
+mod nginx;
 mod outage;
 mod panics;
 mod paused;

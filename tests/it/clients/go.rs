@@ -6,8 +6,9 @@ use std::process::Command;
 
 use crate::harness::first_run::Project;
 use crate::harness::process::Process;
+use crate::harness::programs::{has, skipped};
 
-use super::{REPOSITORY, has, python, skipped, succeed};
+use super::{REPOSITORY, python, succeed};
 
 /// Where Debian keeps the libraries of Go.
 const LIBRARIES: &str = "/usr/share/gocode";

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, log};
+use crate::harness::programs::{has, skipped};
 
-use super::{REPOSITORY, has, skipped, succeed};
+use super::{REPOSITORY, succeed};
 
 /// Events that a script sends in all.
 const EVENTS: u64 = 200;

@@ -1,5 +1,7 @@
 //! Server-sent events over HTTP/1.1, read from the bytes on the socket.
 
+use std::net::SocketAddr;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -20,9 +22,22 @@ pub struct EventSource {
 impl Server {
     /// Watches over REST, with the private key. `query` has its question mark; `headers` end their lines.
     pub async fn listens(&self, query: &str, headers: &str) -> EventSource {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        EventSource::open(self.address, TOKEN, PRIVATE, query, headers).await
+    }
+}
+
+impl EventSource {
+    /// As [`Server::listens`], of any project, wherever it is.
+    pub async fn open(
+        address: SocketAddr,
+        token: &str,
+        authorization: &str,
+        query: &str,
+        headers: &str,
+    ) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
-            "GET /data/v2/projects/{TOKEN}/events/watch{query} HTTP/1.1\r\nhost: x\r\nauthorization: {PRIVATE}\r\n{headers}\r\n"
+            "GET /data/v2/projects/{token}/events/watch{query} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{headers}\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut raw = Vec::new();
@@ -33,7 +48,7 @@ impl Server {
             assert_ne!(stream.read_buf(&mut raw).await.unwrap(), 0);
         };
         let rest = raw.split_off(end);
-        EventSource {
+        Self {
             stream,
             raw: rest,
             text: String::new(),
@@ -41,9 +56,7 @@ impl Server {
             head: Answer::parse(&raw),
         }
     }
-}
 
-impl EventSource {
     /// The next event as it came, without the blank line; none at a clean end.
     pub async fn piece(&mut self) -> Option<String> {
         loop {
