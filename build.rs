@@ -9,6 +9,8 @@ const CONTRACT: [&str; 3] = [
     "footfall/tracking/v2/customers.proto",
     "grpc/health/v1/health.proto",
 ];
+/// What the details of errors are made of. Their code is tonic-types', which names the files otherwise than Google does.
+const DETAILS: &str = "google/rpc/error_details.proto";
 /// The log's format, which is no caller's; beside the code that uses it.
 const LOG: &str = "src/log/record.proto";
 
@@ -19,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Reflection and the test of the routes need what the generated code drops: the annotations.
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).open_files(CONTRACT)?;
+    let told = CONTRACT.into_iter().chain([DETAILS]);
+    compiler.include_imports(true).open_files(told)?;
     std::fs::write(
         out.join("descriptors.bin"),
         compiler.encode_file_descriptor_set(),

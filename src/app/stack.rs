@@ -128,8 +128,6 @@ impl Reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
-                // What the details of errors are made of.
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
                 // By itself, each version would tell of itself alone.
                 .include_reflection_service(false)
                 .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)

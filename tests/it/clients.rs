@@ -131,6 +131,31 @@ fn a_python_client_reads_the_same_refusal_over_both_protocols() {
     process.terminate();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_alone_puts_the_details_of_errors_into_words() {
+    let limits = "[rate_limit]\nexempt = [\"127.0.0.0/8\"]\nrequests = 1\nperiod = \"7s\"";
+    let server = Setup::default().with(limits).start().await;
+    let project = Project {
+        token: TOKEN.to_owned(),
+        public: String::new(),
+        id: "key-id".to_owned(),
+        secret: "key-secret".to_owned(),
+    };
+    let address = server.address.to_string();
+    let printed = script("tests/clients/details.py", &address, &project);
+    assert_eq!(
+        printed,
+        r#"INVALID_ARGUMENT: Field 'event_type' is required.
+  google.rpc.BadRequest {"fieldViolations": [{"description": "Field 'event_type' is required.", "field": "event_type"}]}
+RESOURCE_EXHAUSTED: Rate limit exceeded: 1 requests per 7 s from 203.0.113.7
+  google.rpc.RetryInfo {"retryDelay": "7s"}
+  google.rpc.QuotaFailure {"violations": [{"description": "1 requests per 7 s and client address", "subject": "address:203.0.113.7"}]}
+  google.rpc.ErrorInfo {"domain": "footfall", "metadata": {"quota_limit": "1", "quota_policy": "perip"}, "reason": "RATE_LIMIT_EXCEEDED"}
+"#
+    );
+    server.stop().await;
+}
+
 /// What a Python client and raw HTTP read in a refusal, once both agree. `quotas` stand in the settings, in this order:
 /// of an address, a project and a key.
 async fn refusal(address: &str, project: &str, key: &str) -> Value {
