@@ -3,6 +3,7 @@
 //! They live in a virtual environment of Python's, which is made once and used again. Where another language is not
 //! there, its scenarios are skipped, and say so.
 
+mod browser;
 mod go;
 mod languages;
 
