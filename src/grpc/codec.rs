@@ -55,10 +55,8 @@ impl<U: Message + Default> Decoder for CheckedDecoder<U> {
 
 /// The status of a message that cannot be decoded.
 fn malformed(status: Status) -> Status {
-    match status.code() {
-        Code::Internal => {
-            Status::invalid_argument(format!("malformed message: {}", status.message()))
-        }
-        _ => status,
+    if status.code() != Code::Internal {
+        return status;
     }
+    Status::invalid_argument(format!("malformed message: {}", status.message()))
 }
