@@ -1,0 +1,152 @@
+"""Draws the charts of docs/performance.md from a file that `cargo bench --bench throughput` has left.
+
+    python3 benches/charts.py              draws docs/charts from benches/published/throughput.json
+    python3 benches/charts.py --check      exits with 1 if docs/charts is not what it would draw
+    python3 benches/charts.py IN.json DIR  draws another run elsewhere
+
+To publish a run: copy target/bench/throughput.json to benches/published, draw, and change the tables and their date.
+"""
+
+import json
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "benches/published/throughput.json"
+CHARTS = ROOT / "docs/charts"
+
+INK, FAINT, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
+BASELINE, FOOTFALL, GRPC = "#8c959f", "#0969da", "#bc4c00"
+FONT = "font-family=\"system-ui, sans-serif\""
+
+# Of the rows with the number of callers that most have: what they are called, and beside what they are measured.
+SHARES = {
+    "REST event": ("REST event", "axum"),
+    "gRPC AddEvent": ("gRPC AddEvent", "tonic"),
+    "REST batch of 50": ("events in REST batches of 50", "axum"),
+    "gRPC TrackStream": ("events in TrackStream", "append and sync"),
+    "REST event, reads": ("REST, each tenth call a read", "axum"),
+    "gRPC AddEvent, reads": ("gRPC, each tenth call a read", "tonic"),
+    "REST event, limited": ("REST, nearly all refused", "axum"),
+    "gRPC AddEvent, limited": ("gRPC, nearly all refused", "tonic"),
+}
+MAIN_CALLERS = (64, 4)
+
+
+def text(x, y, words, size=13, fill=INK, anchor="start"):
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def rect(x, y, width, height, fill):
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:.1f}" height="{height:g}" fill="{fill}"/>'
+
+
+def line(x1, y1, x2, y2, stroke, width=1):
+    return f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{stroke}" stroke-width="{width}"/>'
+
+
+def svg(width, height, title, parts):
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" {FONT} role="img">'
+    return "\n".join([head, f"<title>{escape(title)}</title>", rect(0, 0, width, height, PAPER), *parts, "</svg>", ""])
+
+
+def rate(number):
+    """Three digits are all that a run is good for."""
+    digits = max(0, len(str(round(number))) - 3)
+    return f"{round(number, -digits):,.0f}"
+
+
+def caption(report):
+    date = datetime.fromtimestamp(report["date"], timezone.utc)
+    return f"{date:%Y-%m-%d}, {report['machine']['cores']} cores, {report['machine']['cpu']}"
+
+
+def shares(report):
+    """Footfall's rate as a share of its baseline's, which keeps nothing."""
+    rows = [row for row in report["rows"] if row["name"] in SHARES and row["callers"] in MAIN_CALLERS]
+    rows.sort(key=lambda row: list(SHARES).index(row["name"]))
+    left, wide, step, top = 250, 300, 30, 64
+    height = top + step * len(rows) + 34
+    most = max(1.0, *(row["ratio"] for row in rows))
+    title = "Footfall, every answer on disk, as a share of a baseline that keeps nothing"
+    parts = [text(16, 26, title, 15)]
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        x = left + wide * share / most
+        parts += [line(x, top - 8, x, top + step * len(rows), GRID), text(x, top - 14, f"{share:g}", 11, FAINT, "middle")]
+    for place, row in enumerate(rows):
+        y = top + step * place
+        name, baseline = SHARES[row["name"]]
+        bar = wide * row["ratio"] / most
+        footfall, other = rate(row["footfall"]["median"]), rate(row["baseline"]["median"])
+        parts += [
+            text(left - 10, y + 15, name, anchor="end"),
+            rect(left, y + 2, bar, 18, FOOTFALL),
+            text(left + wide + 12, y + 15, f"{footfall} of {other} a second ({baseline})", 12, FAINT),
+        ]
+    parts.append(text(16, height - 12, caption(report), 11, FAINT))
+    return svg(860, height, title, parts)
+
+
+def callers(report):
+    """Footfall's rates by the number of callers, for both protocols."""
+    by_name = {
+        name: {row["callers"]: row["footfall"]["median"] for row in report["rows"] if row["name"] == name}
+        for name in ("REST event", "gRPC AddEvent")
+    }
+    counts = sorted(set().union(*by_name.values()))
+    most = max(number for rates in by_name.values() for number in rates.values())
+    left, top, wide, high = 70, 56, 500, 200
+    title = "Events a second by callers, each waiting for its answer"
+    parts = [text(16, 26, title, 15)]
+    for part in range(5):
+        number = most * part / 4
+        y = top + high - high * part / 4
+        parts += [line(left, y, left + wide, y, GRID), text(left - 8, y + 4, rate(number), 11, FAINT, "end")]
+    group = wide / len(counts)
+    for place, count in enumerate(counts):
+        x = left + group * place + group / 2
+        parts.append(text(x, top + high + 18, f"{count}", 12, INK, "middle"))
+        for side, (name, fill) in enumerate(zip(by_name, (FOOTFALL, GRPC))):
+            number = by_name[name].get(count)
+            if number is None:
+                continue
+            tall = high * number / most
+            bar = x - 38 + 40 * side
+            parts += [
+                rect(bar, top + high - tall, 36, round(tall, 1), fill),
+                text(bar + 18, top + high - tall - 5, rate(number), 10, FAINT, "middle"),
+            ]
+    for place, (name, fill) in enumerate(zip(by_name, (FOOTFALL, GRPC))):
+        parts += [rect(590, top + 24 * place, 12, 12, fill), text(608, top + 24 * place + 11, name, 12)]
+    parts.append(text(16, top + high + 44, caption(report), 11, FAINT))
+    return svg(720, top + high + 58, title, parts)
+
+
+def drawn(path):
+    report = json.loads(path.read_text())
+    return {"shares.svg": shares(report), "callers.svg": callers(report)}
+
+
+def main(arguments):
+    match arguments:
+        case ["--check"]:
+            wrong = [name for name, chart in drawn(PUBLISHED).items() if (CHARTS / name).read_text() != chart]
+            if wrong:
+                sys.exit(f"docs/charts is not what benches/charts.py draws of {PUBLISHED.name}: {', '.join(wrong)}")
+            return
+        case []:
+            path, folder = PUBLISHED, CHARTS
+        case [path, folder] if not path.startswith("-"):
+            path, folder = Path(path), Path(folder)
+        case _:
+            sys.exit(__doc__)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chart in drawn(path).items():
+        (folder / name).write_text(chart)
+        print(folder / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
