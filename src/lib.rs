@@ -1,12 +1,32 @@
-//! Footfall: customer and event tracking over gRPC and REST.
+//! Footfall: customer and event tracking over gRPC and REST, with an embedded durable log.
 //!
-//! The floors, from the ground up; each imports downward only. ARCHITECTURE.md tells the way of a request.
+//! # The map
 //!
-//! - ground: [`model`], [`clock`]
-//! - floor 1: [`log`], [`view`] (which reads the log), [`limit`]
-//! - floor 2: [`tracker`]
-//! - floor 3: [`grpc`], [`rest`], [`middleware`]
-//! - floor 4: [`app`], [`config`], [`telemetry`]
+//! Each floor imports downward only. `ARCHITECTURE.md` has the picture, the invariants, the threads and the locks.
+//!
+//! | floor | module | what it is |
+//! |--|--|--|
+//! | ground | [`model`] | the nouns, parsed once and valid for ever |
+//! | | [`clock`] | time, handed in |
+//! | 1 | [`log`] | the ordered log: the truth |
+//! | | [`view`] | the projection of the log, and reads from it |
+//! | | [`limit`] | rate limiter, quotas, shares, memory budget |
+//! | 2 | [`tracker`] | the use cases: who may, what is valid, what is kept or read |
+//! | 3 | [`middleware`] | the layers in front of both protocols |
+//! | | [`grpc`] | the services, and the one place that chooses codes |
+//! | | [`rest`] | JSON in front of the services' methods |
+//! | 4 | [`app`] | listeners, stack, start, stop, reload, upkeep, backup |
+//! | | [`config`], [`telemetry`] | the settings; what the process writes about itself |
+//!
+//! # The way of a write
+//!
+//! [`app`] accepts the connection; [`middleware`] decides what the request is, whose it is, and whether there is room;
+//! [`rest`] or [`grpc`] makes the message; [`tracker`] lets the key in and checks the rules; [`log::Log::append`] returns
+//! once the record is on disk. [`view::View`] follows the log on a thread of its own and answers reads.
+//!
+//! # Where to begin
+//!
+//! [`log`] (what is true), [`view`] (what is read), and `app/stack.rs` (what a request passes).
 
 pub mod app;
 pub mod clock;

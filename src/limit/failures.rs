@@ -3,7 +3,7 @@
 //! What is charged are failures, never calls: to the address, together with the key whose secret was wrong. So the
 //! next try of a secret is refused, unread, where that key was guessed at too often from that address; other keys at
 //! the address, and the key elsewhere, notice nothing. What names no key is charged to the address alone, and only
-//! what fails again is refused for it. ARCHITECTURE.md has the reasons.
+//! what fails again is refused for it. docs/decisions/keys-and-tls.md has the reasons.
 
 use std::hash::Hasher as _;
 use std::num::{NonZeroU32, NonZeroUsize};

@@ -69,7 +69,7 @@ const fn rpc(service: Service, sends: Sends, answers: Answers, path: &'static st
     }
 }
 
-/// Every rpc. SECURITY.md has the table of who may call them and of what they may hold.
+/// Every rpc. docs/limits.md has the table of who may call them and of what they may hold.
 #[rustfmt::skip]
 pub const RPCS: [Rpc; 18] = [
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/UpdateCustomer"),

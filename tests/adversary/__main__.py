@@ -8,7 +8,7 @@ in a folder that goes away. `attacks/` has the attacks, by what they aim at; `ho
 
 It exits with 1, and names the attack, if
 - the honest caller, of another project and another address, was refused, or waited for 10 seconds, even once;
-- the service took more memory than SECURITY.md says, panicked, or died;
+- the service took more memory than docs/limits.md says, panicked, or died;
 - something was not back at rest afterwards: sockets, files, threads, memory, and every gauge of what is held or waits;
 - an attack saw a promise broken, such as a quota that did not hold.
 
@@ -30,7 +30,7 @@ from crowd import ATTACKS, Crowd
 from honest import Honest
 from service import Service
 
-SECURITY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "SECURITY.md")
+LIMITS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "limits.md")
 # How long the honest caller is alone first.
 ALONE_SECONDS = 1.5
 ROW = "{:<50}{:>16}{:>16}{:>11}{:>8}{:>10}{:>12}{:>6}"
@@ -38,10 +38,10 @@ ROW = "{:<50}{:>16}{:>16}{:>11}{:>8}{:>10}{:>12}{:>6}"
 
 def memory_mib_max():
     """The figure that is promised."""
-    with open(SECURITY) as file:
-        told = re.search(r"takes at most\s+([\d,]+) MiB of memory", file.read())
+    with open(LIMITS) as file:
+        told = re.search(r"takes\s+at\s+most\s+([\d,]+)\s+MiB\s+of\s+memory", file.read())
     if told is None:
-        sys.exit("SECURITY.md does not say how many MiB of memory the service takes at most")
+        sys.exit("docs/limits.md does not say how many MiB of memory the service takes at most")
     return int(told[1].replace(",", ""))
 
 

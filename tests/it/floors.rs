@@ -1,4 +1,4 @@
-//! The floors of the source: an import goes down, or along where ARCHITECTURE.md says so.
+//! The floors of the source: an import goes down, or along where the table says so.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

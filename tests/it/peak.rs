@@ -15,7 +15,7 @@ const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const MIB: usize = 1024 * 1024;
-/// What SECURITY.md promises, in MiB.
+/// What docs/limits.md promises, in MiB.
 const PROMISED_MIB: u64 = 1_024;
 
 /// How much is tried.
