@@ -42,7 +42,17 @@ impl<'r, 's> Fields<'r, 's> {
     pub(super) fn read_with<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let value = read(&mut self);
         self.report_unknown_keys();
+        #[cfg(test)]
+        for key in &self.known {
+            self.reading.asked.insert((self.path.clone(), key));
+        }
         value
+    }
+
+    /// Every key that was asked for so far of tables that were read to their end, by the path of the table.
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> std::collections::BTreeSet<(String, &'static str)> {
+        self.reading.asked.clone()
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) struct Reading<'s> {
     /// The variables that stand for a key.
     pub(super) variables: BTreeSet<String>,
     pub(super) mistakes: Vec<Mistake>,
+    /// Every key that was asked for, by the path of its table.
+    #[cfg(test)]
+    pub(super) asked: BTreeSet<(String, &'static str)>,
     /// Where the text's lines end, so that a place is found quickly in a long file.
     line_ends: Vec<usize>,
 }
@@ -55,6 +58,8 @@ impl Sources<'_> {
             sources: self,
             variables: BTreeSet::new(),
             mistakes,
+            #[cfg(test)]
+            asked: BTreeSet::new(),
             line_ends,
         };
         let broken = errors.iter().map(|error| syntax_mistake(self.text, error));

@@ -8,6 +8,7 @@ use super::log::{Format, Level};
 use super::*;
 
 mod certificates;
+mod documented;
 mod grants;
 mod projects;
 mod quotas;

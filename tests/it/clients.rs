@@ -21,7 +21,7 @@ use crate::harness::{Setup, TOKEN};
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The interpreter of an environment that has what `requirements.txt` lists.
-fn python() -> &'static Path {
+pub fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| environment("clients", "requirements.txt"))
 }

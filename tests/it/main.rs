@@ -22,6 +22,7 @@ mod crash;
 mod customer_ids;
 mod damage;
 mod defects;
+mod documents;
 mod drain;
 mod duplicates;
 mod erase;
