@@ -151,7 +151,8 @@ fn run(page: &Page, steps: &[Step]) -> Vec<String> {
         .unwrap();
     process.terminate();
     let printed = String::from_utf8(output.stdout).unwrap();
-    let mut printed = printed.split(&format!("{END}\n"));
+    let end = format!("{END}\n");
+    let mut printed = printed.split(&end);
     let mut wrong = Vec::new();
     for step in steps {
         let told = printed.next().unwrap_or_default();
