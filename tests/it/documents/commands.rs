@@ -202,6 +202,28 @@ fn every_command_of_a_page_runs_and_prints_what_the_page_says() {
 }
 
 #[test]
+fn the_first_start_prints_what_the_pages_show() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::start(dir.path());
+    let (address, admin) = (process.address, process.admin());
+    let printed = process.read_until("-u").to_owned();
+    process.terminate();
+    let printed: Vec<_> = printed.lines().collect();
+    let mut shown = 0;
+    for page in all() {
+        let blocks = page.blocks().into_iter();
+        for block in blocks.filter(|block| block.text.starts_with("Footfall listens on ")) {
+            let lines = block.text.lines();
+            let expected: Vec<_> = lines.map(|line| placed(line, address, admin)).collect();
+            let place = format!("{}:{}", page.path, block.line);
+            assert!(matches(&expected, &printed), "{place}: {printed:#?}");
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 2);
+}
+
+#[test]
 fn every_block_is_of_a_kind_that_is_checked_or_says_why_not() {
     for page in all() {
         for block in page.blocks() {

@@ -151,3 +151,44 @@ fn every_page_stands_in_the_index() {
         assert!(is_listed, "{} is not in {}", page.path, index.path);
     }
 }
+
+#[test]
+fn every_test_that_a_page_names_is_there() {
+    let mut sources = String::new();
+    for dir in ["src", "tests"] {
+        let mut folders = vec![repository().join(dir)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    sources.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+    }
+    let is_sentence = |name: &str| {
+        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        name.bytes().all(is_word) && name.matches('_').count() >= 5
+    };
+    let mut named = 0;
+    for page in all() {
+        for name in names(&page.text)
+            .into_iter()
+            .filter(|name| is_sentence(name))
+        {
+            // Settings and metrics have long names, too.
+            if name.starts_with("footfall_") || name.ends_with("_max") {
+                continue;
+            }
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "{}: {name}",
+                page.path
+            );
+            named += 1;
+        }
+    }
+    assert!(named >= 7, "{named}");
+}
