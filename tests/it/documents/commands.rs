@@ -1,14 +1,15 @@
 //! What the pages show is run: commands against a service that was started as they say, JSON, settings and Python.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use footfall::config::{Config, Flags};
 use serde_json::Value;
 
-use super::pages::{Block, Page, all};
+use super::pages::{Block, Page, all, repository};
 use crate::clients;
 use crate::harness::first_run::Project;
 use crate::harness::process::Process;
@@ -131,6 +132,19 @@ fn environment(project: &Project) -> [(&'static str, String); 7] {
     ]
 }
 
+/// Puts what stands in for grpcurl into a folder of programs, which not every machine has.
+fn stand_in(dir: &Path) -> PathBuf {
+    let programs = dir.join("programs");
+    fs::create_dir(&programs).unwrap();
+    let python = clients::python().display();
+    let script = repository().join("tests/clients/grpcurl.py");
+    let grpcurl = format!("#!/bin/sh\nexec {python} {} \"$@\"\n", script.display());
+    let path = programs.join("grpcurl");
+    fs::write(&path, grpcurl).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    programs
+}
+
 /// Runs a page's steps in one shell, beside a service of its own, and gives what was wrong.
 fn run(page: &Page, steps: &[Step]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
@@ -138,6 +152,10 @@ fn run(page: &Page, steps: &[Step]) -> Vec<String> {
     let (address, admin) = (process.address, process.admin());
     let project = Project::read(dir.path());
     let mut script = String::from("set -eu\nexec 2>&1\n");
+    if steps.iter().any(|step| step.command.contains("grpcurl")) {
+        let programs = stand_in(dir.path());
+        script.push_str(&format!("PATH={}:$PATH\n", programs.display()));
+    }
     for step in steps {
         let command = placed(&step.command, address, admin);
         script.push_str(&format!("{command}\nprintf '\\n{END}\\n'\n"));
