@@ -172,11 +172,11 @@ fn has_route(page: &Page, entry: &Entry) -> bool {
         Some((api, rest)) => is_there(format!(" {api}/…{rest}")),
         None => is_there(format!("`{}", entry.path)) || is_there(format!("GET {}", entry.path)),
     };
-    let ends = entry
+    let mut ends = entry
         .path
         .match_indices('/')
         .map(|(at, _)| &entry.path[at..]);
-    in_full || entry.rpc.is_empty() && ends.into_iter().any(|end| is_there(format!("…{end}")))
+    in_full || entry.rpc.is_empty() && ends.any(|end| is_there(format!("…{end}")))
 }
 
 #[test]
