@@ -13,4 +13,5 @@ pub mod panics;
 pub mod project;
 pub mod properties;
 pub mod quote;
+mod text;
 pub mod time;

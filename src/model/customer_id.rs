@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::quote::quoted;
+use super::text::trimmed;
 
 /// Longest value of an ID, in characters.
 pub const VALUE_CHARS_MAX: usize = 256;
@@ -25,9 +26,17 @@ pub const UNUSABLE: [&str; 8] = [
 pub struct Schema {
     /// Hard types first, each group in the order of the project.
     types: Vec<Type>,
-    /// Values that name nobody, in lower case.
-    unusable: Vec<String>,
+    unusable: Unusable,
     unlisted: Unlisted,
+}
+
+/// Values that name nobody.
+#[derive(Clone, Debug)]
+struct Unusable {
+    /// In lower case.
+    values: Vec<String>,
+    /// A bit for each length in bytes that they have; the last one is for all that are longer.
+    lengths: u64,
 }
 
 /// What becomes of an ID whose type the project does not list.
@@ -65,7 +74,7 @@ impl Schema {
         types.extend(named(soft, true));
         Self {
             types,
-            unusable: lower_case(&UNUSABLE),
+            unusable: Unusable::new(&UNUSABLE),
             unlisted: Unlisted::Refused,
         }
     }
@@ -74,7 +83,7 @@ impl Schema {
     #[must_use]
     pub fn with_unusable(self, values: &[String]) -> Self {
         Self {
-            unusable: lower_case(values),
+            unusable: Unusable::new(values),
             ..self
         }
     }
@@ -155,13 +164,13 @@ impl Schema {
 
     /// The value as it is compared; none if it names nobody.
     fn usable(&self, kind: &Type, value: &str) -> Result<Option<String>, Error> {
-        let value = value.trim();
+        let value = trimmed(value);
         // Before it is looked at: what is kept must be usable, and not only what came.
         let value = match kind.lowercase {
             true => value.to_lowercase(),
             false => value.to_owned(),
         };
-        if self.names_nobody(&value) {
+        if !value.chars().any(char::is_alphanumeric) || self.unusable.has(&value) {
             return Ok(None);
         }
         // Bytes bound characters, so that only a long value is counted.
@@ -174,17 +183,6 @@ impl Schema {
         Ok(Some(value))
     }
 
-    fn names_nobody(&self, value: &str) -> bool {
-        if !value.chars().any(char::is_alphanumeric) {
-            return true;
-        }
-        let mut unusable = self.unusable.iter();
-        match value.is_ascii() {
-            true => unusable.any(|unusable| unusable.eq_ignore_ascii_case(value)),
-            false => unusable.any(|unusable| *unusable == value.to_lowercase()),
-        }
-    }
-
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<&str> = self.types().map(|(name, _)| name).collect();
         Error::UnknownType {
@@ -194,9 +192,32 @@ impl Schema {
     }
 }
 
-fn lower_case(values: &[impl AsRef<str>]) -> Vec<String> {
-    let values = values.iter();
-    values.map(|value| value.as_ref().to_lowercase()).collect()
+impl Unusable {
+    fn new(values: &[impl AsRef<str>]) -> Self {
+        let values = values.iter().map(|value| value.as_ref().to_lowercase());
+        let values: Vec<String> = values.collect();
+        let lengths = values.iter().map(|value| Self::length(value));
+        Self {
+            lengths: lengths.fold(0, |all, one| all | one),
+            values,
+        }
+    }
+
+    /// The bit of a value's length.
+    fn length(value: &str) -> u64 {
+        1 << value.len().min(63)
+    }
+
+    /// Whether it is one of them, in any case.
+    fn has(&self, value: &str) -> bool {
+        let mut values = self.values.iter();
+        match value.is_ascii() {
+            true if self.lengths & Self::length(value) == 0 => false,
+            true => values.any(|unusable| unusable.eq_ignore_ascii_case(value)),
+            // Case may change the length of other characters.
+            false => values.any(|unusable| *unusable == value.to_lowercase()),
+        }
+    }
 }
 
 /// One ID of a customer.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::text::trimmed;
+
 /// Longest event type, in characters.
 pub const TYPE_CHARS_MAX: usize = 255;
 
@@ -28,10 +30,13 @@ impl EventType {
         if text.is_empty() {
             return Err(Error::Missing);
         }
-        let trimmed = text.trim();
-        let chars = trimmed.chars().count();
-        if chars == 0 || chars > TYPE_CHARS_MAX {
-            return Err(Error::Length(chars));
+        let trimmed = trimmed(text);
+        // Bytes bound characters, so that only a long text is counted.
+        if trimmed.is_empty() || trimmed.len() > TYPE_CHARS_MAX {
+            let chars = trimmed.chars().count();
+            if chars == 0 || chars > TYPE_CHARS_MAX {
+                return Err(Error::Length(chars));
+            }
         }
         Ok(Self(trimmed.to_owned()))
     }

@@ -1,6 +1,7 @@
 //! What clients send around and inside of JSON that is not quite JSON, and is read all the same.
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of an escape such as `\ud83d`.
@@ -35,11 +36,7 @@ pub(super) fn repaired(bytes: Bytes) -> Bytes {
 fn lone_half(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
-        let rest = bytes.get(at..)?;
-        if !rest.contains(&b'\\') {
-            return None;
-        }
-        at += rest.iter().position(|byte| *byte == b'\\')?;
+        at += memchr(b'\\', bytes.get(at..)?)?;
         at += match unit(bytes, at) {
             // A backslash, and what it escapes.
             None => 2,
