@@ -13,7 +13,7 @@ use crate::limit::{self, BudgetOptions, Failures, Limiter, Quota, Quotas};
 use crate::middleware::RoomOptions;
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::{Schema, Unlisted};
-use crate::model::project::{Key, KeyAccess, Project, SecretHash};
+use crate::model::project::{Key, KeyAccess, Project, PublicKey, SecretHash};
 use crate::rest::Limits;
 use crate::tracker::{Member, ReadLimits};
 
@@ -205,7 +205,7 @@ fn access(access: &ConfigAccess) -> KeyAccess {
         SecretConfig::Sha256(digest) => SecretHash::from_sha256(*digest),
     };
     match access {
-        ConfigAccess::Public { key } => KeyAccess::Public(SecretHash::of(key)),
+        ConfigAccess::Public { key } => KeyAccess::Public(PublicKey::new(key)),
         ConfigAccess::Private { id, secrets } => KeyAccess::Private {
             id: id.clone(),
             secrets: secrets.iter().map(secret).collect(),

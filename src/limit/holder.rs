@@ -1,6 +1,6 @@
 //! A key as the holder of something, by a name that stays the same when its secrets or the settings around it change.
 
-use crate::model::project::{Key, KeyAccess, SecretHash};
+use crate::model::project::{Key, KeyAccess, PublicKey};
 
 /// A key of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub struct KeyHolder {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Name {
-    Public(SecretHash),
+    Public(PublicKey),
     Private(String),
 }
 

@@ -1,5 +1,6 @@
 //! Projects: who may call, and what for.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -85,6 +86,34 @@ impl fmt::Debug for SecretHash {
     }
 }
 
+/// A public key's text. Browsers and phones carry it, so that it is no secret; logs do not show it all the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PublicKey(String);
+
+impl PublicKey {
+    /// The key of this text.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    fn matches(&self, shown: &str) -> bool {
+        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+}
+
+/// For look-ups by what a caller shows.
+impl Borrow<str> for PublicKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey(..)")
+    }
+}
+
 /// An access key of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -104,7 +133,7 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAccess {
     /// Known to everybody: browsers and phones carry it.
-    Public(SecretHash),
+    Public(PublicKey),
     /// With a secret, of which two may live while it is being rotated.
     Private {
         /// The key's ID.
@@ -144,13 +173,10 @@ impl Project {
                     |key: &Key| key.client_cert.as_ref().is_some_and(|name| names.has(name));
                 self.key(now, is_named).map_err(|_| Error::NoKey)
             }
-            Credentials::Public(text) => {
-                let shown = SecretHash::of(text);
-                self.key(now, |key| match &key.access {
-                    KeyAccess::Public(key) => key.matches(&shown),
-                    KeyAccess::Private { .. } => false,
-                })
-            }
+            Credentials::Public(text) => self.key(now, |key| match &key.access {
+                KeyAccess::Public(key) => key.matches(text),
+                KeyAccess::Private { .. } => false,
+            }),
             Credentials::Private { id, secret } => {
                 let key = self.key(now, |key| match &key.access {
                     KeyAccess::Public(_) => false,
@@ -196,9 +222,7 @@ impl Key {
                 let cert = self.client_cert.as_ref();
                 cert.is_some_and(|name| names.has(name))
             }
-            (KeyAccess::Public(key), Credentials::Public(text)) => {
-                key.matches(&SecretHash::of(text))
-            }
+            (KeyAccess::Public(key), Credentials::Public(text)) => key.matches(text),
             (KeyAccess::Private { id, secrets }, Credentials::Private { id: shown, secret }) => {
                 let secret = SecretHash::of(secret);
                 id == shown && secrets.iter().any(|known| known.matches(&secret))

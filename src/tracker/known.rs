@@ -9,7 +9,7 @@ use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Failed, Meter, Ticket};
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
-use crate::model::project::{Key, KeyAccess, Project, SecretHash};
+use crate::model::project::{Key, KeyAccess, Project, PublicKey};
 use crate::model::time::Timestamp;
 
 /// Most projects with private keys of one ID among which a caller is looked for before its message says which one it means.
@@ -21,7 +21,7 @@ type Place = (Arc<Project>, Arc<Key>);
 /// All keys, by what callers show of them.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    public: HashMap<SecretHash, Vec<Place>>,
+    public: HashMap<PublicKey, Vec<Place>>,
     private: HashMap<String, Vec<Place>>,
     /// Those that have certificates.
     certified: Vec<Place>,
@@ -54,7 +54,7 @@ impl Keys {
         let places = match credentials {
             Credentials::Missing | Credentials::Unreadable => None,
             Credentials::Certificate(_) => Some(&self.certified),
-            Credentials::Public(text) => self.public.get(&SecretHash::of(text)),
+            Credentials::Public(text) => self.public.get(text.as_str()),
             Credentials::Private { id, .. } => self.private.get(id),
         };
         places.cloned().unwrap_or_default()

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::customer_id::Schema;
-use crate::model::project::{KeyAccess, SecretHash};
+use crate::model::project::{KeyAccess, PublicKey};
 use std::collections::BTreeSet;
 
 const KIB: usize = 1024;
@@ -21,7 +21,7 @@ fn of(host: u8) -> Option<AddressKey> {
 
 fn key(token: &str, text: &str) -> (Arc<Project>, Arc<Key>) {
     let key = Key {
-        access: KeyAccess::Public(SecretHash::of(text)),
+        access: KeyAccess::Public(PublicKey::new(text)),
         client_cert: None,
         expires: None,
         permissions: Vec::new(),

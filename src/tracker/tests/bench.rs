@@ -19,7 +19,7 @@ use crate::log::{Log, Options};
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::customer_id::Schema;
-use crate::model::project::{Key, KeyAccess, Permission, Project, SecretHash};
+use crate::model::project::{Key, KeyAccess, Permission, Project, PublicKey, SecretHash};
 use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
 use crate::tracker;
@@ -215,7 +215,7 @@ pub(super) fn project(token: &str) -> Project {
     use Permission::{GetCustomers, GetEvents, SetCustomers, SetEvents};
     let named = |name: &str| name.to_owned();
     let public = |name: &str, permissions: &[Permission]| Key {
-        access: KeyAccess::Public(SecretHash::of(&format!("{token}-{name}"))),
+        access: KeyAccess::Public(PublicKey::new(&format!("{token}-{name}"))),
         client_cert: None,
         expires: None,
         permissions: permissions.to_vec(),
