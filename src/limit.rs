@@ -103,7 +103,7 @@ pub use bucket::{Refusal, Standing, Verdict};
 pub use budget::{Budget, BudgetOptions, Meter, Spent};
 pub use charge::{Charge, Subject, Ticket};
 pub use failures::{Failed, FailureCounts, Failures};
-pub use holder::KeyHolder;
+pub use holder::{Holder, KeyHolder};
 pub use ladder::Times;
 pub use limiter::{Counts, Decision, Limiter, Options};
 pub use quota::Quota;

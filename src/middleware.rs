@@ -33,6 +33,7 @@ mod received;
 pub mod refusal;
 pub mod room;
 pub mod rpc;
+mod stalls;
 
 pub use caller_ended::{CallerEnded, Lasting};
 pub use cause::Cause;
@@ -52,6 +53,7 @@ pub use rate_limit::{Limiters, RateLimit, Toll};
 pub use received::Received;
 pub use room::{KeyStreams, Room, RoomOptions};
 pub use rpc::{Answers, Rpc, Service};
+pub use stalls::Stalls;
 
 /// The body of every answer.
 pub type Body = tonic::body::Body;

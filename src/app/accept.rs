@@ -35,6 +35,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// What an HTTP/2 stream may send before it is read: a stream that waits for its caller to take what it was answered is not read.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
+/// What HTTP/2 is given of an answer beyond what its caller has taken, but for the last piece.
+const STREAM_SEND_BYTES: usize = 8 * 1024;
+
 /// By how much h2 bounds a list of headers more widely than `header_bytes_max`: up to there the answer is ours, beyond it h2's.
 const HEADER_LIST_TIMES: u32 = 2;
 
@@ -118,6 +121,7 @@ impl Guards {
             .timer(LateTimer)
             .max_concurrent_streams(self.streams_max)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .max_send_buf_size(STREAM_SEND_BYTES)
             .max_header_list_size(self.header_list_bytes_max)
             .max_pending_accept_reset_streams(self.resets_max)
             .max_local_error_reset_streams(self.error_resets_max)

@@ -152,6 +152,11 @@ impl Collector for Counted {
                 number(self.room.streaming_taken()),
             ),
             (
+                "footfall_streams_stalled",
+                "Streams that send and whose callers do not take what they are answered",
+                number(self.room.stalls().count()),
+            ),
+            (
                 "footfall_rate_limit_slots",
                 "Addresses and networks that the table has room for",
                 u64::try_from(slots).unwrap_or(u64::MAX),

@@ -239,6 +239,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             streaming_calls_max,
             streaming_calls_per_address_max,
             streaming_calls_per_key_max,
+            stalled_streams_max,
             body_memory_max,
             body_memory_per_address_max,
             body_memory_per_key_max,

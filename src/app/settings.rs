@@ -86,6 +86,7 @@ pub(super) fn room(options: &server::Options) -> RoomOptions {
         streaming_max: options.streaming_calls_max,
         streaming_per_address_max: options.streaming_calls_per_address_max,
         streaming_per_key_max: options.streaming_calls_per_key_max,
+        stalled_max: options.stalled_streams_max,
         budget: BudgetOptions {
             all_max: options.body_memory_max,
             address_max: options.body_memory_per_address_max,

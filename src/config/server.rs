@@ -80,6 +80,8 @@ pub struct Options {
     pub streaming_calls_per_address_max: NonZeroUsize,
     /// Streams of commands of one key. Default 4096.
     pub streaming_calls_per_key_max: NonZeroUsize,
+    /// Streams that send, commands or questions to reflection, and whose callers do not take what they are answered. Default 256.
+    pub stalled_streams_max: NonZeroUsize,
     /// What the bodies and messages that are received, decompressed or not yet handled may take of the memory, in bytes. The first
     /// 4 KiB of each call are not counted. Default 256 MiB.
     pub body_memory_max: NonZeroUsize,
@@ -143,6 +145,7 @@ impl Default for Options {
             streaming_calls_max: nonzero(16_384),
             streaming_calls_per_address_max: nonzero(256),
             streaming_calls_per_key_max: nonzero(4096),
+            stalled_streams_max: nonzero(256),
             body_memory_max: nonzero(256 << 20),
             body_memory_per_address_max: nonzero(64 << 20),
             body_memory_per_key_max: nonzero(128 << 20),
@@ -229,6 +232,11 @@ impl Options {
                 "streaming_calls_per_key_max",
                 count(),
                 default.streaming_calls_per_key_max,
+            ),
+            stalled_streams_max: fields.read(
+                "stalled_streams_max",
+                count(),
+                default.stalled_streams_max,
             ),
             body_memory_max: fields.read("body_memory_max", SIZE, default.body_memory_max),
             body_memory_per_address_max: fields.read(

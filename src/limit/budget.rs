@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::holder::KeyHolder;
+use super::holder::{Holder, KeyHolder};
 use crate::model::address::AddressKey;
 use crate::model::project::{Key, Project};
 
@@ -204,6 +204,15 @@ impl Meter {
     /// Says whose call it is. What is taken from then on is the key's too.
     pub fn of_key(&self, project: Arc<Project>, key: Arc<Key>) {
         self.lock().caller = Some((project, key));
+    }
+
+    /// Who holds it: the key, once that is known.
+    pub fn holder(&self) -> Holder {
+        match (&self.lock().caller, self.0.address) {
+            (Some((project, key)), _) => Holder::Key(KeyHolder::new(&project.token, key)),
+            (None, Some(address)) => Holder::Address(address),
+            (None, None) => Holder::Proxy,
+        }
     }
 
     /// Takes bytes beside those that it holds.

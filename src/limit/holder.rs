@@ -1,6 +1,18 @@
 //! A key as the holder of something, by a name that stays the same when its secrets or the settings around it change.
 
+use crate::model::address::AddressKey;
 use crate::model::project::{Key, KeyAccess, PublicKey};
+
+/// A holder of something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A key, whatever the addresses that it comes from.
+    Key(KeyHolder),
+    /// An address that has shown no key.
+    Address(AddressKey),
+    /// Proxies, which call for many.
+    Proxy,
+}
 
 /// A key of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

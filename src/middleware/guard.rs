@@ -67,6 +67,8 @@ pub enum Guard {
     StreamingCallsPerAddress,
     /// Streams of commands of a key.
     StreamingCallsPerKey,
+    /// Streams that send and whose callers do not take what they are answered, in all.
+    StalledStreams,
     /// Reads at once, of a key, a project and in all.
     Reads,
     /// Answers that are not taken yet, of a key and in all.
@@ -101,6 +103,7 @@ impl Guard {
         Self::StreamingCalls,
         Self::StreamingCallsPerAddress,
         Self::StreamingCallsPerKey,
+        Self::StalledStreams,
         Self::Reads,
         Self::Answers,
     ];
@@ -133,6 +136,7 @@ impl Guard {
             Self::StreamingCalls => "streaming_calls_max",
             Self::StreamingCallsPerAddress => "streaming_calls_per_address_max",
             Self::StreamingCallsPerKey => "streaming_calls_per_key_max",
+            Self::StalledStreams => "stalled_streams_max",
             Self::Reads => "reads_max",
             Self::Answers => "answers_bytes_max",
         }

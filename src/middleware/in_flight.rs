@@ -24,6 +24,7 @@ use super::guard::{Guard, Inside, Rejections};
 use super::held_body::HeldBody;
 use super::rate_limit::address;
 use super::room::{Entered, Room};
+use super::stalls::Stalls;
 use super::{Body, Classified};
 use crate::limit::Share;
 use crate::model::address::AddressKey;
@@ -64,6 +65,8 @@ impl Untaken {
 pub struct UnderWay {
     entered: Entered,
     is_http2: bool,
+    /// Of a stream that sends.
+    stalls: Option<Stalls>,
     rejections: Rejections,
 }
 
@@ -76,6 +79,11 @@ impl Finish<Body> for UnderWay {
             meter,
         } = self.entered;
         if let Some(streaming) = streaming {
+            let body = |body| match self.stalls {
+                Some(stalls) => stalls.watch(body, meter.holder()),
+                None => body,
+            };
+            let response = response.map(body);
             let held = Arc::new((streaming, meter));
             return response.map(|body| HeldBody::hold(body, held));
         }
@@ -118,6 +126,7 @@ where
                 let under_way = UnderWay {
                     entered,
                     is_http2,
+                    stalls: classified.sends_many().then(|| self.room.stalls().clone()),
                     rejections: self.room.rejections().clone(),
                 };
                 Either::Left(Finished::new(self.inner.call(request), under_way))

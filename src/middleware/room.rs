@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use super::guard::{Guard, Rejections};
+use super::stalls::Stalls;
 use super::{Answers, Classified, RequestClass, refusal};
 use crate::limit::{Budget, BudgetOptions, KeyHolder, Meter, Share, Shares};
 use crate::model::address::{AddressKey, ClientAddress, Resolver};
@@ -28,6 +29,8 @@ pub struct RoomOptions {
     pub streaming_per_address_max: NonZeroUsize,
     /// Streams of commands of a key.
     pub streaming_per_key_max: NonZeroUsize,
+    /// Streams that send and whose callers do not take what they are answered.
+    pub stalled_max: NonZeroUsize,
     /// Memory of bodies and messages.
     pub budget: BudgetOptions,
 }
@@ -39,6 +42,7 @@ pub struct Room {
     streaming: Places,
     probes: Arc<Shares<AddressKey>>,
     keys: KeyStreams,
+    stalls: Stalls,
     budget: Budget,
     /// Proxies that are known by their address call for many.
     resolver: Arc<Resolver>,
@@ -147,6 +151,7 @@ impl Room {
                 shares: Shares::new(options.streaming_per_key_max),
                 max: options.streaming_per_key_max.get(),
             },
+            stalls: Stalls::new(options.stalled_max, rejections.clone()),
             budget: Budget::new(options.budget),
             resolver,
             rejections,
@@ -166,6 +171,11 @@ impl Room {
     /// How many streaming calls are under way.
     pub fn streaming_taken(&self) -> usize {
         self.streaming.taken()
+    }
+
+    /// The streams that send and whose callers do not take what they are answered.
+    pub fn stalls(&self) -> &Stalls {
+        &self.stalls
     }
 
     /// A place for a call, or the refusal.

@@ -3,6 +3,7 @@
 use footfall::grpc::pb;
 use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
+use http_body_util::BodyExt as _;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -11,7 +12,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::harness::calls::event;
-use crate::harness::half::{Half, message};
+use crate::harness::half::{Half, command, framed, message, told};
 use crate::harness::watching::now;
 use crate::harness::{OTHER_TOKEN, PRIVATE, PUBLIC, Server, Setup, TOKEN};
 
@@ -191,22 +192,83 @@ async fn is_at_rest_but_for(server: &Server, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_that_send_and_take_nothing_end_where_one_has_many_and_not_where_another_has_few() {
+    let setting = "[server]\nstalled_streams_max = 4\ndrain_timeout = \"1ms\"";
+    let server = Setup::default().with(setting).start().await;
+    let stalled = || server.counted("footfall_streams_stalled");
+    // Of another project, and the first to wait.
+    let mut quiet = Half::narrow(server.address, 8).await;
+    let headers = [("authorization", "Token other-public-key")];
+    let mut quiet_answer = quiet
+        .begins(
+            TRACK_STREAM,
+            &headers,
+            command(OTHER_TOKEN).repeat(200).into(),
+        )
+        .await
+        .await
+        .unwrap();
+    while stalled().await < 1 {
+        tokio::task::yield_now().await;
+    }
+    // With a key from many addresses, and without one.
+    let mut loud = Half::narrow(server.address, 8).await;
+    let mut answers = Vec::new();
+    for host in 1..=30 {
+        let from = format!("203.0.113.{host}");
+        let headers = [
+            ("authorization", PUBLIC),
+            ("x-forwarded-for", from.as_str()),
+        ];
+        let more = command(TOKEN).repeat(200);
+        answers.push(
+            loud.begins(TRACK_STREAM, &headers, more.into())
+                .await
+                .await
+                .unwrap(),
+        );
+    }
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let questions = framed(&question).repeat(20);
+    for _ in 0..30 {
+        let headers = [("x-forwarded-for", CLIENT)];
+        answers.push(
+            loud.begins(REFLECTION, &headers, questions.clone().into())
+                .await
+                .await
+                .unwrap(),
+        );
+    }
+    server.rejects("stalled_streams_max", 57).await;
+    assert_eq!(stalled().await, 4);
+
+    // Whoever takes its answers is served beside them, over a stream too.
+    server.serves().await;
+    let mut lane = server.opens("Token other-public-key", OTHER).await.unwrap();
+    for _ in 0..5 {
+        lane.send(OTHER_TOKEN, pb::Command::default()).await;
+        lane.result().await;
+    }
+    lane.closed().await.unwrap();
+    // And so is the one that waited, once it takes them.
+    assert!(quiet_answer.frame().await.unwrap().unwrap().is_data());
+    drop(quiet_answer);
+    let text = "4 streams wait for their callers to take what they are answered, which is the most";
+    let first = answers.swap_remove(0);
+    assert_eq!(told(first).await, ("14".to_owned(), text.to_owned()));
+    drop((quiet, loud));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_a_stream_that_has_begun_has_to_end_in_time() {
     let hasty = "[server]\nbody_timeout = \"200ms\"";
     let server = Setup::default().with(hasty).start().await;
     let mut half = Half::open(server.address).await;
-    let first = {
-        use prost::Message as _;
-        let request = pb::TrackStreamRequest {
-            project_token: TOKEN.to_owned(),
-            command: Some(pb::Command {
-                command_id: String::new(),
-                command: Some(pb::command::Command::AddEvent(event("visit"))),
-            }),
-        };
-        let bytes = request.encode_to_vec();
-        [message(bytes.len(), 0), bytes].concat()
-    };
+    let first = command(TOKEN);
     for beginning in [&[0][..], &message(100, 99)] {
         let bytes = [&first, beginning].concat();
         let told = half
