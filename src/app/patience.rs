@@ -34,7 +34,8 @@ const AHEAD_BYTES: usize = 1024;
 /// How long a connection is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
-    /// For the end of an HTTP/1.1 head, from its first byte on.
+    /// For the end of an HTTP/1.1 head, from its first byte on; and for a caller that takes nothing of what HTTP/2 still has for it, and
+    /// cannot make room any more.
     pub(super) header: Duration,
     /// For the first byte of the next one.
     pub(super) keep_alive: Duration,
@@ -85,6 +86,8 @@ enum Wait {
     Head(Instant),
     /// For the beginning of the next one.
     KeptAlive(Instant),
+    /// For what a caller takes that has closed its sending side.
+    Taken(Instant),
 }
 
 /// Bytes that are sent in the place of others.
@@ -181,7 +184,7 @@ impl<S> Patience<S> {
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             // Nothing is lost: it ends as if the caller had closed it.
-            Wait::KeptAlive(_) | Wait::None => {
+            Wait::KeptAlive(_) | Wait::Taken(_) | Wait::None => {
                 self.has_ended = true;
                 Poll::Ready(Ok(()))
             }
@@ -194,9 +197,23 @@ impl<S> Patience<S> {
             self.turn.end();
         }
         match &self.protocol {
-            Protocol::Http2(_) if !self.turn.is_over(context) => Poll::Pending,
+            Protocol::Http2(_) if !self.turn.is_over(context) => {
+                self.end_untaken(context).map(|()| Ok(()))
+            }
             Protocol::Http2(_) | Protocol::Http1 | Protocol::Unknown(_) => Poll::Ready(Ok(())),
         }
+    }
+
+    /// Waits no longer for answers that have no room left: who has closed its sending side cannot make any.
+    fn end_untaken(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match (self.turn.is_unasked(), self.next.wait) {
+            (true, Wait::Taken(_)) => {}
+            (true, _) => self
+                .next
+                .set(Wait::Taken(Instant::now() + self.waits.header)),
+            (false, _) => self.next.set(Wait::None),
+        }
+        self.next.poll(context)
     }
 
     /// Follows what was written of `pieces`, where that are frames.
@@ -211,6 +228,10 @@ impl<S> Patience<S> {
         let Poll::Ready(Ok(mut left)) = *written else {
             return;
         };
+        // It still takes something.
+        if self.has_ended {
+            self.next.set(Wait::None);
+        }
         for piece in pieces {
             let (sent, _) = piece.split_at(left.min(piece.len()));
             left -= sent.len();
@@ -328,7 +349,7 @@ impl Next {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (Wait::Head(until) | Wait::KeptAlive(until)) = self.wait else {
+        let (Wait::Head(until) | Wait::KeptAlive(until) | Wait::Taken(until)) = self.wait else {
             return Poll::Pending;
         };
         let timer = self

@@ -38,6 +38,8 @@ struct Shared {
     lasts: AtomicBool,
     /// Calls of HTTP/2 that have to be answered before the connection may end.
     open: AtomicUsize,
+    /// Of those, the ones whose answers have not been asked for more since the last piece: mostly for want of the caller's room.
+    unasked: AtomicUsize,
     /// How often everything has reached the socket since the last of them.
     flushes: AtomicU8,
     /// Whether the caller has closed its sending side.
@@ -76,6 +78,11 @@ impl Turn {
     /// Whether no call of HTTP/2 is open. It has to be asked before what is queued is given to the socket.
     pub(super) fn is_closed(&self) -> bool {
         self.0.open.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether no call of HTTP/2 is open but such whose answers wait until there is room.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.0.unasked.load(Ordering::Acquire) >= self.0.open.load(Ordering::Acquire)
     }
 
     /// All that was queued has reached the socket, while no call was open.
@@ -152,7 +159,14 @@ impl Begun {
         let lasts = response.extensions_mut().remove::<Lasting>().is_some();
         match self {
             Self::Http2(open) => match open.take().filter(|_| !lasts) {
-                Some(open) => response.map(|inner| Body::new(UntilSent { inner, _open: open })),
+                Some(open) => response.map(|inner| {
+                    let is_unasked = false;
+                    Body::new(UntilSent {
+                        inner,
+                        open,
+                        is_unasked,
+                    })
+                }),
                 None => response,
             },
             Self::Http1 { turn, keep_alive } => {
@@ -205,7 +219,25 @@ where
 #[derive(Debug)]
 struct UntilSent {
     inner: Body,
-    _open: Open,
+    open: Open,
+    is_unasked: bool,
+}
+
+impl UntilSent {
+    fn is_asked(&mut self, is_asked: bool) {
+        let unasked = &self.open.0.0.unasked;
+        match (std::mem::replace(&mut self.is_unasked, !is_asked), is_asked) {
+            (true, true) => drop(unasked.fetch_sub(1, Ordering::AcqRel)),
+            (false, false) => drop(unasked.fetch_add(1, Ordering::AcqRel)),
+            (true, false) | (false, true) => {}
+        }
+    }
+}
+
+impl Drop for UntilSent {
+    fn drop(&mut self) {
+        self.is_asked(true);
+    }
 }
 
 impl http_body::Body for UntilSent {
@@ -216,7 +248,14 @@ impl http_body::Body for UntilSent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+        self.is_asked(true);
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && frame.is_data()
+        {
+            self.is_asked(false);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

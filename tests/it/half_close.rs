@@ -8,6 +8,7 @@ use footfall::grpc::pb;
 
 use crate::harness::calls::event;
 use crate::harness::frames::{self, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Raw, frame};
+use crate::harness::half::{Half, command};
 use crate::harness::tls::Papers;
 use crate::harness::{Answer, PRIVATE, Server, Setup, TOKEN};
 
@@ -277,5 +278,27 @@ async fn a_call_whose_message_cannot_come_any_more_does_not_keep_its_connection(
         tokio::task::yield_now().await;
     }
     assert_eq!(server.counted("footfall_log_position").await, 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_without_room_do_not_keep_a_caller_that_can_make_none_any_more() {
+    let server = Setup::default()
+        .with("[server]\nheader_timeout = \"1s\"")
+        .start()
+        .await;
+    let mut half = Half::narrow(server.address, 8).await;
+    let commands = command(TOKEN).repeat(200);
+    let headers = [("authorization", PRIVATE)];
+    let answer = half.begins(TRACK_STREAM, &headers, commands.into()).await;
+    let answer = answer.await.unwrap();
+    while server.counted("footfall_streams_stalled").await < 1 {
+        tokio::task::yield_now().await;
+    }
+    // Nothing resets the stream.
+    drop((half, answer));
+    while server.counted("footfall_streaming_calls").await > 0 {
+        tokio::task::yield_now().await;
+    }
     server.stop().await;
 }
