@@ -29,6 +29,7 @@ use fjall::{Database, Keyspace};
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
 use keeper::Keeper;
+use mark::Mark;
 use note::Note;
 pub use open::make_folder;
 use rewrite::Rewriting;
@@ -87,6 +88,7 @@ pub struct DiskStore {
     database: Database,
     records: Keyspace,
     rewriting: Rewriting,
+    mark: Mark,
     room: Room,
     last: AtomicU64,
     /// None: the store is only looked at.
@@ -155,10 +157,13 @@ impl Store for DiskStore {
             return Err(StoreError::Failed("the log is only looked at".to_owned()));
         };
         self.check_space(records.iter().map(|record| record.len() as u64).sum())?;
-        let mut batch = self.rewriting.batch();
+        let mut batch = mark::bare_batch(&self.database);
         for (index, record) in records.iter().enumerate() {
             let key = first.plus(index).get().to_be_bytes();
-            batch.insert(&self.records, key.as_slice(), &**record);
+            match index {
+                0 => batch.insert(&self.records, key, self.mark.before(record)),
+                _ => batch.insert(&self.records, key, &**record),
+            }
         }
         batch
             .commit()
@@ -250,13 +255,13 @@ fn unreadable(position: Position, error: &fjall::Error) -> Error {
     }
 }
 
-/// A record's bytes. The engine does not look whether the length that it has from a blob is right.
+/// A record's bytes, of its value. The engine does not look whether the length that it has from a blob is right.
 fn copy(position: Position, record: &[u8]) -> Result<Bytes, Error> {
     if record.len() > RECORD_BYTES_MAX {
         let why = format!("a record of {} bytes", record.len());
         return Err(Error::Damaged { position, why });
     }
-    Ok(Bytes::copy_from_slice(record))
+    Ok(Bytes::copy_from_slice(mark::behind(record)))
 }
 
 impl fmt::Debug for DiskStore {

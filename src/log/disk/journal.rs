@@ -29,8 +29,6 @@ const TRAILER: &[u8] = b"FJL\x03";
 const START_BYTES: usize = 13;
 /// The beginning of an item, up to its key.
 const ITEM_BYTES: usize = 21;
-/// From the beginning of a batch to the end of its mark.
-const MARK_BYTES: usize = START_BYTES + ITEM_BYTES + mark::KEY.len() + mark::SECRET_BYTES;
 
 /// Why the journals must not be opened.
 #[derive(Debug, PartialEq, Eq)]
@@ -208,12 +206,15 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Whether a whole batch of this store's begins anywhere. Looked for by its mark, with which it begins: the bytes between may be what
+/// Whether a whole batch of this store's begins anywhere. Looked for by the mark in its first item: the bytes between may be what
 /// callers chose, and must neither count as a batch nor cost the time to look whether each of them begins one.
 fn has_batch(bytes: &[u8], mark: Mark) -> bool {
-    let begins = mark
-        .ends(bytes)
-        .filter_map(|end| end.checked_sub(MARK_BYTES));
+    let begins = mark.ends(bytes).flat_map(|end| {
+        let before = mark::ENDS.map(|key| START_BYTES + ITEM_BYTES + key);
+        before
+            .into_iter()
+            .filter_map(move |before| end.checked_sub(before))
+    });
     let mut rests = begins.filter_map(|begin| bytes.get(begin..));
     rests.any(|rest| read(rest).is_some())
 }

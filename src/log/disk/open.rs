@@ -113,6 +113,7 @@ impl DiskStore {
             room: Room::new(dir, options.free_bytes_min),
             options,
             rewriting,
+            mark,
             database,
             records,
             last: AtomicU64::new(last.get()),
