@@ -22,6 +22,8 @@ use super::store::{Store, number};
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
 #[cfg(test)]
+pub(in crate::view) use merge::DESCRIBED_BYTES_MAX;
+#[cfg(test)]
 pub(in crate::view) use properties::PROPERTIES_MAX;
 
 /// What came of the records.

@@ -21,7 +21,7 @@ use crate::log::disk::{files, journal, wipe};
 use crate::log::{Position, SetAside};
 
 /// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 6;
+const FORMAT: u64 = 7;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Counts;
-use super::super::apply::PROPERTIES_MAX;
+use super::super::apply::{DESCRIBED_BYTES_MAX, PROPERTIES_MAX};
 use super::bench::{Answer, with_sorted_lists};
 use super::request::{KINDS, Request, What, received};
 
@@ -87,9 +87,16 @@ impl Customer {
     }
 
     fn as_merged(&self) -> Value {
+        let mut oldest: Vec<_> = self.ids.iter().collect();
+        oldest.sort_by_key(|id| (id.since, id.kind));
+        let mut bytes = 0;
+        oldest.retain(|id| {
+            bytes += id.value.len();
+            bytes <= DESCRIBED_BYTES_MAX
+        });
         let mut described = json!({});
         for (kind, soft) in KINDS {
-            let values: Vec<_> = self.ids.iter().filter(|id| id.kind == kind).collect();
+            let values: Vec<_> = oldest.iter().filter(|id| id.kind == kind).collect();
             if values.is_empty() {
                 continue;
             }
