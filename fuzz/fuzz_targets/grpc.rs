@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use footfall::grpc::pb::customer_service_server::CustomerServiceServer;
 use footfall::grpc::pb::tracking_service_server::TrackingServiceServer;
-use footfall_fuzz::{AUTHORIZATION, Service, TOKEN};
+use footfall_fuzz::{AUTHORIZATION, Growth, Service, TOKEN};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use libfuzzer_sys::fuzz_target;
@@ -26,26 +26,32 @@ const RPCS: [&str; 11] = [
     "CustomerService/ExportCustomers",
 ];
 
+/// Less than an input grows to.
+const MESSAGE_BYTES_MAX: usize = 128 << 10;
+
 static SERVICE: Mutex<Option<Service>> = Mutex::new(None);
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (rpc, message) = input;
+fuzz_target!(|input: (u8, Growth, &[u8])| {
+    let (rpc, growth, message) = input;
+    let message = growth.of(message);
     let rpc = RPCS[usize::from(rpc) % RPCS.len()];
     let request = Request::post(format!("http://fuzz/footfall.tracking.v2.{rpc}"))
         .header("authorization", AUTHORIZATION)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .body(Full::new(framed(message)))
+        .body(Full::new(framed(&message)))
         .unwrap();
     Service::run(&mut SERVICE.lock().unwrap(), async |service| {
         let answer = match rpc.starts_with("Tracking") {
             true => {
                 TrackingServiceServer::new(service.tracking.clone())
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
                     .oneshot(request)
                     .await
             }
             false => {
                 CustomerServiceServer::new(service.customers.clone())
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
                     .oneshot(request)
                     .await
             }

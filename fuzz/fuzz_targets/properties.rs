@@ -2,10 +2,16 @@
 #![no_main]
 
 use footfall::model::properties::Properties;
+use footfall_fuzz::Growth;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|input: (Growth, &str)| {
+    let (growth, text) = input;
+    let Ok(text) = String::from_utf8(growth.of(text.as_bytes())) else {
+        return;
+    };
+    let text = text.as_str();
     let Ok(properties) = Properties::from_json(text) else {
         return;
     };

@@ -7,14 +7,14 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use footfall::limit::{Budget, BudgetOptions};
 use footfall::rest::routes::ENTRIES;
-use footfall_fuzz::{AUTHORIZATION, Service, TOKEN};
+use footfall_fuzz::{AUTHORIZATION, BODY_BYTES_MAX, Growth, Service, TOKEN};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use libfuzzer_sys::fuzz_target;
 
-/// More than any body takes.
+/// Less than the largest body takes.
 fn budget() -> Budget {
-    let max = NonZeroUsize::new(1 << 30).unwrap();
+    let max = NonZeroUsize::new(2 * BODY_BYTES_MAX).unwrap();
     Budget::new(BudgetOptions {
         all_max: max,
         address_max: max,
@@ -24,8 +24,8 @@ fn budget() -> Budget {
 
 static SERVICE: Mutex<Option<Service>> = Mutex::new(None);
 
-fuzz_target!(|input: (u8, &[u8])| {
-    let (route, body) = input;
+fuzz_target!(|input: (u8, Growth, &[u8])| {
+    let (route, growth, body) = input;
     // The watch has no end, and no body.
     let posts = ENTRIES
         .iter()
@@ -40,7 +40,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         .extension(budget().meter(None))
         .header("authorization", AUTHORIZATION)
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::copy_from_slice(body)))
+        .body(Full::new(Bytes::from(growth.of(body))))
         .unwrap();
     Service::run(&mut SERVICE.lock().unwrap(), async |service| {
         let answer = service.rest.serve(request).await;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arbitrary::Arbitrary;
 use footfall::app::settings;
 use footfall::clock::ManualClock;
 use footfall::config;
@@ -12,7 +13,7 @@ use footfall::grpc::{Customers, Tracking};
 use footfall::limit::Failures;
 use footfall::log::memory::MemoryStore;
 use footfall::log::{self, Log};
-use footfall::rest::{Limits, Rest};
+use footfall::rest::{Limits, Offload, Rest};
 use footfall::tracker::{self, Tracker};
 use footfall::view::View;
 use tempfile::TempDir;
@@ -31,6 +32,51 @@ id = "fuzz"
 secrets = ["fuzz"]
 permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
 "#;
+
+/// Largest body of a single route and of a batch, in bytes: small, so that inputs of a few bytes grow beyond them.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+const BATCH_BYTES_MAX: usize = 256 << 10;
+/// Largest answer over gRPC, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What an input grows to at most, in bytes.
+const GROWN_BYTES_MAX: usize = 512 << 10;
+/// In a part that is repeated, this becomes the number of the repetition, so that names and IDs differ.
+const COUNTER: u8 = b'#';
+
+/// How a few bytes become many: a part of them is repeated, so that a fuzzer finds more commands, properties, IDs, levels and bytes
+/// than there may be.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Growth {
+    at: u16,
+    length: u8,
+    /// As a power of two, more or less.
+    times: u8,
+}
+
+impl Growth {
+    /// The bytes with their part repeated.
+    pub fn of(self, bytes: &[u8]) -> Vec<u8> {
+        let at = usize::from(self.at) % (bytes.len() + 1);
+        let (before, rest) = bytes.split_at(at);
+        let (part, after) = rest.split_at(usize::from(self.length).min(rest.len()));
+        let power = self.times % 17;
+        let times = (1_usize << power) + usize::from(self.times / 17);
+        let mut grown = before.to_vec();
+        for number in 0..times {
+            if grown.len() + part.len() + after.len() > GROWN_BYTES_MAX {
+                break;
+            }
+            for byte in part {
+                match *byte {
+                    COUNTER => grown.extend(number.to_string().into_bytes()),
+                    byte => grown.push(byte),
+                }
+            }
+        }
+        grown.extend(after);
+        grown
+    }
+}
 
 /// Calls that one service takes; then a new one begins, so that memory stays within bounds.
 const CALLS_MAX: u32 = 20_000;
@@ -79,10 +125,10 @@ impl Service {
             },
         ));
         let tracking = Tracking::new(tracker.clone(), Duration::from_secs(30));
-        let customers = Customers::new(tracker);
+        let customers = Customers::new(tracker, ANSWER_BYTES_MAX);
         let limits = Limits {
-            body_bytes_max: 1 << 20,
-            batch_bytes_max: 16 << 20,
+            body_bytes_max: BODY_BYTES_MAX,
+            batch_bytes_max: BATCH_BYTES_MAX,
             body_timeout: Duration::from_secs(30),
         };
         let rest = Rest::new(
@@ -90,6 +136,7 @@ impl Service {
             customers.clone(),
             Health::default(),
             limits,
+            Offload::new(1),
         );
         Self {
             tracking,
