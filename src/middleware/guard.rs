@@ -77,7 +77,7 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 27] = [
+    const ALL: [Self; 28] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ProxyProtocol,
