@@ -3,16 +3,20 @@
 use std::io::ErrorKind;
 
 use bytes::Bytes;
+use footfall::grpc::pb;
 use tokio::net::TcpStream;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::harness::Request;
 use crate::harness::first_run::Project;
-use crate::harness::half::{Half, message};
+use crate::harness::half::{Half, framed, message};
 use crate::harness::process::Process;
 use crate::rest_compression::compressed;
 
 const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const TRACK_STREAM: &str = "/footfall.tracking.v2.TrackingService/TrackStream";
 const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
 const MIB: usize = 1024 * 1024;
 /// What docs/limits.md promises, in MiB.
@@ -25,9 +29,22 @@ struct Scale {
     messages: usize,
     /// Bodies of some KB that burst to 16 MiB, of each address.
     bombs: usize,
-    /// Streams that nobody needs a key for, of each address.
+    /// Streams that nobody needs a key for, of each of two kinds, of each address.
     streams: usize,
+    /// Connections whose streams of commands take nothing of what they are answered, of each address.
+    stalls: usize,
 }
+
+/// Streams of a connection that fill the window that all of them have together.
+const STALLED_OF_CONNECTION: usize = 4;
+/// What is answered to each command, and as much is sent.
+const COMMAND_ID_BYTES: usize = 1_000;
+/// As many as are taken before an answer is waited for, and as many more as HTTP/2 takes before they are read.
+const COMMANDS: usize = 600;
+/// More than are answered before an answer is waited for.
+const QUESTIONS: usize = 8;
+/// The default of `stalled_streams_max`.
+const STALLED_MAX: u64 = 256;
 
 async fn counted(service: &Process, line: &str) -> u64 {
     let metrics = Request::new(service.admin(), "GET", "/metrics")
@@ -42,7 +59,10 @@ async fn counted(service: &Process, line: &str) -> u64 {
 async fn peak(scale: Scale) -> u64 {
     let dir = tempfile::tempdir().unwrap();
     // What is held must not run out of its time before all of it is there, however slow the machine.
-    let patient = [("FOOTFALL_SERVER_BODY_TIMEOUT", "1h")];
+    let patient = [
+        ("FOOTFALL_SERVER_BODY_TIMEOUT", "1h"),
+        ("FOOTFALL_RATE_LIMIT_REQUESTS", "1000000"),
+    ];
     let service = Process::start_with(dir.path(), &patient);
     let project = Project::read(dir.path());
     // A key alone may have the half of what all may.
@@ -51,19 +71,45 @@ async fn peak(scale: Scale) -> u64 {
     burst(&service, token, &keys, &scale).await;
 
     let large = Bytes::from(message(16 * MIB - 64, 16 * MIB - 128));
-    let unread = Bytes::from(message(1_000, 1_000).repeat(200));
+    let nothing = Bytes::from(message(0, 0));
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let questions = Bytes::from(framed(&question).repeat(QUESTIONS));
+    let commands = Bytes::from(
+        framed(&pb::TrackStreamRequest {
+            project_token: token.clone(),
+            command: Some(pb::Command {
+                command_id: "x".repeat(COMMAND_ID_BYTES),
+                command: None,
+            }),
+        })
+        .repeat(COMMANDS),
+    );
     let mut halves = Vec::new();
+    let mut answers = Vec::new();
     for host in 1..=scale.addresses {
         let from = format!("203.0.113.{host}");
         let anonymous = [("x-forwarded-for", from.as_str())];
         let key = &keys[usize::from(host) % keys.len()];
         let keyed = [anonymous[0], ("authorization", key.as_str())];
-        let mut half = Half::open(service.address).await;
+        let mut half = Half::narrow(service.address, 8).await;
         for _ in 0..scale.streams {
-            half.calls(REFLECTION, &anonymous, unread.clone()).await;
-            half.calls(HEALTH_WATCH, &anonymous, message(2, 2)).await;
+            for (rpc, sent) in [(REFLECTION, &questions), (HEALTH_WATCH, &nothing)] {
+                let answer = half.begins(rpc, &anonymous, sent.clone()).await;
+                answers.push(answer);
+            }
         }
         halves.push(half);
+        for _ in 0..scale.stalls {
+            let mut half = Half::narrow(service.address, 8).await;
+            for _ in 0..STALLED_OF_CONNECTION {
+                let answer = half.begins(TRACK_STREAM, &keyed, commands.clone()).await;
+                answers.push(answer);
+            }
+            halves.push(half);
+        }
         for _ in 0..scale.messages {
             let mut half = Half::open(service.address).await;
             // Without a key they are refused at once; with one they are held as far as there is memory.
@@ -73,6 +119,12 @@ async fn peak(scale: Scale) -> u64 {
         }
     }
     while counted(&service, "footfall_body_memory_bytes").await < 240 * MIB as u64 {
+        tokio::task::yield_now().await;
+    }
+    let ended = "footfall_guard_rejections_total{guard=\"stalled_streams_max\"}";
+    let of_address = scale.streams + scale.stalls * STALLED_OF_CONNECTION;
+    let stalled = usize::from(scale.addresses) * of_address;
+    while counted(&service, ended).await + STALLED_MAX < stalled as u64 {
         tokio::task::yield_now().await;
     }
     let path = format!("/track/v2/projects/{token}/customers");
@@ -85,7 +137,7 @@ async fn peak(scale: Scale) -> u64 {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let peak = service.peak_mib();
-    drop(halves);
+    drop((halves, answers));
     for gauge in ["footfall_body_memory_bytes", "footfall_streaming_calls"] {
         while counted(&service, gauge).await > 0 {
             tokio::task::yield_now().await;
@@ -139,6 +191,7 @@ async fn callers_who_hold_as_much_as_they_can_do_not_take_more_memory_than_is_pr
         messages: 5,
         bombs: 3,
         streams: 20,
+        stalls: 12,
     })
     .await;
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
@@ -148,10 +201,11 @@ async fn callers_who_hold_as_much_as_they_can_do_not_take_more_memory_than_is_pr
 #[ignore = "takes minutes"]
 async fn many_callers_who_hold_as_much_as_they_can_do_not_take_more_memory_than_is_promised() {
     let peak = peak(Scale {
-        addresses: 40,
-        messages: 12,
-        bombs: 100,
+        addresses: 64,
+        messages: 2,
+        bombs: 1,
         streams: 120,
+        stalls: 2,
     })
     .await;
     assert!(peak <= PROMISED_MIB, "{peak} MiB");
