@@ -43,7 +43,10 @@ SERVING = "multi_thread::worker::Context::run"
 LOG_WRITER = "footfall::log::writer::Writer::run"
 VIEW = "footfall::view::follow::Follower::run"
 
+# No write is refused because the view, which valgrind slows down, has fallen behind.
 SETTINGS = """
+[server]
+request_timeout = "1h"
 [rate_limit]
 requests = 60000000
 [[project]]
