@@ -117,6 +117,10 @@ fn placed(text: &str, address: SocketAddr, admin: SocketAddr) -> String {
 }
 
 /// The variables of which the pages speak, and the binary on the path.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a page's programs are found where the tests' are"
+)]
 fn environment(project: &Project) -> [(&'static str, String); 7] {
     let binary = Path::new(env!("CARGO_BIN_EXE_footfall")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
