@@ -9,7 +9,8 @@ const CONTRACT: [&str; 3] = [
     "footfall/tracking/v2/customers.proto",
     "grpc/health/v1/health.proto",
 ];
-/// What the details of errors are made of. Their code is tonic-types', which names the files otherwise than Google does.
+/// What the details of errors are made of. Their code is tonic-types', which names the files otherwise than Google
+/// does.
 const DETAILS: &str = "google/rpc/error_details.proto";
 /// The log's format, which is no caller's; beside the code that uses it.
 const LOG: &str = "src/log/record.proto";

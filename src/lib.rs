@@ -21,8 +21,8 @@
 //! # The way of a write
 //!
 //! [`app`] accepts the connection; [`middleware`] decides what the request is, whose it is, and whether there is room;
-//! [`rest`] or [`grpc`] makes the message; [`tracker`] lets the key in and checks the rules; [`log::Log::append`] returns
-//! once the record is on disk. [`view::View`] follows the log on a thread of its own and answers reads.
+//! [`rest`] or [`grpc`] makes the message; [`tracker`] lets the key in and checks the rules; [`log::Log::append`]
+//! returns once the record is on disk. [`view::View`] follows the log on a thread of its own and answers reads.
 //!
 //! # Where to begin
 //!

@@ -43,8 +43,8 @@ const GROWN_BYTES_MAX: usize = 512 << 10;
 /// In a part that is repeated, this becomes the number of the repetition, so that names and IDs differ.
 const COUNTER: u8 = b'#';
 
-/// How a few bytes become many: a part of them is repeated, so that a fuzzer finds more commands, properties, IDs, levels and bytes
-/// than there may be.
+/// How a few bytes become many: a part of them is repeated, so that a fuzzer finds more commands, properties, IDs,
+/// levels and bytes than there may be.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Growth {
     at: u16,

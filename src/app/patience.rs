@@ -1,13 +1,14 @@
 //! How long a connection is waited for where hyper waits for ever.
 //!
-//! - A caller that sends the beginning of HTTP/2's preface, even one byte of it, has chosen neither HTTP/2 nor HTTP/1.1, so that
-//!   the timeouts of neither hold.
-//! - A caller that sends a part of a head, or nothing after an answer, keeps an HTTP/1.1 connection. A head's time begins with its
-//!   first byte. An idle connection has more time: balancers must not find it closed while they still use it.
+//! - A caller that sends the beginning of HTTP/2's preface, even one byte of it, has chosen neither HTTP/2 nor
+//!   HTTP/1.1, so that the timeouts of neither hold.
+//! - A caller that sends a part of a head, or nothing after an answer, keeps an HTTP/1.1 connection. A head's time
+//!   begins with its first byte. An idle connection has more time: balancers must not find it closed while they still
+//!   use it.
 //! - A caller that reads nothing of its answer keeps an HTTP/1.1 connection, with that answer, without a limit.
 //!
-//! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's, and gives the answers
-//! that hyper makes by itself over HTTP/1.1 a body ([`bare`]).
+//! Since it finds out which protocol is spoken, it also reads what is sent over HTTP/2 for guards of h2's, and gives
+//! the answers that hyper makes by itself over HTTP/1.1 a body ([`bare`]).
 
 use std::io;
 use std::pin::Pin;
@@ -34,8 +35,8 @@ const AHEAD_BYTES: usize = 1024;
 /// How long a connection is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
-    /// For the end of an HTTP/1.1 head, from its first byte on; and for a caller that takes nothing of what HTTP/2 still has for it, and
-    /// cannot make room any more.
+    /// For the end of an HTTP/1.1 head, from its first byte on; and for a caller that takes nothing of what HTTP/2
+    /// still has for it, and cannot make room any more.
     pub(super) header: Duration,
     /// For the first byte of the next one.
     pub(super) keep_alive: Duration,
@@ -264,8 +265,8 @@ impl<S> Patience<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Patience<S> {
-    /// Begins to send something in the place of `pieces`, where they are an answer without a body and nothing else: a body may say what
-    /// looks like one.
+    /// Begins to send something in the place of `pieces`, where they are an answer without a body and nothing else: a
+    /// body may say what looks like one.
     fn replace(&mut self, pieces: &[io::IoSlice<'_>]) {
         if self.instead.is_some() || self.is_within || !matches!(self.protocol, Protocol::Http1) {
             return;
@@ -462,7 +463,8 @@ mod tests {
     /// How many bytes are on their way at most, so that what is written is written in parts.
     const TAKEN_BYTES_MAX: usize = 5;
 
-    /// Sends two such frames, at once and in pieces, to a caller that has begun so; tells whether just these two were counted.
+    /// Sends two such frames, at once and in pieces, to a caller that has begun so; tells whether just these two were
+    /// counted.
     async fn counts_two(begun: &[u8]) -> bool {
         let mut registry = Registry::default();
         let rejections = Rejections::new(&mut registry);

@@ -1,4 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a head in front of a connection, in which a balancer that passes bytes through names its client.
+//! The PROXY protocol, versions 1 and 2: a head in front of a connection, in which a balancer that passes bytes through
+//! names its client.
 //!
 //! What is said is read byte for byte and no further, so that TLS or HTTP begins right behind it.
 

@@ -35,14 +35,15 @@ use crate::model::panics::Panics;
 use crate::rest::{Cors, Limits, Offload, Render, Rest, routes};
 use crate::tracker::Tracker;
 
-/// Largest message of a stream of commands, in bytes: a command has 800 KiB at most as JSON, and small numbers take three times as
-/// much as protobuf.
+/// Largest message of a stream of commands, in bytes: a command has 800 KiB at most as JSON, and small numbers take
+/// three times as much as protobuf.
 const STREAM_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Largest message to health and reflection, which nobody needs a key for, in bytes.
 const OPEN_MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// Most messages that are decompressed at once.
 const DECODERS_MAX: usize = 8;
-/// Most threads that write or compress large answers of REST at once, and as many that compress those of gRPC, beside those that read.
+/// Most threads that write or compress large answers of REST at once, and as many that compress those of gRPC, beside
+/// those that read.
 const OFFLOAD_THREADS_MAX: usize = 16;
 
 /// What the stack is made of.

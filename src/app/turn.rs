@@ -1,8 +1,9 @@
-//! What a connection's stream and its calls know of each other: which calls are open, and whether the caller has closed its sending side.
+//! What a connection's stream and its calls know of each other: which calls are open, and whether the caller has closed
+//! its sending side.
 //!
-//! A caller that closes its sending side still waits for its answers (RFC 9112, 9.6). hyper takes that for the end of the connection,
-//! at once over HTTP/2. So the stream hides it from hyper while a call is open that has to be answered, and ends the answers that
-//! would go on for ever.
+//! A caller that closes its sending side still waits for its answers (RFC 9112, 9.6). hyper takes that for the end of
+//! the connection, at once over HTTP/2. So the stream hides it from hyper while a call is open that has to be answered,
+//! and ends the answers that would go on for ever.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use tonic::Status;
 use crate::middleware::{Body, CallerEnded, Lasting};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// How often what is queued has to reach the socket once no call is open: what was queued meanwhile goes with the second time.
+/// How often what is queued has to reach the socket once no call is open: what was queued meanwhile goes with the
+/// second time.
 const FLUSHES: u8 = 2;
 
 /// What stream and calls of a connection share.
@@ -38,7 +40,8 @@ struct Shared {
     lasts: AtomicBool,
     /// Calls of HTTP/2 that have to be answered before the connection may end.
     open: AtomicUsize,
-    /// Of those, the ones whose answers have not been asked for more since the last piece: mostly for want of the caller's room.
+    /// Of those, the ones whose answers have not been asked for more since the last piece: mostly for want of the
+    /// caller's room.
     unasked: AtomicUsize,
     /// How often everything has reached the socket since the last of them.
     flushes: AtomicU8,
@@ -68,7 +71,8 @@ impl Turn {
         self.0.ended.send_replace(true);
     }
 
-    /// Whether all that is asked over HTTP/2 is answered, down to the socket; otherwise the reader is woken when it may be.
+    /// Whether all that is asked over HTTP/2 is answered, down to the socket; otherwise the reader is woken when it may
+    /// be.
     pub(super) fn is_over(&self, context: &mut Context<'_>) -> bool {
         self.0.reader.register(context.waker());
         let is_closed = self.0.open.load(Ordering::Acquire) == 0;
@@ -99,7 +103,8 @@ impl Turn {
         CallerEnded::new(self.0.ended.subscribe())
     }
 
-    /// Begins a call, and says what its answer is to be done with. `keep_alive`: how long a kept connection waits, in words.
+    /// Begins a call, and says what its answer is to be done with. `keep_alive`: how long a kept connection waits, in
+    /// words.
     pub(super) fn begin<B>(&self, request: &Request<B>, keep_alive: &HeaderValue) -> Begun {
         if request.version() == Version::HTTP_2 {
             self.0.flushes.store(0, Ordering::Release);

@@ -22,7 +22,8 @@ pub struct Options {
     pub tls: Option<tls::Options>,
     /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
     pub admin_tls: Option<tls::Options>,
-    /// Whether each connection to [`Options::listen`] begins with a head of the PROXY protocol, which names its client. Default: no.
+    /// Whether each connection to [`Options::listen`] begins with a head of the PROXY protocol, which names its client.
+    /// Default: no.
     pub proxy_protocol: bool,
     /// Open connections beyond which no more are accepted. Default 10000.
     pub connections_max: NonZeroUsize,
@@ -33,23 +34,26 @@ pub struct Options {
     pub connections_per_address_max: NonZeroUsize,
     /// Concurrent HTTP/2 streams of one connection. Default 256.
     pub streams_max: NonZeroU32,
-    /// Head of an HTTP/1.1 request, and list of headers of an HTTP/2 one, in bytes, with 32 for each header. Default 32 KiB.
+    /// Head of an HTTP/1.1 request, and list of headers of an HTTP/2 one, in bytes, with 32 for each header. Default 32
+    /// KiB.
     pub header_bytes_max: NonZeroU32,
     /// HTTP/2 streams of one connection that their caller has reset before they were looked at. Default 20.
     pub resets_max: NonZeroUsize,
-    /// HTTP/2 streams of one connection, in all its time, that were reset for what their caller did wrong. Default 1024.
+    /// HTTP/2 streams of one connection, in all its time, that were reset for what their caller did wrong. Default
+    /// 1024.
     pub error_resets_max: NonZeroUsize,
     /// Calls under way, from their headers until their answers begin. Default 16384.
     pub requests_max: NonZeroUsize,
-    /// Calls under way of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2. Default 1024.
+    /// Calls under way of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2. Default
+    /// 1024.
     pub requests_per_address_max: NonZeroUsize,
     /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
     /// and for the end of a TLS handshake. Default 10 s.
     pub header_timeout: Duration,
     /// Longest that a kept HTTP/1.1 connection waits for the first byte of its next request. Default 75 s.
     pub keep_alive_timeout: Duration,
-    /// Longest a caller may take to send a request's body, over both protocols, or the first message of a stream of commands.
-    /// Default 30 s.
+    /// Longest a caller may take to send a request's body, over both protocols, or the first message of a stream of
+    /// commands. Default 30 s.
     pub body_timeout: Duration,
     /// How long an HTTP/2 connection is silent before the caller is asked whether it is still there; without an
     /// answer it is closed. Default 5 min.
@@ -74,16 +78,18 @@ pub struct Options {
     pub snapshot_timeout: Duration,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
-    /// Watches, exports, streams of commands, watches of health and reflections under way, over all protocols. Default 16384.
+    /// Watches, exports, streams of commands, watches of health and reflections under way, over all protocols. Default
+    /// 16384.
     pub streaming_calls_max: NonZeroUsize,
     /// The same of one client address (IPv6: of a /64). Default 256.
     pub streaming_calls_per_address_max: NonZeroUsize,
     /// Streams of commands of one key. Default 4096.
     pub streaming_calls_per_key_max: NonZeroUsize,
-    /// Streams that send, commands or questions to reflection, and whose callers do not take what they are answered. Default 256.
+    /// Streams that send, commands or questions to reflection, and whose callers do not take what they are answered.
+    /// Default 256.
     pub stalled_streams_max: NonZeroUsize,
-    /// What the bodies and messages that are received, decompressed or not yet handled may take of the memory, in bytes. The first
-    /// 4 KiB of each call are not counted. Default 256 MiB.
+    /// What the bodies and messages that are received, decompressed or not yet handled may take of the memory, in
+    /// bytes. The first 4 KiB of each call are not counted. Default 256 MiB.
     pub body_memory_max: NonZeroUsize,
     /// The same of one client address (IPv6: of a /64). Default 64 MiB.
     pub body_memory_per_address_max: NonZeroUsize,

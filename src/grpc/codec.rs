@@ -1,4 +1,5 @@
-//! Messages as bytes. One that cannot be decoded is its caller's mistake: INVALID_ARGUMENT, where prost's own codec says INTERNAL.
+//! Messages as bytes. One that cannot be decoded is its caller's mistake: INVALID_ARGUMENT, where prost's own codec
+//! says INTERNAL.
 
 use std::marker::PhantomData;
 

@@ -30,7 +30,8 @@ use crate::tracker::{Accepted, Access, Error, Tracker};
 const GROUP_COMMANDS_MAX: usize = 256;
 /// Bytes of commands beyond which no more are added to a group.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of what is acknowledged beyond which no more commands are added to a group: a caller that does not read keeps them.
+/// Bytes of what is acknowledged beyond which no more commands are added to a group: a caller that does not read keeps
+/// them.
 const GROUP_RESULT_BYTES_MAX: usize = 64 * 1024;
 /// Longest name that a caller may give a command, in bytes.
 pub(super) const COMMAND_ID_BYTES_MAX: usize = 1024;
@@ -71,7 +72,8 @@ pub(super) fn acknowledged(
     Box::pin(beating(Box::pin(answers), heartbeat))
 }
 
-/// The same messages, and an empty one after each silence of `heartbeat`, so that callers and proxies see that the stream is alive.
+/// The same messages, and an empty one after each silence of `heartbeat`, so that callers and proxies see that the
+/// stream is alive.
 fn beating(
     messages: Messages<pb::TrackStreamResponse>,
     heartbeat: Duration,
@@ -276,7 +278,8 @@ impl Lane {
 }
 
 impl Group {
-    /// Queues the writes at once; gives the acknowledgements when they are durable, and the stream's end, if it is that.
+    /// Queues the writes at once; gives the acknowledgements when they are durable, and the stream's end, if it is
+    /// that.
     fn commit(
         self,
         tracker: &Tracker,

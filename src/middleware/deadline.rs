@@ -1,5 +1,5 @@
-//! The time that a gRPC caller gives its call, `grpc-timeout`: beyond it the call ends with `DEADLINE_EXCEEDED`, and what it held is given
-//! back, whatever it was doing.
+//! The time that a gRPC caller gives its call, `grpc-timeout`: beyond it the call ends with `DEADLINE_EXCEEDED`, and
+//! what it held is given back, whatever it was doing.
 
 use std::convert::Infallible;
 use std::pin::Pin;

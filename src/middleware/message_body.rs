@@ -117,7 +117,7 @@ impl Room {
         }
     }
 
-    /// Whoever reads the messages keeps the room of the largest.
+    /// The reader of the messages keeps the room of the largest.
     pub(super) fn largest(&self, bytes: usize) {
         self.kept.fetch_max(bytes, Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
 //! Messages of gRPC that are compressed, in both directions.
 //!
-//! tonic can do that too, but it counts nothing of the memory, works on the threads that serve everybody, and compresses even answers of
-//! no bytes. So tonic never sees a compressed message: requests are decompressed before it, within the same bounds as plain ones, and
-//! answers are compressed after it.
+//! tonic can do that too, but it counts nothing of the memory, works on the threads that serve everybody, and
+//! compresses even answers of no bytes. So tonic never sees a compressed message: requests are decompressed before it,
+//! within the same bounds as plain ones, and answers are compressed after it.
 
 mod answer;
 mod decoded;

@@ -1,12 +1,12 @@
 //! Streams that send, and whose callers do not take what they are answered: how many there may be at once.
 //!
-//! Nothing runs on a stream's behalf, so that it is not read while its caller leaves no room for what comes next. It then holds what it
-//! may send before it is read, and the answers that are ready. Beyond so many such streams, one of them ends: of the key or address
-//! that has most of them, the one that has waited longest. So whoever takes its answers is never in the way, and of the others a caller
-//! with a few streams stays where another has hundreds.
+//! Nothing runs on a stream's behalf, so that it is not read while its caller leaves no room for what comes next. It
+//! then holds what it may send before it is read, and the answers that are ready. Beyond so many such streams, one of
+//! them ends: of the key or address that has most of them, the one that has waited longest. So a caller that reads its
+//! answers is never in the way, and of the others a caller with a few streams stays where another has hundreds.
 //!
-//! HTTP/2 keeps what it was given of an answer until the caller takes it, even of a stream that has ended here. So it is given small
-//! pieces.
+//! HTTP/2 keeps what it was given of an answer until the caller takes it, even of a stream that has ended here. So it
+//! is given small pieces.
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! A look at the engine's journals before the engine opens them, for it cannot tell a torn tail from damage.
 //!
-//! A power cut in the middle of a commit leaves any of the commit's pages and not the others. Depending on where
-//! the holes are, fjall drops such a tail or refuses to open the journal at all. Damage further inside it drops
-//! together with everything behind it, without a word. The difference: a commit begins after the sync of the one
-//! before, so nothing whole lies behind a torn one. What callers send lies there as well, and may look like a batch: only what
-//! has the store's [`mark`] is one.
+//! A power cut in the middle of a commit leaves any of the commit's pages and not the others. Depending on where the
+//! holes are, fjall drops such a tail or refuses to open the journal at all. Damage further inside it drops together
+//! with everything behind it, without a word. The difference: a commit begins after the sync of the one before, so
+//! nothing whole lies behind a torn one. What callers send lies there as well, and may look like a batch: only what has
+//! the store's [`mark`] is one.
 //!
 //! A journal is a row of batches: `1`, count (u32), sequence number (u64); as many items, each `2`, type (u8),
 //! compression (u8), keyspace (u64), length of key (u16), of value (u32), of value on disk (u32), key, value; then
@@ -97,8 +97,8 @@ struct Look {
 }
 
 impl Look {
-    /// Looks at them all. The engine syncs one before it begins the next, so that only the last may be torn. By `mark` a batch behind
-    /// a torn one is known; without, none is looked for.
+    /// Looks at them all. The engine syncs one before it begins the next, so that only the last may be torn. By `mark`
+    /// a batch behind a torn one is known; without, none is looked for.
     fn at(dir: &Path, mark: Option<Mark>) -> io::Result<Result<Self, Fault>> {
         let mut look = Self {
             end: None,
@@ -153,8 +153,8 @@ pub(super) fn mend(
     }
 }
 
-/// As [`mend`], for a store that may lose its end, and whose batches are not synced one by one; gives the damaged journal, if one
-/// is. What lies behind the first batch that is not whole goes with it.
+/// As [`mend`], for a store that may lose its end, and whose batches are not synced one by one; gives the damaged
+/// journal, if one is. What lies behind the first batch that is not whole goes with it.
 pub(crate) fn cut(dir: &Path) -> io::Result<Option<PathBuf>> {
     match Look::at(dir, None)? {
         Ok(look) => look.cut().map(|()| None),
@@ -206,8 +206,9 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Whether a whole batch of this store's begins anywhere. Looked for by the mark in its first item: the bytes between may be what
-/// callers chose, and must neither count as a batch nor cost the time to look whether each of them begins one.
+/// Whether a whole batch of this store's begins anywhere. Looked for by the mark in its first item: the bytes between
+/// may be what callers chose, and must neither count as a batch nor cost the time to look whether each of them begins
+/// one.
 fn has_batch(bytes: &[u8], mark: Mark) -> bool {
     let begins = mark.ends(bytes).flat_map(|end| {
         let before = mark::ENDS.map(|key| START_BYTES + ITEM_BYTES + key);

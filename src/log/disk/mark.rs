@@ -1,10 +1,11 @@
 //! What tells a batch of this store's from bytes that callers chose.
 //!
 //! The journal holds what callers send as they sent it. So somebody may send what looks like a whole batch, and a power
-//! cut in the middle of its commit would leave that behind a hole. Every batch that is synced holds a secret of the data folder in
-//! its first item: without it, nothing counts as a batch there.
+//! cut in the middle of its commit would leave that behind a hole. Every batch that is synced holds a secret of the
+//! data folder in its first item: without it, nothing counts as a batch there.
 //!
-//! Of a commit that is the value of its first record, where the secret costs next to nothing; of all other batches an item of its own.
+//! Of a commit that is the value of its first record, where the secret costs next to nothing; of all other batches an
+//! item of its own.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -21,7 +22,8 @@ pub(super) const KEY: &[u8] = b"mark";
 const SECRET_BYTES: usize = 16;
 /// The first byte of a record's value that begins with the secret: no record begins so.
 const MARKED: u8 = 0xff;
-/// From the beginning of an item's key to the end of the secret: of an item of its own, and of a record, whose key is a position.
+/// From the beginning of an item's key to the end of the secret: of an item of its own, and of a record, whose key is a
+/// position.
 pub(super) const ENDS: [usize; 2] = [KEY.len() + SECRET_BYTES, 8 + 1 + SECRET_BYTES];
 
 /// A data folder's secret. Whoever can read the folder knows it; callers do not.

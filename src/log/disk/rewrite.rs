@@ -16,7 +16,8 @@ const BATCH_RECORDS_MAX: usize = 1_024;
 /// Most bytes in one batch of writes, unless a single record is larger.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of the staging area in memory before they become a table. A journal stays as long as one of its entries is in memory only.
+/// Bytes of the staging area in memory before they become a table. A journal stays as long as one of its entries is in
+/// memory only.
 const TABLE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the keys of staged records begin with, and no other key. No key here may have the 8 bytes of a position.
@@ -53,8 +54,8 @@ impl Rewriting {
         Ok(rewriting)
     }
 
-    /// A batch that is synced, and known as this store's. Every batch must be, for a start takes a whole one behind a torn one
-    /// for damage. One that begins with a record has the mark there.
+    /// A batch that is synced, and known as this store's. Every batch must be, for a start takes a whole one behind a
+    /// torn one for damage. One that begins with a record has the mark there.
     pub(super) fn batch(&self) -> OwnedWriteBatch {
         self.mark.batch(&self.database, &self.staging)
     }

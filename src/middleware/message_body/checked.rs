@@ -1,4 +1,5 @@
-//! A body whose messages are looked at before they are handed on, for a service that does not say which of them it cannot decode.
+//! A body whose messages are looked at before they are handed on, for a service that does not say which of them it
+//! cannot decode.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,8 @@ use super::messages::HEAD_BYTES;
 /// Decodes a message; what is wrong with it, otherwise.
 type Check = fn(&[u8]) -> Result<(), prost::DecodeError>;
 
-/// A body that ends with `INVALID_ARGUMENT` at the first message that cannot be decoded. None is compressed, and all are small.
+/// A body that ends with `INVALID_ARGUMENT` at the first message that cannot be decoded. None is compressed, and all
+/// are small.
 #[derive(Debug)]
 pub struct Checked<B> {
     inner: Pin<Box<B>>,

@@ -22,8 +22,8 @@ const BYTES_MIN: usize = 1_400;
 /// Bytes up to which messages are compressed at once: it takes less than a millisecond.
 const INLINE_BYTES_MAX: usize = 32 * 1024;
 
-/// An answer for a caller that takes messages in `coding`. Refusals have none. At most as many large messages are compressed at once as
-/// `encoders` has permits.
+/// An answer for a caller that takes messages in `coding`. Refusals have none. At most as many large messages are
+/// compressed at once as `encoders` has permits.
 pub fn compressed(
     mut response: Response<Body>,
     coding: MessageCoding,

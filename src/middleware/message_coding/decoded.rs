@@ -49,8 +49,9 @@ struct Work {
 }
 
 impl<B> Decoded<B> {
-    /// The messages of `inner`, which `limits` bound as they are after decompression too. At most as many are decompressed at once as
-    /// `decoders` has permits. `is_single`: the call has one message. `verdict` is that of `inner`.
+    /// The messages of `inner`, which `limits` bound as they are after decompression too. At most as many are
+    /// decompressed at once as `decoders` has permits. `is_single`: the call has one message. `verdict` is that of
+    /// `inner`.
     pub fn new(
         inner: B,
         coding: Option<MessageCoding>,

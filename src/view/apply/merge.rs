@@ -200,7 +200,7 @@ fn joined(part: Part, other: Part) -> Part {
 fn described(customer: &Customer) -> Properties {
     let mut bytes = 0;
     let mut held: Vec<_> = customer.ids.iter().collect();
-    // Which ones are told must not depend on the order in which customers merged.
+    // Which ones the event has must not depend on the order in which customers merged.
     held.sort_by_key(|id| (id.since, &id.kind));
     held.retain(|id| {
         bytes += id.value.len();

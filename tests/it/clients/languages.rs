@@ -144,7 +144,7 @@ impl Client {
     }
 }
 
-/// A script under way.
+/// A running script.
 struct Run {
     child: Child,
     printed: Lines<BufReader<ChildStdout>>,

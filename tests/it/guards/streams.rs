@@ -245,7 +245,7 @@ async fn streams_that_send_and_take_nothing_end_where_one_has_many_and_not_where
     server.rejects("stalled_streams_max", 57).await;
     assert_eq!(stalled().await, 4);
 
-    // Whoever takes its answers is served beside them, over a stream too.
+    // A caller that reads its answers is served beside them, over a stream too.
     server.serves().await;
     let mut lane = server.opens("Token other-public-key", OTHER).await.unwrap();
     for _ in 0..5 {
