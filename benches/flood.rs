@@ -1,9 +1,10 @@
 //! The whole service under a flood of callers that were never seen before.
 //!
-//! `cargo bench --bench flood` plays a proxy that is believed: every request of the flood names another client address, as many as
-//! two threads can send. Beside it, an honest caller stores events at half of its quota, and a caller that has spent
-//! its quota goes on at twice of it. What is printed, for the time before and for each flood: how the honest caller fared, how many requests
-//! the spent one got through (its quota earns 100 a second), and how much memory the service takes.
+//! `cargo bench --bench flood` plays a proxy that is believed: every request of the flood names another client address,
+//! as many as two threads can send. Beside it, an honest caller stores events at half of its quota, and a caller that
+//! has spent its quota goes on at twice of it. What is printed, for the time before and for each flood: how the honest
+//! caller fared, how many requests the spent one got through (its quota earns 100 a second), and how much memory the
+//! service takes.
 //!
 //! A flood from new IPv4 addresses passes the limiter, for each is a caller of its own; what it must not do is to make
 //! the service forget who is limited, or grow. A flood from the /64s of one IPv6 /48 is a caller's, and is refused.

@@ -1,8 +1,9 @@
-//! One check of the rate limiter, beside the keyed limiter of the `governor` crate, in the same minute on the same cores.
+//! One check of the rate limiter, beside the keyed limiter of the `governor` crate, in the same minute on the same
+//! cores.
 //!
-//! `cargo bench --bench limiter` asks both in turns and prints the median of the rounds with its spread, in nanoseconds a
-//! check, and the ratio. Both are told the time by hand, so that neither pays for a clock. The last line is what the machine
-//! takes for one read at a random place of as much memory as the table has.
+//! `cargo bench --bench limiter` asks both in turns and prints the median of the rounds with its spread, in nanoseconds
+//! a check, and the ratio. Both are told the time by hand, so that neither pays for a clock. The last line is what the
+//! machine takes for one read at a random place of as much memory as the table has.
 #![allow(
     missing_docs,
     missing_debug_implementations,

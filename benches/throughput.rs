@@ -1,8 +1,8 @@
 //! Throughput of Footfall beside what is its measure, in the same minutes on the same cores.
 //!
-//! `cargo bench --bench throughput` starts each server as a process of its own, loads it and its baseline in turns, and prints the
-//! median of the rounds with their spread, and the ratio beside its goal. `target/bench/throughput.json` has all of it;
-//! `benches/compare.py` compares two such files. Words behind `--`:
+//! `cargo bench --bench throughput` starts each server as a process of its own, loads it and its baseline in turns, and
+//! prints the median of the rounds with their spread, and the ratio beside its goal. `target/bench/throughput.json` has
+//! all of it; `benches/compare.py` compares two such files. Words behind `--`:
 //!
 //! - `quick`: one short round of everything, to see that it runs
 //! - a number: so many callers for everything, instead of 64 and a sweep
@@ -13,8 +13,8 @@
 //! that is appended to and synced ([`disk`]). Where the environment variable `ENVOY` is the path of an Envoy, REST is
 //! measured beside it as well ([`envoy`]). The load client reads every answer: an error ends the run.
 //!
-//! Footfall is new for each row, and halted while its baseline is measured: what it has taken it goes on folding into what is read,
-//! and that work is to cost it and nobody else.
+//! Footfall is new for each row, and halted while its baseline is measured: what it has taken it goes on folding into
+//! what is read, and that work is to cost it and nobody else.
 #![allow(
     missing_docs,
     missing_debug_implementations,

@@ -199,8 +199,8 @@ impl Log {
         if let Some(records) = self.writer.recent().read_after(after, limit) {
             return Ok(records);
         }
-        // The store has a commit before it is told of, and before it is added to the recent ones. Who saw it then could have it
-        // rewritten before it is added as it was.
+        // The store has a commit before it is told of, and before it is added to the recent ones. Who saw it then could
+        // have it rewritten before it is added as it was.
         let told = self.last().get().saturating_sub(after.get());
         let told = usize::try_from(told).unwrap_or(usize::MAX);
         let limit = limit.min(told);
@@ -252,8 +252,8 @@ impl Log {
         self.alone().rewrite(rewrites)
     }
 
-    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Whoever must hold something else
-    /// while rewriting takes this first, for the wait may be a backup's.
+    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Whoever must hold
+    /// something else while rewriting takes this first, for the wait may be a backup's.
     pub fn alone(&self) -> Alone<'_> {
         Alone {
             log: self,

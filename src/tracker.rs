@@ -65,7 +65,8 @@ pub struct Options {
     pub reads: ReadLimits,
     /// Most bytes of the attributes of one answer. Default 4 MiB.
     pub answer_bytes_max: usize,
-    /// Longest that an export stays with one moment, and keeps from the disk's being rid of what left since. Default 30 s.
+    /// Longest that an export stays with one moment, and keeps from the disk's being rid of what left since. Default 30
+    /// s.
     pub snapshot_timeout: Duration,
     /// Most watches and exports that a key has under way. Default 64.
     pub watchers_max: usize,

@@ -7,8 +7,8 @@
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes
 //! - `erase` and `expire` take out of the log, and of the view, what has to leave
-//! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events in
-//!   their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
+//! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events
+//!   in their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
 //! - [`keys`] is how all that lies in the keyspaces
 
 mod anonymous;
@@ -208,7 +208,8 @@ impl View {
     /// Stops following the log and waits for the thread to end. May block on the disk.
     pub fn close(&self) {
         self.follower.close();
-        // What the engine still has in memory would be lost with the process, if somebody else has the store as well then.
+        // What the engine still has in memory would be lost with the process, if somebody else has the store as well
+        // then.
         if let Err(error) = self.store.sync() {
             tracing::warn!(%error, "the end of the view is not kept; it will be folded again");
         }

@@ -15,8 +15,8 @@ use footfall::model::time::Timestamp;
 use super::load::Answers;
 use super::{message, server};
 
-/// Records that are synced together: a fourth of the most that a commit of Footfall's log has, and all that one stream's
-/// window holds.
+/// Records that are synced together: a fourth of the most that a commit of Footfall's log has, and all that one
+/// stream's window holds.
 pub(super) const GROUP: usize = 1_024;
 
 /// Records a second.

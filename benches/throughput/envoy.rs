@@ -1,5 +1,5 @@
-//! What would stand there instead of Footfall's REST: Envoy, which turns JSON into gRPC and limits each client address, in front
-//! of the bare tonic service.
+//! What would stand there instead of Footfall's REST: Envoy, which turns JSON into gRPC and limits each client address,
+//! in front of the bare tonic service.
 //!
 //! It forwards what it does not refuse; nothing is kept. Its quotas are so large that it refuses nothing.
 

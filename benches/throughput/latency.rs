@@ -1,10 +1,11 @@
 //! How long single writes take at a tenth of what can be had, beside single syncs.
 //!
-//! `cargo bench --bench throughput -- latency [seconds] [reads]`: after the most that [`CALLERS`] callers can have was measured, calls
-//! are due at fixed times, a tenth of that rate, and a latency counts from when its call was due: a call that
-//! waits behind a slow one is slow. Threads send them, for the runtime's timers are as coarse as a millisecond. In turns of
-//! a second, a file gets a record of the same size and is synced, at the same rate if the disk can. A sync counts from its own beginning: the goal compares
-//! with one sync, and not with a queue of them. With `reads`, each tenth call reads the events of a customer, counted apart.
+//! `cargo bench --bench throughput -- latency [seconds] [reads]`: after the most that [`CALLERS`] callers can have was
+//! measured, calls are due at fixed times, a tenth of that rate, and a latency counts from when its call was due: a
+//! call that waits behind a slow one is slow. Threads send them, for the runtime's timers are as coarse as a
+//! millisecond. In turns of a second, a file gets a record of the same size and is synced, at the same rate if the disk
+//! can. A sync counts from its own beginning: the goal compares with one sync, and not with a queue of them. With
+//! `reads`, each tenth call reads the events of a customer, counted apart.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -35,7 +36,8 @@ const FOLDING: Duration = Duration::from_secs(3);
 /// The goal: how much longer than a sync's the 99th percentile of a write may be.
 const BEYOND_SYNC: Duration = Duration::from_millis(2);
 
-/// Size that the file has from the start, as the journal of Footfall's log has: a sync of one that grows is one of its size too.
+/// Size that the file has from the start, as the journal of Footfall's log has: a sync of one that grows is one of its
+/// size too.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What took how long.

@@ -32,13 +32,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest that an HTTP/2 caller who is asked whether it is still there may take to say so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What an HTTP/2 stream may send before it is read: a stream that waits for its caller to take what it was answered is not read.
+/// What an HTTP/2 stream may send before it is read: a stream that waits for its caller to take what it was answered is
+/// not read.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
 /// What HTTP/2 is given of an answer beyond what its caller has taken, but for the last piece.
 const STREAM_SEND_BYTES: usize = 8 * 1024;
 
-/// By how much h2 bounds a list of headers more widely than `header_bytes_max`: up to there the answer is ours, beyond it h2's.
+/// By how much h2 bounds a list of headers more widely than `header_bytes_max`: up to there the answer is ours, beyond
+/// it h2's.
 const HEADER_LIST_TIMES: u32 = 2;
 
 /// What bounds connections.
@@ -93,7 +95,8 @@ impl Guards {
         }
     }
 
-    /// The same with connections of their own: callers that have taken all of theirs must not keep operators from seeing that.
+    /// The same with connections of their own: callers that have taken all of theirs must not keep operators from
+    /// seeing that.
     pub(super) fn of_operators(self) -> Self {
         Self {
             connections: Arc::new(Semaphore::new(self.operators_max)),

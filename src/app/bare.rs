@@ -1,7 +1,8 @@
 //! What hyper answers by itself over HTTP/1.1, given the shape of every other error.
 //!
-//! A head that hyper cannot read reaches no service: it answers with a status and no body, and closes the connection. Clients
-//! that read each answer as JSON break on that. Such an answer is known by its head, for it has no ID, which all others have.
+//! A head that hyper cannot read reaches no service: it answers with a status and no body, and closes the connection.
+//! Clients that read each answer as JSON break on that. Such an answer is known by its head, for it has no ID, which
+//! all others have.
 
 use http::StatusCode;
 use tonic::Status;

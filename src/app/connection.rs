@@ -183,8 +183,9 @@ fn behind(error: &(dyn Error + 'static)) -> Option<Guard> {
 
 /// A connection's service, which says whose its requests are.
 ///
-/// hyper's own glue clones the whole stack of layers for each request, since a tower service may be busy and has to be waited for. Ours
-/// is ready at any time, and a connection's calls begin one after the other, so that one clone for each connection is enough.
+/// hyper's own glue clones the whole stack of layers for each request, since a tower service may be busy and has to be
+/// waited for. Ours is ready at any time, and a connection's calls begin one after the other, so that one clone for
+/// each connection is enough.
 struct Signed<S> {
     service: RefCell<S>,
     caller: Caller,

@@ -116,8 +116,8 @@ fn write(out: &mut impl Write, position: Position, record: &Record) -> io::Resul
     out.write_all(b"\n")
 }
 
-/// JSON without characters that do something to a terminal, or to the order in which a line is read. They stand in texts only,
-/// where a JSON escape means the same.
+/// JSON without characters that do something to a terminal, or to the order in which a line is read. They stand in
+/// texts only, where a JSON escape means the same.
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,7 +1,7 @@
 //! The ID types that a project's records were written with: the settings must not say something else later.
 //!
-//! A record has its IDs as they were compared when it came. Where a type becomes a soft one, or is compared in lower case
-//! from then on, what is stored would belong to other customers than what comes. So the data folder keeps each
+//! A record has its IDs as they were compared when it came. Where a type becomes a soft one, or is compared in lower
+//! case from then on, what is stored would belong to other customers than what comes. So the data folder keeps each
 //! project's types, those that the settings do not name any more included, and a start with others is refused.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What an HTTP/2 connection sends, read for the guards that h2 keeps to itself: it tells the caller alone, by RST_STREAM of a stream
-//! that is one too many, and by GOAWAY of a flood, with a text that names the bound.
+//! What an HTTP/2 connection sends, read for the guards that h2 keeps to itself: it tells the caller alone, by
+//! RST_STREAM of a stream that is one too many, and by GOAWAY of a flood, with a text that names the bound.
 
 use h2::Reason;
 

@@ -35,7 +35,8 @@ impl Watchdog {
             let start = log.last();
             let mut started = false;
             loop {
-                // A start is over once everything that was there before can be read, but of projects with a backlog of their own.
+                // A start is over once everything that was there before can be read, but of projects with a backlog of
+                // their own.
                 started |= view.progress().borrow().front >= start;
                 health.set(Readiness {
                     started,
@@ -63,8 +64,8 @@ impl Watchdog {
     }
 }
 
-/// Why calls do not succeed. A backlog is a reason only if no project can be read for it within `read_timeout`. `now`: since the
-/// clock's start.
+/// Why calls do not succeed. A backlog is a reason only if no project can be read for it within `read_timeout`. `now`:
+/// since the clock's start.
 fn obstacle(log: &Log, view: &View, now: Duration, read_timeout: Duration) -> Option<String> {
     match log.state() {
         // The cause is in the log; a probe's answer has no words of the engine's.

@@ -10,8 +10,8 @@ use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
 use crate::tracker::{Access, Error, Known, Tracker};
 
-/// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and says
-/// whom it let in.
+/// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and
+/// says whom it let in.
 pub(super) fn access<T>(
     tracker: &Tracker,
     request: &Request<T>,

@@ -33,8 +33,8 @@ pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
     extensions.get().map(|RequestId(id)| id.clone())
 }
 
-/// Tells why the messages of a call end with a failure: tonic makes trailers of it, which do not say. Over REST there is no
-/// call by itself, and the body's layer tells.
+/// Tells why the messages of a call end with a failure: tonic makes trailers of it, which do not say. Over REST there
+/// is no call by itself, and the body's layer tells.
 fn told<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
     match call {
         None => messages,

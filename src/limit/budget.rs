@@ -1,8 +1,9 @@
 //! How many bytes the bodies and messages of callers may take at once: in all, of an address, of a key.
 //!
-//! Bytes are taken as they come, and given back when they are gone, whatever way a call ends: a [`Meter`] gives back all that
-//! it holds when its last clone is dropped. The first [`FREE_BYTES`] of a call are not counted. They come with its place among
-//! the calls under way, so that a small call needs neither the budget nor its lock, and is served however full the budget is.
+//! Bytes are taken as they come, and given back when they are gone, whatever way a call ends: a [`Meter`] gives back
+//! all that it holds when its last clone is dropped. The first [`FREE_BYTES`] of a call are not counted. They come with
+//! its place among the calls under way, so that a small call needs neither the budget nor its lock, and is served
+//! however full the budget is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -39,7 +40,8 @@ struct Shared {
     taken: Mutex<Taken>,
 }
 
-/// There is an entry for each address and key that holds something and for no other, so that the budget bounds the maps too.
+/// There is an entry for each address and key that holds something and for no other, so that the budget bounds the maps
+/// too.
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,

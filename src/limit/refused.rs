@@ -4,8 +4,9 @@
 //! stripe has two sketches: of the present window of [`WINDOW`] and of the one before. What is told is of both, so of
 //! the last one to two windows, and is forgotten in time.
 //!
-//! A sketch is Space-Saving (Metwally, Agrawal, El Abbadi, 2005): [`COUNTERS`] counters, each with an address. An address
-//! without a counter takes over the smallest one, with its count, which is from then on what it may have too much.
+//! A sketch is Space-Saving (Metwally, Agrawal, El Abbadi, 2005): [`COUNTERS`] counters, each with an address. An
+//! address without a counter takes over the smallest one, with its count, which is from then on what it may have too
+//! much.
 //!
 //! # How exact it is
 //!

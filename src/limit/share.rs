@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts what each holder has, and gives it no more than so much.
 ///
-/// There is an entry for each holder that has something and for no other, so that whatever bounds all of it bounds the map too.
+/// There is an entry for each holder that has something and for no other, so that whatever bounds all of it bounds the
+/// map too.
 #[derive(Debug)]
 pub struct Shares<K: Eq + Hash> {
     each_max: NonZeroUsize,

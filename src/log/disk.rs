@@ -131,8 +131,8 @@ impl DiskStore {
         })
     }
 
-    /// Refuses a commit that would leave less space than the engine needs, also for what it has not written to tables yet: one
-    /// that runs out of space in the middle of a write has to be restarted.
+    /// Refuses a commit that would leave less space than the engine needs, also for what it has not written to tables
+    /// yet: one that runs out of space in the middle of a write has to be restarted.
     fn check_space(&self, needed: u64) -> Result<(), StoreError> {
         let needed = needed.saturating_add(self.database.write_buffer_size());
         let room = self.room.for_commit(needed);

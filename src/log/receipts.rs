@@ -1,9 +1,9 @@
-//! How old records are, by more than the time of receipt that each says of itself: that is the word of a wall clock, which may
-//! have been wrong.
+//! How old records are, by more than the time of receipt that each says of itself: that is the word of a wall clock,
+//! which may have been wrong.
 //!
-//! A record is as young as the youngest of three: what it says itself; the youngest record before it, for the log is in the
-//! order of arrival; and what follows from the end of the log, back over the time between each two neighbours. Within a process
-//! that time is known even where the clock was set in between, from [`Record::clock_set`].
+//! A record is as young as the youngest of three: what it says itself; the youngest record before it, for the log is in
+//! the order of arrival; and what follows from the end of the log, back over the time between each two neighbours.
+//! Within a process that time is known even where the clock was set in between, from [`Record::clock_set`].
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use super::record::Record;
 use super::{Error, Log, Position};
 use crate::model::time::Timestamp;
 
-/// A wall clock that differs by more than this from the time that passed was set. Less may be a clock that is corrected bit by bit.
+/// A wall clock that differs by more than this from the time that passed was set. Less may be a clock that is corrected
+/// bit by bit.
 pub const CLOCK_SET_MIN: Duration = Duration::from_secs(60);
 
 /// How many records are read at once.
@@ -101,8 +102,8 @@ impl Receipts {
         }
     }
 
-    /// Reads on to the end of the log. `is_over` interrupts it. Blocks on the disk: the first time for as long as reading
-    /// the log takes.
+    /// Reads on to the end of the log. `is_over` interrupts it. Blocks on the disk: the first time for as long as
+    /// reading the log takes.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Read`].
@@ -129,8 +130,8 @@ impl Receipts {
         time.filter(|_| self.newest.at > Position::START)
     }
 
-    /// The last of those records at the beginning of the log that are all older than `age`, at a time of the wall clock and
-    /// an elapsed time. Blocks on the disk.
+    /// The last of those records at the beginning of the log that are all older than `age`, at a time of the wall clock
+    /// and an elapsed time. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::Read`].

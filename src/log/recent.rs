@@ -27,8 +27,8 @@ struct End {
 }
 
 impl Recent {
-    /// Adds records that were committed, the first at `first`. From then on they can be read, so that nobody may have been told of
-    /// them before.
+    /// Adds records that were committed, the first at `first`. From then on they can be read, so that nobody may have
+    /// been told of them before.
     pub(super) fn add(&self, first: Position, records: Vec<Bytes>) {
         let mut end = self.end();
         if first != end.last().plus(1) {

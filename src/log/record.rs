@@ -33,7 +33,8 @@ pub struct Record {
     pub clashed: bool,
     /// The record is older than what is kept: what it said has left, but for whom it is about.
     pub retired: bool,
-    /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that passed.
+    /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that
+    /// passed.
     pub clock_set: i64,
     /// Whom the record is to forget, by their numbers; none in records of before, and in those that forget nobody.
     pub customers: Vec<u64>,

@@ -1,5 +1,5 @@
-//! Why a call failed that should not have: for the operator, who is told once, with the call's ID. The caller gets a fragment, and never the words
-//! of the engine or of the system.
+//! Why a call failed that should not have: for the operator, who is told once, with the call's ID. The caller gets a
+//! fragment, and never the words of the engine or of the system.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! What a request is. It is decided once, in front of everything else, and that decision is the only one: what a request is charged,
-//! which limits it passes and what answers it follow from the same value, so that nothing can be exempt as one thing and answered as
-//! another.
+//! What a request is. It is decided once, in front of everything else, and that decision is the only one: what a
+//! request is charged, which limits it passes and what answers it follow from the same value, so that nothing can be
+//! exempt as one thing and answered as another.
 
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version};

@@ -1,7 +1,8 @@
 //! The guards: limits on what callers send and keep open, beside the quotas; and a count of what each turned away.
 //!
-//! A status that a guard is behind carries it as its source, however many floors up it is answered: nobody but the layer that counts
-//! needs a counter. What has no status, such as a connection, counts for itself, and what is told inside of an answer goes with it.
+//! A status that a guard is behind carries it as its source, however many floors up it is answered: nobody but the
+//! layer that counts needs a counter. What has no status, such as a connection, counts for itself, and what is told
+//! inside of an answer goes with it.
 
 use std::error::Error;
 use std::fmt;
@@ -35,7 +36,8 @@ pub enum Guard {
     Resets,
     /// Streams of an HTTP/2 connection that end for what their caller did wrong.
     ErrorResets,
-    /// What nobody honest sends over HTTP/2 and no setting bounds: frames of headers without an end, frames without a byte.
+    /// What nobody honest sends over HTTP/2 and no setting bounds: frames of headers without an end, frames without a
+    /// byte.
     Http2Flood,
     /// Calls under way, in all.
     Requests,

@@ -1,7 +1,8 @@
 //! The size of an HTTP/2 request's list of headers: beyond the most, the call is refused in the words of its protocol.
 //!
-//! h2 bounds the list too, but answers by itself: over gRPC as well with a status of HTTP's and nothing else, and nobody hears of it. So its
-//! bound lies behind this one. hyper bounds the head of an HTTP/1.1 request before it is one.
+//! h2 bounds the list too, but answers by itself: over gRPC as well with a status of HTTP's and nothing else, and
+//! nobody hears of it. So its bound lies behind this one. hyper bounds the head of an HTTP/1.1 request before it is
+//! one.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

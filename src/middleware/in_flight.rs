@@ -1,11 +1,13 @@
-//! How many calls may be under way at once, in all and of one address: beyond it a call is refused before its body is read.
+//! How many calls may be under way at once, in all and of one address: beyond it a call is refused before its body is
+//! read.
 //!
-//! A call is under way from its headers until its answer begins: that is when the service works for it, and when its body takes
-//! room. A streaming call goes on behind that, so it has a place of another kind too, until its stream ends: or a handful of watches
-//! would use up what everybody needs. Who only probes takes no place of those that call, and has few.
+//! A call is under way from its headers until its answer begins: that is when the service works for it, and when its
+//! body takes room. A streaming call goes on behind that, so it has a place of another kind too, until its stream ends:
+//! or a handful of watches would use up what everybody needs. Who only probes takes no place of those that call, and
+//! has few.
 //!
-//! An address keeps its place until it has taken its answer, where that can be said: over HTTP/2 a connection has hundreds of answers
-//! that nobody takes, over HTTP/1.1 one. The place among all calls is free once the answer begins.
+//! An address keeps its place until it has taken its answer, where that can be said: over HTTP/2 a connection has
+//! hundreds of answers that nobody takes, over HTTP/1.1 one. The place among all calls is free once the answer begins.
 //!
 //! What a call holds of the memory for bodies is given back with its place, or with its stream.
 

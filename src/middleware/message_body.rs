@@ -1,7 +1,7 @@
 //! The body of a gRPC call, read message by message.
 //!
-//! tonic collects a message before anybody looks at it, and keeps the room that the largest one took for as long as the stream lasts.
-//! So what has come is measured here, on its way to tonic:
+//! tonic collects a message before anybody looks at it, and keeps the room that the largest one took for as long as the
+//! stream lasts. So what has come is measured here, on its way to tonic:
 //!
 //! - bytes are held of the call's [`Meter`] until the message has been handed on
 //! - a message that has begun has a time to end

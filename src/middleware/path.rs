@@ -1,4 +1,5 @@
-//! Paths, with what need not be escaped as it is (RFC 3986, 6.2.2.2): `%2D` is `-`. `%2F` is another character than `/`.
+//! Paths, with what need not be escaped as it is (RFC 3986, 6.2.2.2): `%2D` is `-`. `%2F` is another character than
+//! `/`.
 
 use http::Uri;
 

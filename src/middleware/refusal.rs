@@ -79,8 +79,8 @@ fn refused(charge: &Charge) -> Option<(&Subject, &Refusal)> {
     }
 }
 
-/// The status of what one of `charges` refuses; none if all of them admit it. Its text is about the quota that is the last
-/// to admit it again.
+/// The status of what one of `charges` refuses; none if all of them admit it. Its text is about the quota that is the
+/// last to admit it again.
 pub fn status(charges: &[Charge]) -> Option<Status> {
     let refusals: Vec<_> = charges.iter().filter_map(refused).collect();
     let wait = |(_, refusal): &&(&Subject, &Refusal)| refusal.retry_after;
@@ -169,7 +169,8 @@ pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
     }
 }
 
-/// A header's list of named items with their numbers, written without the machinery of formatting: it is on every answer.
+/// A header's list of named items with their numbers, written without the machinery of formatting: it is on every
+/// answer.
 struct Items(String);
 
 impl Items {

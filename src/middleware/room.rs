@@ -1,4 +1,5 @@
-//! The room for calls under way: places in all and by address, of calls, of streaming calls and of probes, and the memory of bodies.
+//! The room for calls under way: places in all and by address, of calls, of streaming calls and of probes, and the
+//! memory of bodies.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -62,7 +63,8 @@ struct Places {
     address_guard: Guard,
 }
 
-/// How many streams a key may have, of those whose key is known only once they have begun. An extension of their requests.
+/// How many streams a key may have, of those whose key is known only once they have begun. An extension of their
+/// requests.
 #[derive(Clone, Debug)]
 pub struct KeyStreams {
     shares: Arc<Shares<KeyHolder>>,

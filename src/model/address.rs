@@ -195,7 +195,8 @@ impl Resolver {
         self.trust.believes_peer(peer)
     }
 
-    /// Whether a client is a proxy that is known by its address: one that called for itself, or for somebody it did not name.
+    /// Whether a client is a proxy that is known by its address: one that called for itself, or for somebody it did not
+    /// name.
     pub fn is_proxy(&self, client: ClientAddress) -> bool {
         match (&self.trust, client) {
             (Trust::Proxies { .. }, ClientAddress::Ip(ip)) => self.trust.believes_hop(ip),

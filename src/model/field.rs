@@ -4,8 +4,8 @@ use prost::encoding::encode_varint;
 
 /// Such a field under way.
 ///
-/// Protobuf puts the length before the content. One byte is kept free for it, and the content is moved only where that is not enough:
-/// messages are small and shallow, so that this costs less than a pass that measures.
+/// Protobuf puts the length before the content. One byte is kept free for it, and the content is moved only where that
+/// is not enough: messages are small and shallow, so that this costs less than a pass that measures.
 #[derive(Debug)]
 #[must_use]
 pub struct Field {

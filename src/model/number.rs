@@ -1,6 +1,7 @@
 //! Numbers by decimal arithmetic on their text: what they say is not rounded.
 
-/// Every time up to the year 9999 has at most so many digits in microseconds, and every number of so many digits is an `i64`.
+/// Every time up to the year 9999 has at most so many digits in microseconds, and every number of so many digits is an
+/// `i64`.
 const DIGITS_MAX: i64 = 18;
 
 /// The largest integer up to which floats have all of them.

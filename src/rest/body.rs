@@ -35,8 +35,8 @@ enum Coding {
     Zstd,
 }
 
-/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression. What it takes of the memory is
-/// held of `meter`.
+/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression. What it takes of the
+/// memory is held of `meter`.
 pub(super) async fn read<B>(
     headers: &HeaderMap,
     body: B,
@@ -69,8 +69,8 @@ where
     if coding == Coding::Identity {
         return Ok(text::repaired(bytes));
     }
-    // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would leave its
-    // thread with the room of what it grew out of.
+    // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would
+    // leave its thread with the room of what it grew out of.
     let meter = meter.clone();
     let decode = move || {
         let limits = Limits {
@@ -98,7 +98,8 @@ struct Limits<'a> {
 impl Limits<'_> {
     /// Copies a piece behind those of `out`, of which `expected` bytes will come in all, if that is known.
     ///
-    /// Room that nothing was written to yet takes none of the memory. While pieces move into larger room they take twice as much.
+    /// Room that nothing was written to yet takes none of the memory. While pieces move into larger room they take
+    /// twice as much.
     fn append(
         &self,
         out: &mut Vec<u8>,
@@ -141,8 +142,8 @@ fn no_memory(spent: Spent) -> Error {
     }
 }
 
-/// All that comes. A body in one piece is left as it is. Further pieces are copied behind it: each would keep the buffer that it came
-/// in, however few bytes of it are its own.
+/// All that comes. A body in one piece is left as it is. Further pieces are copied behind it: each would keep the
+/// buffer that it came in, however few bytes of it are its own.
 async fn collect<B>(body: B, limits: Limits<'_>) -> Result<Bytes, Error>
 where
     B: http_body::Body<Data = Bytes>,

@@ -1,7 +1,8 @@
 //! JSON into request messages.
 //!
-//! A command is read in one pass if that can tell that no rule is broken (`quick`). Otherwise a body is read once for its shape, and fields
-//! that need more are looked at where they lie in the text (`fields`). Keys that are not known are passed over, at any level.
+//! A command is read in one pass if that can tell that no rule is broken (`quick`). Otherwise a body is read once for
+//! its shape, and fields that need more are looked at where they lie in the text (`fields`). Keys that are not known
+//! are passed over, at any level.
 
 mod batch;
 mod fields;

@@ -10,12 +10,12 @@ use crate::model::project::Permission;
 use crate::view::Named;
 
 impl Tracker {
-    /// Takes all IDs and properties from the customer whom the IDs name; returns once that would survive a power cut, and
-    /// every read and watch that begins then shows nothing of it. Events stay, with nobody.
+    /// Takes all IDs and properties from the customer whom the IDs name; returns once that would survive a power cut,
+    /// and every read and watch that begins then shows nothing of it. Events stay, with nobody.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written. [`Error::Log`],
-    /// [`Error::View`].
+    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written.
+    /// [`Error::Log`], [`Error::View`].
     pub async fn anonymize(
         &self,
         access: &Access,
@@ -25,13 +25,13 @@ impl Tracker {
         self.forget(access, customer_ids, Command::Anonymize).await
     }
 
-    /// Takes out the customer whom the IDs name, and the anonymous customers who had them, with everything that was ever
-    /// recorded of them; returns once that would survive a power cut, and every read and watch that begins then shows
-    /// nothing of it. It leaves the disk later.
+    /// Takes out the customer whom the IDs name, and the anonymous customers who had them, with everything that was
+    /// ever recorded of them; returns once that would survive a power cut, and every read and watch that begins then
+    /// shows nothing of it. It leaves the disk later.
     ///
     /// # Errors
-    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written. [`Error::Log`],
-    /// [`Error::View`].
+    /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written.
+    /// [`Error::Log`], [`Error::View`].
     pub async fn erase(
         &self,
         access: &Access,
@@ -49,8 +49,8 @@ impl Tracker {
     ) -> Result<(), Error> {
         let ids = private_ids(access, customer_ids)?;
         let erases = command == Command::Erase;
-        // What is refused is not stored, so that the view is asked first. The record names whom it found: whatever comes in
-        // between, it takes nobody else.
+        // What is refused is not stored, so that the view is asked first. The record names whom it found: whatever
+        // comes in between, it takes nobody else.
         let found = self.ask(access, ids.clone(), move |snapshot, token, ids| {
             let mut found = match snapshot.named(token, ids)? {
                 Named::One(found) => vec![found.number()],

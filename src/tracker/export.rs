@@ -43,7 +43,8 @@ impl Tracker {
     /// before.
     ///
     /// They are those of one moment, unless the export takes longer than [`Options::snapshot_timeout`]: then it goes on
-    /// from its place with those of a later moment. A customer is told once, unless its oldest ID is taken from it meanwhile.
+    /// from its place with those of a later moment. A customer is told once, unless its oldest ID is taken from it
+    /// meanwhile.
     ///
     /// # Errors
     /// [`Error::TooManyStreams`], [`Error::View`].
@@ -95,8 +96,8 @@ impl Export {
         Ok(counts.columns())
     }
 
-    /// What `make` makes of the next customers, maybe of none of them; `None` at the end, and after an error. It is made
-    /// where the view is read, off the threads that serve everybody.
+    /// What `make` makes of the next customers, maybe of none of them; `None` at the end, and after an error. It is
+    /// made where the view is read, off the threads that serve everybody.
     ///
     /// # Errors
     /// [`Error::TooManyReads`], [`Error::View`].

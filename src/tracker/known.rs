@@ -1,5 +1,5 @@
-//! Whose credentials are some key's, before it is known which project is meant: over gRPC the token stands in the message, and nobody
-//! collects a message of a caller who shows nothing that is good anywhere.
+//! Whose credentials are some key's, before it is known which project is meant: over gRPC the token stands in the
+//! message, and nobody collects a message of a caller who shows nothing that is good anywhere.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project, PublicKey};
 use crate::model::time::Timestamp;
 
-/// Most projects with private keys of one ID among which a caller is looked for before its message says which one it means.
+/// Most projects with private keys of one ID among which a caller is looked for before its message says which one it
+/// means.
 const NAMESAKES_MAX: usize = 16;
 
 /// A key, and the project that it is of.
@@ -120,8 +121,8 @@ impl Tracker {
         }
     }
 
-    /// Compares a secret with those of the keys of its name. It is a guess at each for which it is wrong, and is not compared with
-    /// that of one at which there were too many.
+    /// Compares a secret with those of the keys of its name. It is a guess at each for which it is wrong, and is not
+    /// compared with that of one at which there were too many.
     fn compare(
         &self,
         places: Vec<Place>,

@@ -1,8 +1,8 @@
 //! The snapshot that the steps of an export share, for a while.
 //!
-//! What was erased stays on the disk as long as a snapshot sees it, and the engine keeps all that was written over since.
-//! So a snapshot is let go after a time, whether or not somebody takes what the export tells, and the next step goes on
-//! with one of then.
+//! What was erased stays on the disk as long as a snapshot sees it, and the engine keeps all that was written over
+//! since. So a snapshot is let go after a time, whether or not somebody takes what the export tells, and the next step
+//! goes on with one of then.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -63,7 +63,8 @@ type KeyName = (String, String);
 
 /// What answers are counted in.
 const UNIT_BYTES: usize = 1_024;
-/// Bytes of an answer that counts for its key alone, so that whoever leaves large ones leaves room for others' small ones.
+/// Bytes of an answer that counts for its key alone, so that whoever leaves large ones leaves room for others' small
+/// ones.
 const SMALL_BYTES_MAX: usize = 64 * UNIT_BYTES;
 
 /// What each one of many has left.
@@ -126,8 +127,8 @@ impl Permits {
         }
     }
 
-    /// Waits for its turn: first among the reads of the key, then among those of the project, then among all. So whoever
-    /// has many reads waits where nobody else does.
+    /// Waits for its turn: first among the reads of the key, then among those of the project, then among all. So
+    /// whoever has many reads waits where nobody else does.
     ///
     /// # Errors
     /// [`Error::TooManyReads`].

@@ -19,8 +19,8 @@ pub(super) struct Receipt {
     pub(super) clock_set: i64,
 }
 
-/// Gives times of receipt, each later than the one before as long as the clock is not set back by more than [`LEAD_MAX`]: two
-/// events that say no time are not to be taken for one that was sent twice.
+/// Gives times of receipt, each later than the one before as long as the clock is not set back by more than
+/// [`LEAD_MAX`]: two events that say no time are not to be taken for one that was sent twice.
 #[derive(Debug)]
 pub(super) struct Receipts {
     /// The last one, in µs.

@@ -157,8 +157,8 @@ impl Tracker {
         })
     }
 
-    /// Ends all watches and the streams of commands, also those that begin from now on: a service that drains would wait
-    /// for them for ever.
+    /// Ends all watches and the streams of commands, also those that begin from now on: a service that drains would
+    /// wait for them for ever.
     pub fn end_streams(&self) {
         self.streams_ended.send_replace(true);
     }
@@ -170,7 +170,8 @@ impl Tracker {
 }
 
 impl Watch {
-    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone, another, or expired. After an error there is no more.
+    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone, another, or
+    /// expired. After an error there is no more.
     ///
     /// # Errors
     /// [`Error::View`], [`Error::Log`].

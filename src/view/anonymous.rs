@@ -1,4 +1,5 @@
-//! What leads from an ID to the anonymous customers who once had it, so that they can still be erased: a digest, which no reading shows.
+//! What leads from an ID to the anonymous customers who once had it, so that they can still be erased: a digest, which
+//! no reading shows.
 //!
 //! A hard ID leads there; a soft one only if the customer had no hard one, for others may have used the same browser.
 //! The digest has no key: the log has the ID itself, until the customer is erased.
@@ -34,7 +35,8 @@ pub(super) fn key(link: &[u8], customer: u64) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// The anonymous customers who had all those of the IDs that anybody has or had: of the hard ones, if there is one among them.
+    /// The anonymous customers who had all those of the IDs that anybody has or had: of the hard ones, if there is one
+    /// among them.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].

@@ -59,8 +59,9 @@ impl Counts {
 
 /// Applies records, and writes what came of them, some at a time.
 ///
-/// Records are applied in the order of the log, but for those of projects in lanes: each lane has come to a position of its own,
-/// and the others' records behind it are applied without it. No record of one project changes what another project reads.
+/// Records are applied in the order of the log, but for those of projects in lanes: each lane has come to a position of
+/// its own, and the others' records behind it are applied without it. No record of one project changes what another
+/// project reads.
 #[derive(Debug)]
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,

@@ -1,7 +1,7 @@
 //! What the fold looked up or wrote lately, so that it need not ask the engine again.
 //!
-//! The way from an ID to its customer is looked up for each record, and most records are about customers of a moment ago. Only the
-//! fold itself writes the tables that are kept here, so that what is kept is what the store has.
+//! The way from an ID to its customer is looked up for each record, and most records are about customers of a moment
+//! ago. Only the fold itself writes the tables that are kept here, so that what is kept is what the store has.
 
 use std::hash::Hash;
 
@@ -16,8 +16,8 @@ use super::keys::Table;
 const BYTES_MAX: u64 = if cfg!(test) { 2 << 10 } else { 32 << 20 };
 /// What an entry takes beside its key and its value, in bytes, as good as that can be told.
 pub(super) const ENTRY_BYTES: usize = 96;
-/// Share of what was asked for more than once. With more of it, customers who just came go before they come again: folding records of a
-/// million customers in random order took a quarter longer.
+/// Share of what was asked for more than once. With more of it, customers who just came go before they come again:
+/// folding records of a million customers in random order took a quarter longer.
 const HOT: f64 = 0.5;
 /// About how much an entry takes, in bytes.
 const USUAL_BYTES: u64 = 160;

@@ -1,9 +1,9 @@
 //! Takes out of the log, and of the timelines, what is older than is to be kept.
 //!
-//! Events go. Of an update stays what a profile still shows. Of either stay the IDs, if others could not be folded without
-//! them: when the record changed what IDs lead to, or is the last use of a soft ID; and all of them for a customer who ever
-//! lost a soft ID, for which one it lost depended on them. A retry goes with the event that it repeats, and a merge's
-//! event with the record that caused it.
+//! Events go. Of an update stays what a profile still shows. Of either stay the IDs, if others could not be folded
+//! without them: when the record changed what IDs lead to, or is the last use of a soft ID; and all of them for a
+//! customer who ever lost a soft ID, for which one it lost depended on them. A retry goes with the event that it
+//! repeats, and a merge's event with the record that caused it.
 
 use super::erase::read;
 use super::keys::{self, Customer, Entry, IdEntry, Part, Property, Table};
@@ -15,9 +15,9 @@ use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
 
 impl View {
-    /// Takes out the records up to `cutoff`, which are all too old. What they were lies on the disk until the log and the
-    /// view are wiped. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it. Blocks on
-    /// the disk.
+    /// Takes out the records up to `cutoff`, which are all too old. What they were lies on the disk until the log and
+    /// the view are wiped. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it.
+    /// Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].

@@ -1,7 +1,8 @@
 //! The thread that follows the log.
 //!
-//! It applies the log in order, in batches. A project that has more to apply than the others can wait for gets a lane: its records
-//! are passed over at the front, and applied from a position of its own, in turns with the front and the other lanes.
+//! It applies the log in order, in batches. A project that has more to apply than the others can wait for gets a lane:
+//! its records are passed over at the front, and applied from a position of its own, in turns with the front and the
+//! other lanes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -38,8 +39,8 @@ const PAGES_MAX: usize = 2;
 /// Most lanes; beyond it projects wait for each other.
 const LANES_MAX: usize = 64;
 
-/// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be it for
-/// one record or for hundreds.
+/// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be
+/// it for one record or for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a full disk is looked at.
@@ -112,7 +113,8 @@ impl Follower {
         self.wanting.notify_one();
     }
 
-    /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may be gone before this thread is.
+    /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may be gone before this
+    /// thread is.
     fn pause(&self, applied: Position) {
         let nobody_waits = |wanted: &mut Position| *wanted <= applied;
         drop(
@@ -121,8 +123,8 @@ impl Follower {
         );
     }
 
-    /// Waits until the disk has room, for an engine without takes no writes any more. Readers are told meanwhile that the view is
-    /// behind.
+    /// Waits until the disk has room, for an engine without takes no writes any more. Readers are told meanwhile that
+    /// the view is behind.
     fn wait_for_room(&self, store: &Store, log: &Log) {
         let mut is_told = false;
         while !log.has_room_to_fold(store.room_to_fold()) && !*self.closing.borrow() {

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Hashes by XXH3, several times as fast as the standard library's, with a seed of its own: callers choose the keys, and must not know
-/// which of them meet.
+/// Hashes by XXH3, several times as fast as the standard library's, with a seed of its own: callers choose the keys,
+/// and must not know which of them meet.
 #[derive(Clone, Debug)]
 pub(super) struct Seeded(u64);
 

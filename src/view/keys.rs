@@ -21,9 +21,9 @@
 //! | the others | [`MARK`]                                       | `applied` again |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
-//! A customer's number is the position of the record that created it. Customers that merge keep the number of the one that had more
-//! of them merged into it, so that rows move at most as often as the number of mergers can double. The other numbers
-//! stay in `customers` and name the one that they merged into.
+//! A customer's number is the position of the record that created it. Customers that merge keep the number of the one
+//! that had more of them merged into it, so that rows move at most as often as the number of mergers can double. The
+//! other numbers stay in `customers` and name the one that they merged into.
 //!
 //! An event stands twice when two customers had it and merged. The first to arrive has the plain key.
 //!
@@ -256,8 +256,8 @@ pub fn content_hash(event: &Event, position: Position) -> [u8; 16] {
     digest(event, counted)
 }
 
-/// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same time, for the time
-/// of receipt is that of a clock that may be set back.
+/// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same
+/// time, for the time of receipt is that of a clock that may be set back.
 pub fn made_hash(event: &Event, position: Position) -> [u8; 16] {
     digest(event, Some(position))
 }
@@ -338,8 +338,8 @@ pub struct Customer {
     pub links: Vec<Vec<u8>>,
 }
 
-/// What is left to do for a record whose work does not fit into one batch of writes: pages of rows of one number. The project's
-/// next record waits for it.
+/// What is left to do for a record whose work does not fit into one batch of writes: pages of rows of one number. The
+/// project's next record waits for it.
 #[derive(Clone, PartialEq, Message)]
 pub struct Chore {
     /// The project's token.

@@ -1,6 +1,7 @@
 //! Until when the events of customers go, as far as the fold has seen that since it began.
 //!
-//! Most events are later than all others of their customer, so that none of those can be the same one: the engine need not be asked.
+//! Most events are later than all others of their customer, so that none of those can be the same one: the engine need
+//! not be asked.
 
 use quick_cache::UnitWeighter;
 use quick_cache::unsync;

@@ -70,7 +70,8 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// All entries whose key begins with `prefix`, in order. Costs a look at everything of the table that is not written yet.
+    /// All entries whose key begins with `prefix`, in order. Costs a look at everything of the table that is not
+    /// written yet.
     pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<(Slice, Slice)>, Error> {
         let mut entries = BTreeMap::new();
         for guard in self.store.scan(table, prefix)? {

@@ -106,7 +106,8 @@ impl ProjectProgress {
         }
     }
 
-    /// How old the oldest acknowledged record is that cannot be read yet. Of the time between two looks one second counts at most.
+    /// How old the oldest acknowledged record is that cannot be read yet. Of the time between two looks one second
+    /// counts at most.
     pub fn lag(&self, now: Duration) -> Duration {
         let applied = self.applied().get();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,15 +25,16 @@ const FORMAT: u64 = 7;
 /// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
 /// entries are small and many.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Bytes of a table, in memory and on the disk. A table is written and synced at once, and the log's syncs stand in line behind it.
+/// Bytes of a table, in memory and on the disk. A table is written and synced at once, and the log's syncs stand in
+/// line behind it.
 const TABLE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Upper bound of what the engine's merges take of the disk for a while.
 const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Fewest open tables that the engine takes.
 const OPEN_FILES_MIN: usize = 16;
-/// Bytes that the journal may take before they are synced. A power cut may have the view, which is folded again; but what waits
-/// long is written at once in the end, and the log's syncs stand in line behind it.
+/// Bytes that the journal may take before they are synced. A power cut may have the view, which is folded again; but
+/// what waits long is written at once in the end, and the log's syncs stand in line behind it.
 const UNSYNCED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.

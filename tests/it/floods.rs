@@ -1,6 +1,7 @@
 //! Floods of ever new addresses, in simulated time: who overflows, and whom it harms.
 //!
-//! `cargo test --release floods -- --ignored --nocapture` prints the table for up to three million new addresses a second.
+//! `cargo test --release floods -- --ignored --nocapture` prints the table for up to three million new addresses a
+//! second.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroUsize;

@@ -1,4 +1,5 @@
-//! What callers send, spoilt at random: however it comes out, nothing panics, nothing hangs, and others are served as before.
+//! What callers send, spoilt at random: however it comes out, nothing panics, nothing hangs, and others are served as
+//! before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -218,7 +219,8 @@ fn mutated(dice: &mut Dice, known: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Sends bytes over a connection of their own, and takes what comes until it ends. The caller says when it has sent all.
+/// Sends bytes over a connection of their own, and takes what comes until it ends. The caller says when it has sent
+/// all.
 async fn exchange(address: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut from, mut to) = stream.split();

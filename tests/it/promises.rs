@@ -1,4 +1,5 @@
-//! What an answer promises: that it is true when it comes, also when the call is sent twice, twice at once, or with another command between.
+//! What an answer promises: that it is true when it comes, also when the call is sent twice, twice at once, or with
+//! another command between.
 
 use std::time::Duration;
 

@@ -90,7 +90,8 @@ impl Groups {
         Self::parse(&text, Path::new(GROUPS))
     }
 
-    /// Each line is a hierarchy's number, its controllers, and the group's path; version 2 has number 0 and no controllers.
+    /// Each line is a hierarchy's number, its controllers, and the group's path; version 2 has number 0 and no
+    /// controllers.
     fn parse(text: &str, root: &Path) -> Self {
         let mut groups = Self::default();
         for line in text.lines() {
@@ -134,8 +135,8 @@ impl Groups {
     }
 }
 
-/// A group's folder and those above it: each of them limits. In a container the path is another one than what is mounted,
-/// and the mounted root is its own group.
+/// A group's folder and those above it: each of them limits. In a container the path is another one than what is
+/// mounted, and the mounted root is its own group.
 fn with_parents(root: &Path, path: &str) -> Vec<PathBuf> {
     let mut group = root.join(path.trim_start_matches('/'));
     let mut groups = Vec::new();

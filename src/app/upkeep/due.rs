@@ -42,8 +42,8 @@ impl Due {
                     let asked = self.start.elapsed_at(erasure.received, erasure.clock_set);
                     asked.min(elapsed).saturating_add(self.delay)
                 }
-                // Only the wall clock knows of the time before the start. One that was set back since knows nothing, and
-                // what was asked for is better done early than late.
+                // Only the wall clock knows of the time before the start. One that was set back since knows nothing,
+                // and what was asked for is better done early than late.
                 false if now < erasure.received => elapsed,
                 false => {
                     let waited = now.saturating_since(erasure.received);

@@ -7,10 +7,12 @@ use crate::model::time::Timestamp;
 
 /// How long after the start nothing leaves, or as long as records are kept, if that is less.
 const START: Duration = Duration::from_secs(600);
-/// How far ahead of what is known the clock may be, at most; and no more than this part of the time for which records are kept.
+/// How far ahead of what is known the clock may be, at most; and no more than this part of the time for which records
+/// are kept.
 const LEAD_MAX: Duration = Duration::from_hours(24);
 const LEAD_PART: u32 = 24;
-/// How long a clock that was set forward has to run before it is believed, or as long as records are kept, if that is less.
+/// How long a clock that was set forward has to run before it is believed, or as long as records are kept, if that is
+/// less.
 const PROBATION: Duration = Duration::from_hours(24);
 
 /// Why nothing may leave now.
@@ -38,7 +40,8 @@ impl fmt::Display for Doubt {
 #[derive(Debug)]
 pub(super) struct Trust {
     retention: Duration,
-    /// How far the wall clock was ahead of the elapsed time when it was believed last, in µs. None: nobody has looked yet.
+    /// How far the wall clock was ahead of the elapsed time when it was believed last, in µs. None: nobody has looked
+    /// yet.
     believed: Option<i64>,
     /// How far it is ahead now, and since when, in elapsed time.
     shown: i64,

@@ -20,8 +20,8 @@ use crate::log::{Error, Position};
 
 /// Bound of the journal, which is what a start after a crash replays.
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// Bytes of records in memory before they become a table. A table is written and synced at once, and commits stand in line behind
-/// it on the disk; that there are more of them costs little, for they never overlap and are not merged.
+/// Bytes of records in memory before they become a table. A table is written and synced at once, and commits stand in
+/// line behind it on the disk; that there are more of them costs little, for they never overlap and are not merged.
 const TABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// Fewest open tables that the engine takes.
 const OPEN_FILES_MIN: usize = 16;

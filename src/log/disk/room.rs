@@ -1,5 +1,5 @@
-//! Room on the disk, which everybody asks for before writing: an engine that runs out of space in the middle of its work
-//! takes no writes before a restart.
+//! Room on the disk, which everybody asks for before writing: an engine that runs out of space in the middle of its
+//! work takes no writes before a restart.
 
 use std::io;
 use std::path::PathBuf;
@@ -62,7 +62,8 @@ impl Room {
         self.check(self.free_min.saturating_add(of_view), bytes)
     }
 
-    /// Whether the view has room for so many bytes. It goes on when commits do not any more, however much operators keep free.
+    /// Whether the view has room for so many bytes. It goes on when commits do not any more, however much operators
+    /// keep free.
     ///
     /// # Errors
     /// As [`Room::for_commit`].
@@ -106,7 +107,8 @@ impl Room {
 }
 
 impl SetAside {
-    /// Whether the disk has any space left, for whoever uses what was set aside piece by piece: other processes write too.
+    /// Whether the disk has any space left, for whoever uses what was set aside piece by piece: other processes write
+    /// too.
     ///
     /// # Errors
     /// Of the kind `StorageFull`; what the system says.

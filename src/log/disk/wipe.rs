@@ -22,8 +22,9 @@ const FILLERS: u8 = 123;
 const _: () = assert!(FILLERS as usize * FILLER_BYTES > JOURNAL_BYTES);
 const FILLER: &str = "filler";
 
-/// Wipes these tables, which must be all of the database. Takes as long as copying it; others may read and write meanwhile.
-/// What an open snapshot still sees stays. `batch` makes one that is synced; `aside` is the room that it all takes.
+/// Wipes these tables, which must be all of the database. Takes as long as copying it; others may read and write
+/// meanwhile. What an open snapshot still sees stays. `batch` makes one that is synced; `aside` is the room that it all
+/// takes.
 pub(crate) fn wipe(
     database: &Database,
     tables: &[Keyspace],

@@ -35,7 +35,8 @@ fn record((received, clock_set): &(i64, i64)) -> Record {
     }
 }
 
-/// The receipts of a log, and the log. Each record is told by its time of receipt and by how much the clock had been set.
+/// The receipts of a log, and the log. Each record is told by its time of receipt and by how much the clock had been
+/// set.
 struct Scene {
     log: Log,
     receipts: Receipts,

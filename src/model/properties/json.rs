@@ -25,8 +25,8 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number may have been
-/// rounded.
+/// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number
+/// may have been rounded.
 fn quickly(text: &str) -> Option<Vec<u8>> {
     if text.len() > QUICK_BYTES_MAX || !text.starts_with('{') {
         return None;

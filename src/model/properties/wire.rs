@@ -155,8 +155,8 @@ impl<'a> Canonical<'a> {
     }
 }
 
-/// Whether a value is one that [`value`] would write just as it came: no list or object, and nothing but a short text, a
-/// finite number, an integer in as few bytes as it needs, a flag or null.
+/// Whether a value is one that [`value`] would write just as it came: no list or object, and nothing but a short text,
+/// a finite number, an integer in as few bytes as it needs, a flag or null.
 fn is_canonical_scalar(value: &[u8]) -> bool {
     match value {
         [encode::TEXT, length @ 0..0x80, text @ ..] => {

@@ -141,8 +141,8 @@ impl Scan<'_> {
     }
 
     /// What is to be subtracted for the zone, in microseconds, up to the end of the text: `Z`, `UTC`, `GMT`, `+02:00`,
-    /// `+0200`, `+02`, or nothing for UTC. Java writes the zone's name behind it, `+02:00[Europe/Prague]`; Go its abbreviation, and
-    /// what its monotonic clock said, `+0200 CEST m=+0.000012`.
+    /// `+0200`, `+02`, or nothing for UTC. Java writes the zone's name behind it, `+02:00[Europe/Prague]`; Go its
+    /// abbreviation, and what its monotonic clock said, `+0200 CEST m=+0.000012`.
     fn zone(&mut self) -> Option<i64> {
         if self.0.is_empty() {
             return Some(0);

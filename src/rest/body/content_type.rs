@@ -12,8 +12,8 @@ const TEXT: &str = "text/plain";
 
 /// Checks that a body is JSON in UTF-8 by its own account, or says nothing of it.
 ///
-/// A proxy may have joined several headers to one, or left them apart: each part has to say so. `takes_text`: whether plain
-/// text is read as JSON, too.
+/// A proxy may have joined several headers to one, or left them apart: each part has to say so. `takes_text`: whether
+/// plain text is read as JSON, too.
 pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<(), Error> {
     for value in headers.get_all(CONTENT_TYPE) {
         if value == JSON {

@@ -11,7 +11,8 @@ const REPLACEMENT: &[u8; ESCAPE_BYTES] = b"\\ufffd";
 
 /// The text without its byte order mark, and with U+FFFD for each half of a surrogate pair that has no other half.
 ///
-/// Programs that cut texts within a character escape half of it. What stands around such a half must not be lost for it.
+/// Programs that cut texts within a character escape half of it. What stands around such a half must not be lost for
+/// it.
 pub(super) fn repaired(bytes: Bytes) -> Bytes {
     let bytes = match bytes.starts_with(BYTE_ORDER_MARK) {
         true => bytes.slice(BYTE_ORDER_MARK.len()..),
@@ -32,7 +33,8 @@ pub(super) fn repaired(bytes: Bytes) -> Bytes {
     bytes.freeze()
 }
 
-/// Where the next escape of half a surrogate pair without its other half stands, from `from` on, which is within no escape.
+/// Where the next escape of half a surrogate pair without its other half stands, from `from` on, which is within no
+/// escape.
 fn lone_half(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {

@@ -1,7 +1,7 @@
 //! The fields of a command, and how each is read.
 //!
-//! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands never come here
-//! like that: [`quick`](super::quick) reads them in one pass.
+//! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands
+//! never come here like that: [`quick`](super::quick) reads them in one pass.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +22,8 @@ use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
-/// Every field that a route knows. `null` counts as absent. IDs and properties are text, unless they have been read already.
+/// Every field that a route knows. `null` counts as absent. IDs and properties are text, unless they have been read
+/// already.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
 pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
@@ -278,7 +279,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-/// A customer ID: a text, or a whole number, in any form, as its decimal text. `null` names nobody, like the empty text.
+/// A customer ID: a text, or a whole number, in any form, as its decimal text. `null` names nobody, like the empty
+/// text.
 fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     let text = raw.get();
     if text.starts_with('"') {

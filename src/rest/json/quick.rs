@@ -1,7 +1,7 @@
 //! A command in one pass, where that can tell that no rule is broken.
 //!
-//! What cannot be read here is read again, field by field: for what is wrong with it, or because it is right but unusual. Nothing is
-//! read here that would be refused there, which the tests compare.
+//! What cannot be read here is read again, field by field: for what is wrong with it, or because it is right but
+//! unusual. Nothing is read here that would be refused there, which the tests compare.
 
 use std::collections::BTreeMap;
 use std::fmt;

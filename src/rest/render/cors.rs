@@ -1,7 +1,7 @@
 //! Which pages of other origins may call, and the headers of their answers.
 //!
-//! There are no cookies here, and a certificate is no key beside an `Origin`, so that credentials let nobody in. Where pages write they
-//! are allowed all the same: a beacon is always sent with them, and a browser drops it otherwise.
+//! There are no cookies here, and a certificate is no key beside an `Origin`, so that credentials let nobody in. Where
+//! pages write they are allowed all the same: a beacon is always sent with them, and a browser drops it otherwise.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Work for one record that does not fit into one batch of writes: rows that move to another customer, or go.
 //!
-//! What a reader sees changes with the record: the customer's IDs lead elsewhere, and rows that have yet to move count as
-//! the survivor's. The rows follow page by page. Other projects get their turn between two pages; the project's
-//! next record waits. Each page is written together with the place it has come to, so that a restart goes on from there.
+//! What a reader sees changes with the record: the customer's IDs lead elsewhere, and rows that have yet to move count
+//! as the survivor's. The rows follow page by page. Other projects get their turn between two pages; the project's next
+//! record waits. Each page is written together with the place it has come to, so that a restart goes on from there.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ const MOVED: [Table; 4] = [
     Table::Records,
     Table::Members,
 ];
-/// The rows that go with an erasure, in this order. Records come twice: those of others are told before the customer's own go.
+/// The rows that go with an erasure, in this order. Records come twice: those of others are told before the customer's
+/// own go.
 const ERASED: [Table; 5] = [
     Table::Records,
     Table::Timeline,

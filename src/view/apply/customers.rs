@@ -13,7 +13,8 @@ use crate::view::cache::{self, ENTRY_BYTES};
 use crate::view::hash::Seeded;
 use crate::view::keys::{self, Customer, HeldId, IdEntry, Table};
 
-/// Most memory that customers take who are kept from one record to the next, in bytes. In tests so little that customers go.
+/// Most memory that customers take who are kept from one record to the next, in bytes. In tests so little that
+/// customers go.
 const BYTES_MAX: u64 = if cfg!(test) { 2 << 10 } else { 32 << 20 };
 /// About how much a customer takes, in bytes.
 const USUAL_BYTES: u64 = 320;

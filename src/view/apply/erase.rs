@@ -1,7 +1,8 @@
 //! Customers that go, with everything that was ever recorded of them.
 //!
-//! The customer's IDs and properties go at once, its rows page by page (`chores`). What has to leave the log is listed in the table of erasures, so that it can be taken out
-//! later, at the disk's leisure: each record of the customer, and each record of somebody else that names it.
+//! The customer's IDs and properties go at once, its rows page by page (`chores`). What has to leave the log is listed
+//! in the table of erasures, so that it can be taken out later, at the disk's leisure: each record of the customer, and
+//! each record of somebody else that names it.
 //!
 //! A customer's records cannot simply be dropped, for they may have taken IDs from others, and others' records may have
 //! clashed with its IDs; without them a fold would give others other IDs. So they leave behind what they took, and the

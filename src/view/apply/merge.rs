@@ -1,7 +1,7 @@
 //! Customers that become one.
 //!
-//! The number of the one that had more customers merged into it stays, and the rows of the other one move there. A row moves only
-//! when the number of those who merged at least doubles, so merging costs a row O(log n) moves, whatever was
+//! The number of the one that had more customers merged into it stays, and the rows of the other one move there. A row
+//! moves only when the number of those who merged at least doubles, so merging costs a row O(log n) moves, whatever was
 //! merged in which order, and whatever is asked of a customer later is asked of one number.
 
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::model::properties::{Properties, Value};
 use crate::view::Error;
 use crate::view::keys::{self, Chore, Customer, EVENT_BYTES, Entry, Part, Property, Table};
 
-/// Most bytes of IDs that the event of a merge says; further ones are left out. A merge costs its caller a short command.
+/// Most bytes of IDs that the event of a merge says; further ones are left out. A merge costs its caller a short
+/// command.
 pub(in crate::view) const DESCRIBED_BYTES_MAX: usize = if cfg!(test) { 40 } else { 4 * 1024 };
 
 impl Apply<'_> {
@@ -138,8 +139,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Puts an event under its plain key, or behind it where the same event stands already: the one that arrived first has the
-    /// plain key.
+    /// Puts an event under its plain key, or behind it where the same event stands already: the one that arrived first
+    /// has the plain key.
     fn place_event(&mut self, plain: Vec<u8>, entry: Entry) -> Result<(), Error> {
         let mut later = entry;
         if let Some(value) = self.overlay.get(Table::Timeline, &plain)? {

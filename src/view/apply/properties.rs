@@ -1,7 +1,8 @@
 //! The properties of a customer, and how many it may have.
 //!
-//! A customer keeps the [`PROPERTIES_MAX`] properties that were updated last. Which those are depends on the updates alone, not on
-//! the order in which they came or customers merged, so that a log without what has been dropped gives the same.
+//! A customer keeps the [`PROPERTIES_MAX`] properties that were updated last. Which those are depends on the updates
+//! alone, not on the order in which they came or customers merged, so that a log without what has been dropped gives
+//! the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
