@@ -15,6 +15,7 @@ mod generated {
 pub mod health {
     #![allow(
         missing_docs,
+        rustdoc::bare_urls,
         unreachable_pub,
         clippy::large_futures,
         clippy::missing_errors_doc
