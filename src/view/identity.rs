@@ -1,11 +1,13 @@
 //! Which customer a request is about, when its IDs lead to none, one or several.
 //!
-//! 1. No ID is known: a new customer gets them all. 2. They lead to one customer: it gets the new ones too. 3. They
-//! lead to several customers that hold no different hard IDs of one type: those merge. The one that most merged into
-//! before keeps its number; among equals the one created first. 4. They clash: nothing merges. The customer that the
-//! first hard ID names is meant, a new one if nobody holds it; soft IDs move to it. 5. Further hard IDs of a request
-//! that clashes stay where they are; one that nobody holds goes to the customer that is meant, unless that one holds
-//! another of its type.
+//! 1. No ID is known: a new customer gets them all.
+//! 2. They lead to one customer: it gets the new ones too.
+//! 3. They lead to several customers that hold no different hard IDs of one type: those merge. The one that most merged
+//!    into before keeps its number; among equals the one created first.
+//! 4. They clash: nothing merges. The customer that the first hard ID names is meant, a new one if nobody holds
+//!    it; soft IDs move to it.
+//! 5. Further hard IDs of a request that clashes stay where they are; one that nobody holds goes to the customer
+//!    that is meant, unless that one holds another of its type.
 //!
 //! "First" is the order of the project's types. A request of soft IDs alone that lead to customers with
 //! different hard IDs clashes too; then the first of its IDs names the customer.
