@@ -35,6 +35,7 @@ use crate::limit::budget::FREE_BYTES;
 pub use checked::Checked;
 pub use ending::{Ending, Verdict};
 use messages::Messages;
+pub(super) use messages::{HEAD_BYTES, first};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

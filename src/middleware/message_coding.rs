@@ -12,14 +12,14 @@ mod tests;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
+use super::message_body::{HEAD_BYTES, first};
+
 pub use answer::compressed;
 pub use decoded::Decoded;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const ACCEPTED: &str = "identity, gzip, zstd";
-/// What stands before each message: whether it is compressed, and its length.
-const HEAD_BYTES: usize = 5;
 
 /// How messages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,14 +88,6 @@ fn head(is_compressed: bool, bytes: usize) -> [u8; HEAD_BYTES] {
     // No message is larger than a length can say.
     let [a, b, c, d] = u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();
     [u8::from(is_compressed), a, b, c, d]
-}
-
-/// The first message of `bytes` that is there as a whole: whether it is compressed, and its length with its head.
-fn first(bytes: &[u8]) -> Option<(bool, usize)> {
-    let [flag, length @ ..] = bytes.first_chunk::<HEAD_BYTES>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-    let whole = length.saturating_add(HEAD_BYTES);
-    (bytes.len() >= whole).then_some((*flag == 1, whole))
 }
 
 /// The header of an answer whose messages may be compressed.

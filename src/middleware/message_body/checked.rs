@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::Verdict;
-use super::messages::HEAD_BYTES;
+use super::messages::{HEAD_BYTES, first};
 
 /// Decodes a message; what is wrong with it, otherwise.
 type Check = fn(&[u8]) -> Result<(), prost::DecodeError>;
@@ -41,12 +41,7 @@ impl<B> Checked<B> {
     /// Checks the messages that are there as a whole.
     fn look(&mut self, data: &[u8]) -> Result<(), Status> {
         self.came.extend_from_slice(data);
-        while let Some([_, length @ ..]) = self.came.first_chunk::<HEAD_BYTES>() {
-            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            let whole = length.saturating_add(HEAD_BYTES);
-            if self.came.len() < whole {
-                break;
-            }
+        while let Some((_, whole)) = first(&self.came) {
             let message = self.came.split_to(whole);
             let message = message.get(HEAD_BYTES..).unwrap_or_default();
             (self.check)(message)

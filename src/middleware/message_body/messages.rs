@@ -1,7 +1,15 @@
 //! How far the messages of a gRPC body have come, from the bytes that pass.
 
 /// What stands before each message: whether it is compressed, and its length.
-pub(super) const HEAD_BYTES: usize = 5;
+pub(in super::super) const HEAD_BYTES: usize = 5;
+
+/// The first message of `bytes` that is there as a whole: whether it is compressed, and its length with its head.
+pub(in super::super) fn first(bytes: &[u8]) -> Option<(bool, usize)> {
+    let [flag, length @ ..] = bytes.first_chunk::<HEAD_BYTES>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+    let whole = length.saturating_add(HEAD_BYTES);
+    (bytes.len() >= whole).then_some((*flag == 1, whole))
+}
 
 /// How far the messages of a body have come.
 #[derive(Debug, Default)]
