@@ -426,5 +426,7 @@ fn view_options(config: &Config) -> view::Options {
     view::Options {
         open_files_max: config.data.open_files_max.get(),
         cache_bytes: cache_bytes - cache_bytes / 3,
+        known_bytes: config.view.cache_bytes.get(),
+        checkpoint_bytes: config.view.checkpoint_bytes.get(),
     }
 }

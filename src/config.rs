@@ -33,6 +33,7 @@ mod spelling;
 pub mod tls;
 mod units;
 mod value;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,8 @@ pub struct Config {
     pub server: server::Options,
     /// The data folder, and the queue in front of the disk.
     pub data: data::Options,
+    /// The memory of what is read.
+    pub view: view::Options,
     /// Whose word counts about a caller's address.
     pub client_address: client_address::Options,
     /// How much a caller may send.
@@ -109,6 +112,7 @@ impl Config {
         Self {
             server: root.section("server", server::Options::read),
             data: root.section("data", data::Options::read),
+            view: root.section("view", view::Options::read),
             client_address: root.section("client_address", client_address::Options::read),
             rate_limit: root.section("rate_limit", rate_limit::Options::read),
             log: root.section("log", log::Options::read),

@@ -1,20 +1,22 @@
 //! Floor 1: what is read: a fold of the log, applied in order by one thread.
 //!
-//! The view is a function of the log alone. Every batch of writes carries the position up to which it has
-//! applied the log, so a restart goes on from there, and dropping the whole view only costs the time to fold
-//! the log again. It need not sync; it does so to spread what is written, and as it is closed.
+//! The view is a function of the log alone. What is folded is in memory first, and is written to the disk in
+//! checkpoints, each in one step with the position up to which it applies the log. A restart goes on from there, and
+//! dropping the whole view only costs the time to fold the log again.
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
-//! - [`apply`] turns one record into writes
+//! - [`apply`] turns one record into writes, with what it remembers of IDs (`ids`) and customers (`summaries`)
+//! - `store` has them: layers in memory over a base on the disk, which a `checkpoint` brings up to date
 //! - `erase` and `expire` take out of the log, and of the view, what has to leave
 //! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events
 //!   in their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
-//! - [`keys`] is how all that lies in the keyspaces
+//! - [`keys`] is what the tables have
 
 mod anonymous;
 mod apply;
 mod cache;
 mod cancel;
+mod checkpoint;
 mod erase;
 mod error;
 mod expire;
@@ -22,14 +24,16 @@ mod export;
 mod follow;
 mod hash;
 pub mod identity;
+mod ids;
 pub mod keys;
-mod latest;
 mod named;
 mod nice;
 mod overlay;
 mod progress;
 pub mod read;
+mod slots;
 mod store;
+mod summaries;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeline;
@@ -46,6 +50,7 @@ use tokio::sync::watch;
 use crate::log::{Log, Position};
 pub use apply::Counts;
 pub use cancel::{Cancel, Waiting};
+use checkpoint::Checkpoints;
 pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
@@ -63,6 +68,11 @@ pub struct Options {
     pub open_files_max: usize,
     /// Cache for reading, in bytes. Default 128 MiB.
     pub cache_bytes: u64,
+    /// What is remembered of IDs and customers, in bytes: half of it of either. Default 256 MiB.
+    pub known_bytes: usize,
+    /// Bytes that are folded before they are written to the disk. Up to three times as many may be in memory. Default
+    /// 64 MiB.
+    pub checkpoint_bytes: usize,
 }
 
 impl Default for Options {
@@ -70,6 +80,9 @@ impl Default for Options {
         Self {
             open_files_max: 900,
             cache_bytes: 128 << 20,
+            // In tests so few that most are forgotten, and many checkpoints are made.
+            known_bytes: if cfg!(test) { 512 } else { 256 << 20 },
+            checkpoint_bytes: if cfg!(test) { 4 << 10 } else { 64 << 20 },
         }
     }
 }
@@ -80,6 +93,7 @@ pub struct View {
     log: Log,
     store: Arc<Store>,
     follower: Arc<Follower>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl View {
@@ -107,11 +121,13 @@ impl View {
         if applied > last {
             return Err(Error::Ahead { applied, last });
         }
+        let checkpoints = Checkpoints::start(store.clone(), log.clone())?;
         let follower = Follower::start(store.clone(), log.clone(), runtime)?;
         Ok(Self {
             log,
             store,
             follower,
+            checkpoints,
         })
     }
 
@@ -196,7 +212,16 @@ impl View {
 
     /// A consistent state to read from. Reading may block on the disk.
     pub fn snapshot(&self) -> read::Snapshot {
-        read::Snapshot::new(self.log.clone(), self.store.clone())
+        read::Snapshot::new(self.log.clone(), self.store.snapshot())
+    }
+
+    /// As [`Self::snapshot`], for those who may keep it for long. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn lasting_snapshot(&self) -> Result<read::Snapshot, Error> {
+        let held = self.store.lasting_snapshot()?;
+        Ok(read::Snapshot::new(self.log.clone(), held))
     }
 
     /// Keeps the view from applying anything until the guard is dropped.
@@ -205,12 +230,18 @@ impl View {
         self.store.turn()
     }
 
+    /// Ends as a kill would: what was folded since the last checkpoint is lost.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        self.follower.close();
+        self.checkpoints.close();
+    }
+
     /// Stops following the log and waits for the thread to end. May block on the disk.
     pub fn close(&self) {
         self.follower.close();
-        // What the engine still has in memory would be lost with the process, if somebody else has the store as well
-        // then.
-        if let Err(error) = self.store.sync() {
+        self.checkpoints.close();
+        if let Err(error) = self.store.checkpoint() {
             tracing::warn!(%error, "the end of the view is not kept; it will be folded again");
         }
     }

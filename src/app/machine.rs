@@ -26,16 +26,20 @@ const DESCRIPTORS_MIN: u64 = 192;
 const BLOCKING_THREADS_MAX: u64 = 512;
 /// Fewest of them.
 const BLOCKING_THREADS_MIN: u64 = 8;
-/// Threads that do not come and go: the engines', the log's writer, the view's, the upkeep's.
+/// Threads that do not come and go: the engines', the log's writer, the view's two, the upkeep's.
 const FIXED_THREADS: u64 = 24;
 
-/// What the service takes of the memory beside its queue and caches, when nobody calls: the fold's caches, and what the
-/// engines hold before they write it.
-const FIXED_MEMORY_BYTES: u64 = 384 << 20;
+/// What the service takes of the memory beside its queue, caches and layers, when nobody calls: what the engines hold
+/// before they write it.
+const FIXED_MEMORY_BYTES: u64 = 192 << 20;
 /// The part of the memory that waits for the disk at most.
 const QUEUE_PART: u64 = 8;
 /// The part of the memory that the engines' caches take at most.
 const CACHE_PART: u64 = 4;
+/// The part of the memory that the fold remembers IDs and customers in at most.
+const KNOWN_PART: u64 = 8;
+/// The part of the memory that one checkpoint takes at most; up to three may be in memory.
+const CHECKPOINT_PART: u64 = 32;
 /// The part of the memory that bodies take at most.
 const BODY_PART: u64 = 4;
 
@@ -164,19 +168,25 @@ impl Limits {
             QUEUE_PART,
         );
         cap("data.cache_bytes", &mut data.cache_bytes, CACHE_PART);
+        let view = &mut config.view;
+        cap("view.cache_bytes", &mut view.cache_bytes, KNOWN_PART);
+        let checkpoint = &mut view.checkpoint_bytes;
+        cap("view.checkpoint_bytes", checkpoint, CHECKPOINT_PART);
         let bodies = &mut config.server.body_memory_max;
         cap("server.body_memory_max", bodies, BODY_PART);
         let asked = [
             FIXED_MEMORY_BYTES,
             data.queue_bytes_max.get() as u64,
             data.cache_bytes.get() as u64,
+            view.cache_bytes.get() as u64,
+            (view.checkpoint_bytes.get() as u64).saturating_mul(3),
             bodies.get() as u64,
             (config.rate_limit.slots.get() as u64).saturating_mul(16),
         ];
         let asked = asked.into_iter().fold(0, u64::saturating_add);
         if asked > memory {
             warnings.push(Warning(format!(
-                "data.queue_bytes_max, data.cache_bytes, server.body_memory_max, rate_limit.slots and what is always needed come to {asked} bytes, but there are {memory} bytes of memory"
+                "data.queue_bytes_max, data.cache_bytes, view.cache_bytes, view.checkpoint_bytes, server.body_memory_max, rate_limit.slots and what is always needed come to {asked} bytes, but there are {memory} bytes of memory"
             )));
         }
     }
@@ -268,7 +278,9 @@ mod tests {
         assert_eq!(config.data.queue_bytes_max.get(), 32 << 20);
         assert_eq!(config.data.cache_bytes.get(), 64 << 20);
         assert_eq!(config.server.body_memory_max.get(), 64 << 20);
-        assert_eq!(words.len(), 4, "{words:?}");
-        assert!(words[3].contains("268435456 bytes of memory"), "{words:?}");
+        assert_eq!(config.view.cache_bytes.get(), 32 << 20);
+        assert_eq!(config.view.checkpoint_bytes.get(), 8 << 20);
+        assert_eq!(words.len(), 6, "{words:?}");
+        assert!(words[5].contains("268435456 bytes of memory"), "{words:?}");
     }
 }

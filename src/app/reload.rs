@@ -14,7 +14,7 @@ use super::tls::{self, Both, Tls};
 use super::{StartError, settings};
 use crate::clock::Clock;
 use crate::config::tls::Options;
-use crate::config::{Config, ProjectConfig, client_address, data, log, server};
+use crate::config::{Config, ProjectConfig, client_address, data, log, server, view};
 use crate::middleware::Limiters;
 use crate::tracker::Tracker;
 
@@ -266,6 +266,13 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
             retention,
         ]
     );
+    let view = differing!(
+        &now.view,
+        new.view,
+        view::Options,
+        "view",
+        [cache_bytes, checkpoint_bytes]
+    );
     let client_address::Options { trust, header } = &now.client_address;
     let log = differing!(&now.log, new.log, log::Options, "log", [level, format]);
     let others = [
@@ -290,6 +297,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
     let others = others.map(|(name, _)| name.to_owned());
     server
         .chain(data)
+        .chain(view)
         .chain(log)
         .chain(others)
         .chain(ids_left(now, new))

@@ -77,9 +77,9 @@ impl Export {
         let mut place = self.place.clone();
         while let Some(mut at) = place {
             let permit = self.permits.take(&self.access).await?;
-            let (moment, token) = (self.moment.snapshot(), self.access.token().to_owned());
+            let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
             let step = move |cancel| {
-                let moment = moment.until(cancel);
+                let moment = moment.snapshot()?.until(cancel);
                 let mut bytes = 0;
                 let has_more = moment.customers(&token, &mut at, |found| {
                     moment.each_property(&found, "", |name, property| {
@@ -109,10 +109,10 @@ impl Export {
             return Ok(None);
         };
         let permit = self.permits.take(&self.access).await?;
-        let (moment, token) = (self.moment.snapshot(), self.access.token().to_owned());
+        let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
         let kinds = self.names.clone();
         let step = move |cancel| {
-            let moment = moment.until(cancel);
+            let moment = moment.snapshot()?.until(cancel);
             let mut customers = Vec::new();
             let mut bytes = 0;
             let has_more = moment.customers(&token, &mut place, |found| {

@@ -9,58 +9,69 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use crate::view::View;
 use crate::view::read::Snapshot;
+use crate::view::{Error, View};
 
-/// A moment of the view that is kept for a while.
+/// A moment of the view that is kept for a while. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Moment(Arc<Shared>);
+
 #[derive(Debug)]
-pub(super) struct Moment {
+struct Shared {
     view: View,
     age_max: Duration,
-    held: Held,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    snapshot: Option<Snapshot>,
     letting_go: Option<JoinHandle<()>>,
 }
 
-type Held = Arc<Mutex<Option<Snapshot>>>;
-
 impl Moment {
-    /// Now, and for `age_max`.
+    /// That of the first step, for `age_max`.
     pub(super) fn new(view: View, age_max: Duration) -> Self {
-        let mut moment = Self {
+        Self(Arc::new(Shared {
             view,
             age_max,
-            held: Held::default(),
-            letting_go: None,
-        };
-        drop(moment.snapshot());
-        moment
+            held: Mutex::default(),
+        }))
     }
 
     /// The moment as long as it lasts, or else the present one, which lasts as long again. To be kept for a step alone.
-    pub(super) fn snapshot(&mut self) -> Snapshot {
-        let mut held = lock(&self.held);
-        if let Some(snapshot) = &*held {
-            return snapshot.clone();
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
+        let mut held = self.0.held();
+        if let Some(snapshot) = &held.snapshot {
+            return Ok(snapshot.clone());
         }
-        let snapshot = self.view.snapshot();
-        *held = Some(snapshot.clone());
-        let (age_max, of_timer) = (self.age_max, self.held.clone());
-        self.letting_go = Some(tokio::spawn(async move {
+        let snapshot = self.0.view.lasting_snapshot()?;
+        held.snapshot = Some(snapshot.clone());
+        let (age_max, shared) = (self.0.age_max, Arc::downgrade(&self.0));
+        held.letting_go = Some(tokio::spawn(async move {
             tokio::time::sleep(age_max).await;
-            lock(&of_timer).take();
+            if let Some(shared) = shared.upgrade() {
+                shared.held().snapshot.take();
+            }
         }));
-        snapshot
+        Ok(snapshot)
     }
 }
 
-fn lock(held: &Held) -> MutexGuard<'_, Option<Snapshot>> {
-    // It is one value, which a panic cannot leave half.
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // It is consistent between statements, so that a panic elsewhere does not spoil it.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Drop for Moment {
+impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(task) = &self.letting_go {
+        if let Some(task) = self.held().letting_go.take() {
             task.abort();
         }
     }

@@ -63,9 +63,9 @@ impl Snapshot {
 
     fn linked(&self, project: u32, id: &CustomerId) -> Result<BTreeSet<u64>, Error> {
         let prefix = link(project, id);
-        let entries = self.scan(Table::Anonymous, &prefix)?;
-        let numbers = entries.take(FOUND_MAX).map(|guard| {
-            let key = guard.key()?;
+        let entries = self.scan(Table::Anonymous, &prefix);
+        let numbers = entries.take(FOUND_MAX).map(|row| {
+            let (key, _) = row?;
             Ok(keys::read_position(&key)?.get())
         });
         numbers.collect()

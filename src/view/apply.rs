@@ -9,22 +9,27 @@ mod meant;
 mod merge;
 mod properties;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use prost::Message as _;
 
 use super::Error;
+use super::ids::Ids;
 use super::keys::{self, Customer, Entry, Part, Table};
-use super::latest::Latest;
 use super::overlay::Overlay;
 use super::store::{Store, number};
+use super::summaries::{MayHave, Summaries};
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
+use crate::model::time::Timestamp;
 #[cfg(test)]
 pub(in crate::view) use merge::DESCRIBED_BYTES_MAX;
 #[cfg(test)]
 pub(in crate::view) use properties::PROPERTIES_MAX;
+
+/// Most projects whose numbers are remembered.
+const PROJECTS_MAX: usize = 1_024;
 
 /// What came of the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +71,10 @@ impl Counts {
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,
     customers: customers::Kept,
-    latest: Latest,
+    ids: Ids,
+    summaries: Summaries,
+    /// By token: numbers of projects, as far as they are remembered.
+    projects: HashMap<String, u32>,
     ranks: properties::Ranks,
     /// Up to where the log is applied, but for projects in lanes.
     front: Position,
@@ -87,13 +95,26 @@ struct Target {
     part: Part,
 }
 
+/// Whom a record is about.
+#[derive(Debug)]
+struct About {
+    /// The customer's number.
+    number: u64,
+    /// Whether rows of customers that merged into it are still being moved.
+    is_moving: bool,
+    /// Its part in the record.
+    part: Part,
+}
+
 impl<'a> Apply<'a> {
     /// To a store that nobody else applies records to, from where it stands.
     pub(super) fn new(store: &'a Store) -> Result<Self, Error> {
         let mut apply = Self {
             overlay: Overlay::new(store),
             customers: customers::kept(),
-            latest: Latest::default(),
+            ids: Ids::new(store.known_bytes() / 2),
+            summaries: Summaries::new(store.known_bytes() / 2),
+            projects: HashMap::new(),
             ranks: properties::Ranks::default(),
             front: store.front()?,
             lanes: store.lanes()?,
@@ -112,16 +133,16 @@ impl<'a> Apply<'a> {
         let is_of_somebody = !record.ids.as_slice().is_empty();
         match &record.command {
             Command::Update { properties, time } if is_of_somebody => {
-                let mut target = self.identify(position, project, record)?;
-                self.put_part(target.number, position, &target.part);
-                self.update(&mut target, properties, *time, position)?;
+                let about = self.identify(position, project, record)?;
+                self.put_part(about.number, position, &about.part);
+                self.update(about.number, properties, *time, position)?;
             }
             Command::Event(event) if is_of_somebody => {
-                let target = self.identify(position, project, record)?;
-                if target.part.shaped {
-                    self.put_part(target.number, position, &target.part);
+                let about = self.identify(position, project, record)?;
+                if about.part.shaped {
+                    self.put_part(about.number, position, &about.part);
                 }
-                self.event(&target, event, position)?;
+                self.event(&about, event, position)?;
             }
             Command::Event(_) => self.put_part(keys::NOBODY, position, &Part::default()),
             Command::Update { .. } => {}
@@ -170,7 +191,7 @@ impl<'a> Apply<'a> {
     /// The project goes on with the others. It must have come to the front, and have nothing left to do.
     pub(super) fn end_lane(&mut self, token: &str) {
         if self.lanes.remove(token).is_some() {
-            self.overlay.remove(Table::Lanes, token.as_bytes().to_vec());
+            self.overlay.remove(Table::Lanes, token.as_bytes());
         }
     }
 
@@ -188,18 +209,34 @@ impl<'a> Apply<'a> {
     /// Writes everything up to the last record, so that scans see it.
     fn flush(&mut self) -> Result<(), Error> {
         for (token, position) in &self.lanes {
-            let (key, position) = (token.as_bytes().to_vec(), number(position.get()));
-            self.overlay.put(Table::Lanes, key, position);
+            let position = number(position.get());
+            self.overlay.put(Table::Lanes, token.as_bytes(), &position);
         }
-        self.overlay.flush(self.front)
+        let checkpoints = self.overlay.flush(self.front)?;
+        self.ids.published(checkpoints);
+        self.summaries.published();
+        Ok(())
     }
 
     fn put_part(&mut self, customer: u64, position: Position, part: &Part) {
         let key = keys::record(customer, position);
-        self.overlay.put(Table::Records, key, part.encode_to_vec());
+        self.overlay
+            .put(Table::Records, &key, &part.encode_to_vec());
     }
 
     fn project(&mut self, token: &str) -> Result<u32, Error> {
+        if let Some(number) = self.projects.get(token) {
+            return Ok(*number);
+        }
+        let number = self.stored_project(token)?;
+        if self.projects.len() >= PROJECTS_MAX {
+            self.projects.clear();
+        }
+        self.projects.insert(token.to_owned(), number);
+        Ok(number)
+    }
+
+    fn stored_project(&mut self, token: &str) -> Result<u32, Error> {
         const DAMAGED: Error = Error::Damaged("an entry of projects");
         if let Some(value) = self.overlay.get(Table::Projects, token.as_bytes())? {
             return Ok(u32::from_be_bytes(
@@ -210,44 +247,51 @@ impl<'a> Apply<'a> {
             Some(value) => u32::from_be_bytes((*value).try_into().map_err(|_| DAMAGED)?),
             None => 0,
         };
-        self.overlay.put(
-            Table::Projects,
-            token.as_bytes().to_vec(),
-            next.to_be_bytes().to_vec(),
-        );
-        self.overlay.put(
-            Table::Meta,
-            keys::NEXT_PROJECT.to_vec(),
-            next.saturating_add(1).to_be_bytes().to_vec(),
-        );
+        let (number, behind) = (next.to_be_bytes(), next.saturating_add(1).to_be_bytes());
+        self.overlay.put(Table::Projects, token.as_bytes(), &number);
+        self.overlay.put(Table::Meta, keys::NEXT_PROJECT, &behind);
         Ok(next)
     }
 
-    fn event(&mut self, target: &Target, event: &Event, position: Position) -> Result<(), Error> {
+    fn event(&mut self, about: &About, event: &Event, position: Position) -> Result<(), Error> {
         let hash = keys::content_hash(event, position);
         // What merged with this very record may not have moved yet.
-        let numbers = std::iter::once(&target.number).chain(&target.customer.moving);
-        for customer in numbers {
-            if !self.latest.may_have(*customer, event.time) {
+        let moving = match about.is_moving {
+            true => self.customer(about.number)?.moving.clone(),
+            false => Vec::new(),
+        };
+        for number in std::iter::once(about.number).chain(moving) {
+            if !self.may_have(number, event.time)? {
                 continue;
             }
-            let key = keys::event(*customer, event.time, hash);
+            let key = keys::event(number, event.time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
-                // Whoever follows the log must be able to tell it from one that was kept.
+                // Those who follow the log must be able to tell it from one that was kept.
                 self.hide(position);
-                self.overlay
-                    .put(Table::Repeats, keys::repeat(&key, position), Vec::new());
+                let key = keys::repeat(&key, position);
+                self.overlay.put(Table::Repeats, &key, &[]);
                 return Ok(());
             }
         }
-        self.add_entry(target.number, hash, event, position, false);
+        self.add_entry(about.number, hash, event, position, false);
         Ok(())
     }
 
+    /// Whether a customer may have an event at this time.
+    fn may_have(&mut self, number: u64, time: Timestamp) -> Result<bool, Error> {
+        if self.summaries.may_have(number, time) == MayHave::Ask {
+            let last = self.overlay.last_unwritten(Table::Timeline, number)?;
+            let last = last.map(|(key, _)| keys::read_event(&key));
+            let latest = last.transpose()?.map(|(time, _)| time);
+            self.summaries.found_latest(number, latest);
+        }
+        Ok(self.summaries.may_have(number, time) != MayHave::No)
+    }
+
     fn hide(&mut self, position: Position) {
-        self.overlay
-            .put(Table::Hidden, keys::hidden(position), Vec::new());
+        let key = keys::hidden(position);
+        self.overlay.put(Table::Hidden, &key, &[]);
     }
 
     fn add_entry(
@@ -258,13 +302,13 @@ impl<'a> Apply<'a> {
         position: Position,
         made: bool,
     ) {
-        self.latest.add(customer, event.time);
+        self.summaries.add(customer, event.time);
         let key = keys::event(customer, event.time, hash);
         let entry = Entry {
             position,
             event_type: event.event_type.to_string(),
             made: made.then(|| event.properties.bytes().to_vec()),
         };
-        self.overlay.put(Table::Timeline, key, entry.encode());
+        self.overlay.put(Table::Timeline, &key, &entry.encode());
     }
 }

@@ -65,7 +65,7 @@ impl View {
     /// [`Error::Store`], [`Error::Log`].
     pub fn take_out(&self, erasure: Position) -> Result<(), Error> {
         // A view that a kill takes back to before the erasure would meet records that do not ask for it any more.
-        self.store.sync()?;
+        self.store.checkpoint()?;
         let prefix = keys::customer(erasure.get());
         let mut failure = None;
         let listed = Listed::new(&self.store, &prefix);
@@ -102,7 +102,7 @@ impl View {
                 }
                 writes.push((Table::Erasures, key, None));
             }
-            self.store.write(writes)?;
+            self.store.write_all(writes)?;
         }
     }
 
@@ -112,11 +112,13 @@ impl View {
     /// # Errors
     /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
     pub fn wipe(&self) -> Result<(), Error> {
+        // Those who read now may have a state in which it was there.
+        self.store.checkpoint()?;
         self.store.wait_for_readers()?;
-        self.log.wipe(self.store.disk_space()?)?;
+        self.log.wipe(self.store.disk_space())?;
         // Others have written meanwhile.
-        let aside = self.log.set_aside(self.store.disk_space()?)?;
-        self.store.wipe(&aside)?;
+        let aside = self.log.set_aside(self.store.disk_space())?;
+        self.store.purge(&aside)?;
         Ok(self.log.forget_remains()?)
     }
 }

@@ -28,7 +28,7 @@ impl View {
             return Ok(());
         }
         // As for an erasure: no kill may take the view back to before what is rewritten.
-        self.store.sync()?;
+        self.store.checkpoint()?;
         let sweep = Sweep {
             view: self,
             cutoff,
@@ -113,7 +113,7 @@ impl Sweep<'_> {
             if !page.rewrites.is_empty() {
                 alone.rewrite(page.rewrites)?;
             }
-            store.write(page.writes)?;
+            store.write_all(page.writes)?;
         }
         Ok(())
     }

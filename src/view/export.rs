@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use super::Error;
 use super::keys::{self, IdEntry, Table};
-use super::read::{Found, Snapshot};
+use super::read::{Found, Order, Snapshot};
 
 /// How many IDs one step passes.
 const STEP_IDS: usize = 256;
@@ -40,10 +40,10 @@ impl Snapshot {
             Some(next) => Bound::Excluded(keys::project(next)),
             None => Bound::Unbounded,
         };
-        let ids = self.range(Table::Ids, (from, to))?;
-        for guard in ids.take(STEP_IDS) {
+        let ids = self.range(Table::Ids, &(from, to), Order::Ascending);
+        for row in ids.take(STEP_IDS) {
             self.check()?;
-            let (key, entry) = guard.into_inner()?;
+            let (key, entry) = row?;
             let found = self.customer(IdEntry::decode(&entry)?.customer)?;
             let first = found.customer.ids.first();
             let is_first = first.is_some_and(|id| keys::id(project, &id.id()) == *key);

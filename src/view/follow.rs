@@ -158,7 +158,10 @@ impl Follower {
         let mut failed = FailOnPanic(Some(self));
         if let Err(error) = self.follow(store, log, runtime) {
             tracing::error!(%error, "the view has stopped");
-            self.fail(&error.to_string());
+            match error {
+                Error::Panicked => self.fail(PANICKED),
+                error => self.fail(&error.to_string()),
+            }
         }
         failed.0 = None;
     }
@@ -171,6 +174,7 @@ impl Follower {
         loop {
             loop {
                 self.wait_for_room(store, log);
+                store.wait_for_checkpoints(|| *self.closing.borrow());
                 if *closing.borrow() {
                     return Ok(());
                 }

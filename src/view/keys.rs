@@ -1,4 +1,5 @@
-//! How the view lies in its keyspaces. Numbers are big-endian, so that keys sort as what they mean.
+//! What the view's tables have. They lie in one keyspace: a key begins with the byte of its table. Numbers are
+//! big-endian, so that keys sort as what they mean.
 //!
 //! | table      | key                                            | value |
 //! |------------|------------------------------------------------|-------|
@@ -17,8 +18,7 @@
 //! | lanes      | token                                          | position (u64) up to which the project is folded, if less than `applied` |
 //! | anonymous  | digest of an ID (16 bytes), customer (u64)     | nothing |
 //! | meta       | `format`                                       | a number (u64) |
-//! | meta       | `applied`                                      | a number (u64); in the middle of the next record, a random number (u64) |
-//! | the others | [`MARK`]                                       | `applied` again |
+//! | meta       | `applied`                                      | a number (u64) |
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
 //! A customer's number is the position of the record that created it. Customers that merge keep the number of the one
@@ -95,7 +95,7 @@ impl Table {
         Self::Meta,
     ];
 
-    /// The keyspace's name.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Projects => "projects",
@@ -114,35 +114,10 @@ impl Table {
             Self::Meta => "meta",
         }
     }
-
-    /// The key under which it keeps up to where it applies the log.
-    pub fn mark(self) -> &'static [u8] {
-        match self {
-            Self::Meta => APPLIED,
-            Self::Projects
-            | Self::Ids
-            | Self::Customers
-            | Self::Properties
-            | Self::Timeline
-            | Self::Records
-            | Self::Repeats
-            | Self::Hidden
-            | Self::Erasures
-            | Self::Members
-            | Self::Chores
-            | Self::Lanes
-            | Self::Anonymous => MARK,
-        }
-    }
 }
 
 /// Where the view has come to.
 pub const APPLIED: &[u8] = b"applied";
-/// Where each table but `meta` has come to: in no table can anything else have this key.
-///
-/// The engine flushes tables one by one, so that after a power cut one of them may have more than its journal has
-/// for the others. Then the marks differ.
-pub const MARK: &[u8] = b"\xff\xff\xff\xff\xffapplied";
 /// Which format the view has.
 pub const FORMAT: &[u8] = b"format";
 
@@ -280,7 +255,8 @@ fn digest(event: &Event, position: Option<Position>) -> [u8; 16] {
 pub struct IdEntry {
     /// The customer.
     pub customer: u64,
-    /// The position of the last record that named the ID, if it is a soft one.
+    /// The position of the last record that named the ID, if it is a soft one and its customer has several of its type;
+    /// else of some record that did.
     pub last_used: u64,
 }
 
@@ -403,6 +379,13 @@ impl Customer {
     /// Reads a stored value.
     pub fn read(value: &[u8]) -> Result<Self, Error> {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of customers"))
+    }
+
+    /// Whether it matters when a soft ID of it was used last: it has several of one type, of which one may have to go.
+    pub fn tracks_use(&self) -> bool {
+        let mut soft = self.ids.iter().filter(|id| id.soft);
+        let mut kinds = BTreeSet::new();
+        soft.any(|id| !kinds.insert(&*id.kind))
     }
 
     /// Whether it has an ID.

@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::keys::{self, Customer, Entry, HeldId, Property, Table};
-use super::store::Store;
+use super::store::{Held, Rows, State};
 use super::timeline::{EventPlace, Next, Timeline};
 use super::{Cancel, Error};
 use crate::log::Log;
@@ -17,8 +17,7 @@ use crate::model::time::Timestamp;
 #[derive(Clone)]
 pub struct Snapshot {
     log: Log,
-    store: Arc<Store>,
-    at: fjall::Snapshot,
+    state: Arc<State>,
     /// Looked at between rows.
     cancel: Cancel,
     /// Tells the store that somebody reads.
@@ -81,12 +80,10 @@ pub struct Rest {
 }
 
 impl Snapshot {
-    pub(super) fn new(log: Log, store: Arc<Store>) -> Self {
-        let (at, reader) = store.snapshot();
+    pub(super) fn new(log: Log, (state, reader): Held) -> Self {
         Self {
             log,
-            store,
-            at,
+            state,
             cancel: Cancel::default(),
             _reader: reader,
         }
@@ -164,9 +161,9 @@ impl Snapshot {
             Bound::Included(keys::property(first, from)),
             Bound::Excluded(keys::customer(behind)),
         );
-        for guard in self.range(Table::Properties, range)? {
+        for row in self.range(Table::Properties, &range, Order::Ascending) {
             self.check()?;
-            let (key, value) = guard.into_inner()?;
+            let (key, value) = row?;
             let name = key.get(size_of::<u64>()..).unwrap_or_default();
             let name = std::str::from_utf8(name);
             let name = name.map_err(|_| Error::Damaged("a property's name"))?;
@@ -257,21 +254,22 @@ impl Snapshot {
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<fjall::Slice>, Error> {
-        self.store.get_at(&self.at, table, key)
+        self.state.get(table, key)
     }
 
     /// All entries whose key begins with `prefix`.
-    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<fjall::Iter, Error> {
-        self.store.scan_at(&self.at, table, prefix)
+    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Rows {
+        self.state.scan(table, prefix)
     }
 
     /// The entries between two keys.
     pub(super) fn range(
         &self,
         table: Table,
-        keys: impl RangeBounds<Vec<u8>>,
-    ) -> Result<fjall::Iter, Error> {
-        self.store.range_at(&self.at, table, keys)
+        keys: &impl RangeBounds<Vec<u8>>,
+        order: Order,
+    ) -> Rows {
+        self.state.range(table, keys, order)
     }
 }
 

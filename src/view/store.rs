@@ -1,41 +1,55 @@
-//! The view's keyspaces.
+//! Where the view lies: rows in memory, in layers, over what the last checkpoint wrote.
+//!
+//! - A *layer* ([`layer`]) has the sorted rows of some writes, and never changes. Each batch of the fold is one; layers
+//!   of about one size are merged.
+//! - The *base* ([`base`]) is one keyspace of the engine. A *checkpoint* merges the layers and writes them to it in one
+//!   step, in the order of the positions that they apply. A kill costs what was folded since, which is in the log.
+//! - A *state* ([`state`]) is a base and the layers over it. Those who read keep one, and hold no lock.
+
+mod base;
+mod batch;
+mod layer;
+mod rows;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::{Bound, RangeBounds};
-use std::panic::resume_unwind;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use fjall::compaction::Leveled;
-use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _, Slice,
-};
+use arc_swap::ArcSwap;
+use fjall::{Slice, Snapshot};
 
 use super::keys::{self, Table};
-use super::nice::step_back;
+use super::read::Order;
 use super::{Error, Options};
-use crate::log::disk::{files, journal, wipe};
 use crate::log::{Position, SetAside};
+use base::Base;
+pub(super) use batch::Batch;
+use layer::Layer;
+pub(super) use rows::{Entry, Rows};
+pub(super) use state::State;
 
-/// The format that this code reads and writes. A view of another one is folded anew.
-const FORMAT: u64 = 7;
-/// Bound of the journal, which is what a start after a crash replays: the least that the engine takes, for its
-/// entries are small and many.
-const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Bytes of a table, in memory and on the disk. A table is written and synced at once, and the log's syncs stand in
-/// line behind it.
-const TABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// The format that this code reads and writes. A view of another one is rebuilt.
+const FORMAT: u64 = 8;
 
 /// Upper bound of what the engine's merges take of the disk for a while.
 const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Fewest open tables that the engine takes.
-const OPEN_FILES_MIN: usize = 16;
-/// Bytes that the journal may take before they are synced. A power cut may have the view, which is folded again; but
-/// what waits long is written at once in the end, and the log's syncs stand in line behind it.
-const UNSYNCED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How old the oldest write gets before a checkpoint.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(10);
+/// How many checkpoints' worth of layers may be in memory, those included that only readers still have. Beyond it the
+/// fold waits.
+const CHECKPOINTS_IN_MEMORY: usize = 3;
+/// How many checkpoints may wait to be merged by the engine. Beyond it the fold waits.
+const RUNS_MAX: usize = 24;
+/// How often those who wait look at whether they are to end.
+const WAIT: Duration = Duration::from_millis(50);
+/// Bytes of layers that somebody may keep for long.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.
 const READERS_TRIES: usize = 50;
@@ -47,28 +61,59 @@ pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 /// What to write under a key; `None` removes it.
 pub(super) type Write = (Table, Slice, Option<Slice>);
 
-/// The keyspaces of the view.
+/// The view's rows.
 pub(super) struct Store {
-    database: Database,
-    tables: Vec<Keyspace>,
+    base: Arc<Base>,
+    options: Options,
+    /// What is read.
+    state: ArcSwap<State>,
+    layers: Mutex<Layers>,
+    /// A checkpoint is due, or has ended.
+    changed: Condvar,
+    /// Who makes a checkpoint.
+    checkpointing: Mutex<()>,
+    /// Bytes of all layers that somebody still has.
+    in_memory: Arc<AtomicUsize>,
     /// Who writes.
     turn: Mutex<()>,
-    /// What was written since the last sync.
-    unsynced_bytes: AtomicUsize,
     readers: Mutex<Readers>,
 }
 
-/// Who reads from a snapshot.
+/// The layers since the last checkpoint, the newest first.
+#[derive(Debug, Default)]
+struct Layers {
+    live: Vec<Arc<Layer>>,
+    /// Those that a checkpoint is writing.
+    sealed: Vec<Arc<Layer>>,
+    /// Bytes of those that are not sealed.
+    bytes: usize,
+    /// When the first of those was written.
+    since: Option<Instant>,
+    epoch: Epoch,
+    /// Why nothing can be written any more.
+    failure: Option<String>,
+}
+
+/// How many checkpoints there were since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epoch {
+    /// Begun: a later write is in a later one.
+    pub(super) begun: u64,
+    /// Ended: what they wrote is in the base.
+    pub(super) ended: u64,
+}
+
+/// Who reads.
 #[derive(Default)]
 struct Readers {
-    /// Whoever began since the last wiping has one of these.
+    /// Whoever began since the last purge has one of these.
     present: Arc<()>,
     /// Those who began before, as far as they have not ended.
     earlier: Vec<Weak<()>>,
 }
 
-/// A state to read from, and what tells that somebody does.
-pub(super) type Held = (fjall::Snapshot, Arc<()>);
+/// A state to read from, and what shows that somebody does.
+pub(super) type Held = (Arc<State>, Arc<()>);
 
 impl Store {
     /// Opens what is there, or makes an empty view if that is no view, or not whole.
@@ -77,21 +122,23 @@ impl Store {
             return Ok(store);
         }
         remove(dir)?;
-        let store = Self::open_any(dir, options)?;
+        let store = Self::of(Base::open(dir, options)?, options);
         let format = number(FORMAT).into();
-        store.write([(Table::Meta, keys::FORMAT.into(), Some(format))])?;
+        store.write_all([(Table::Meta, keys::FORMAT.into(), Some(format))])?;
+        store.checkpoint()?;
         Ok(store)
     }
 
     /// Opens the store in `dir`, if there is one, whatever its format.
     pub(super) fn open_existing(dir: &Path) -> Result<Option<Self>, Error> {
-        if !dir.join(files::MARKER).exists() {
+        if !base::exists(dir) {
             return Ok(None);
         }
-        if let Some(damage) = damage(dir)? {
+        if let Some(damage) = base::damage(dir)? {
             return Err(Error::Store(damage));
         }
-        Ok(Some(Self::open_any(dir, &Options::default())?))
+        let options = Options::default();
+        Ok(Some(Self::of(Base::open(dir, &options)?, &options)))
     }
 
     /// Whether it has the format that this code reads and writes.
@@ -104,96 +151,91 @@ impl Store {
         if !dir.try_exists().map_err(Error::store)? {
             return Ok(None);
         }
-        if let Some(damage) = damage(dir)? {
-            tracing::warn!(damage, "folding the view anew");
+        if let Some(damage) = base::damage(dir)? {
+            tracing::warn!(damage, "rebuilding the view");
             return Ok(None);
         }
-        let store = match Self::open_any(dir, options) {
-            Ok(store) => store,
+        let base = match Base::open(dir, options) {
+            Ok(base) => base,
             Err(error) if matches!(error, fjall::Error::Locked) => return Err(error.into()),
-            // What a power cut leaves of writes that were never synced may be anything.
+            // Nothing of a view is lost that the log does not have.
             Err(error) => {
-                tracing::warn!(%error, "the view cannot be opened; folding it anew");
+                tracing::warn!(%error, "the view cannot be opened; rebuilding it");
                 return Ok(None);
             }
         };
-        match store.is_usable() {
-            Ok(true) => Ok(Some(store)),
-            Ok(false) => Ok(None),
-            // Nothing of a view is lost that the log does not have.
+        let store = Self::of(base, options);
+        match store.number(keys::FORMAT) {
+            Ok(Some(FORMAT)) => Ok(Some(store)),
+            Ok(format) => {
+                tracing::info!(format, "the view has another format; rebuilding it");
+                Ok(None)
+            }
             Err(error) => {
-                tracing::warn!(%error, "the view cannot be read; folding it anew");
+                tracing::warn!(%error, "the view cannot be read; rebuilding it");
                 Ok(None)
             }
         }
     }
 
-    /// Whether this code can go on with the view where it stands.
-    fn is_usable(&self) -> Result<bool, Error> {
-        match self.number(keys::FORMAT)? {
-            Some(FORMAT) => {}
-            Some(format) => {
-                tracing::info!(format, "the view has another format; folding it anew");
-                return Ok(false);
-            }
-            None => return Ok(false),
-        }
-        let whole = self.is_of_one_piece()?;
-        if !whole {
-            tracing::warn!("the view's tables have come to different positions; folding it anew");
-        }
-        Ok(whole)
-    }
-
-    /// Whether all tables apply the log up to the same position.
-    fn is_of_one_piece(&self) -> Result<bool, Error> {
-        let applied = self.get(Table::Meta, keys::APPLIED)?;
-        for table in Table::ALL {
-            if self.get(table, table.mark())? != applied {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn open_any(dir: &Path, options: &Options) -> Result<Self, fjall::Error> {
-        let open = || {
-            // The engine's threads are as nice as the one that starts them.
-            step_back();
-            Database::builder(dir)
-                .max_journaling_size(JOURNAL_BYTES_MAX)
-                .cache_size(options.cache_bytes)
-                .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
-                .manual_journal_persist(true)
-                .open()
+    fn of(base: Base, options: &Options) -> Self {
+        let base = Arc::new(base);
+        let state = State {
+            at: Arc::new(base.snapshot()),
+            base: base.clone(),
+            layers: Vec::new(),
         };
-        let opened = std::thread::scope(|scope| scope.spawn(open).join());
-        let database = opened.unwrap_or_else(|panic| resume_unwind(panic))?;
-        let open = |table: Table| database.keyspace(table.name(), keyspace_options);
-        let tables = Table::ALL.map(open).into_iter().collect::<Result<_, _>>()?;
-        Ok(Self {
-            database,
-            tables,
+        Self {
+            base,
+            options: options.clone(),
+            state: ArcSwap::from_pointee(state),
+            layers: Mutex::default(),
+            changed: Condvar::new(),
+            checkpointing: Mutex::new(()),
+            in_memory: Arc::default(),
             turn: Mutex::new(()),
-            unsynced_bytes: AtomicUsize::new(0),
             readers: Mutex::default(),
-        })
+        }
     }
 
-    fn table(&self, table: Table) -> Result<&Keyspace, Error> {
-        // `tables` has the order of the enum.
-        self.tables
-            .get(table as usize)
-            .ok_or(Error::Damaged("a table is missing"))
+    /// What the fold may remember, in bytes.
+    pub(super) fn known_bytes(&self) -> usize {
+        self.options.known_bytes
+    }
+
+    /// What is read from now on.
+    fn publish(&self, layers: &Layers, at: Arc<Snapshot>) {
+        let of_all = layers.live.iter().chain(&layers.sealed);
+        self.state.store(Arc::new(State {
+            base: self.base.clone(),
+            at,
+            layers: of_all.cloned().collect(),
+        }));
     }
 
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
-        Ok(self.table(table)?.get(key)?)
+        self.state.load().get(table, key)
+    }
+
+    /// As [`Self::get`], of what was not written since the last checkpoint.
+    pub(super) fn get_of_base(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+        self.state.load().get_of_base(table, key)
+    }
+
+    /// The last entry of a customer.
+    pub(super) fn last(&self, table: Table, customer: u64) -> Result<Option<Entry>, Error> {
+        let behind = keys::customer(customer.saturating_add(1));
+        let range = (
+            Bound::Included(keys::customer(customer)),
+            Bound::Excluded(behind),
+        );
+        let mut rows = self.state.load().range(table, &range, Order::Descending);
+        rows.next().transpose()
     }
 
     /// All entries whose key begins with `prefix`.
-    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<fjall::Iter, Error> {
-        Ok(self.table(table)?.prefix(prefix))
+    pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Rows {
+        self.state.load().scan(table, prefix)
     }
 
     /// Some of the entries whose key begins with `prefix`, from behind the key `after` on.
@@ -202,37 +244,125 @@ impl Store {
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
-    ) -> Result<Vec<(Slice, Slice)>, Error> {
+    ) -> Result<Vec<Entry>, Error> {
         let from = match after {
-            Some(after) => Bound::Excluded(after),
-            None => Bound::Included(prefix),
+            Some(after) => Bound::Excluded(after.to_vec()),
+            None => Bound::Included(prefix.to_vec()),
         };
-        let entries = self
-            .table(table)?
-            // Each batch of writes leaves a version of the mark behind, and who looks at it walks over all of them.
-            .range::<&[u8], _>((from, Bound::Excluded(table.mark())));
-        let mut page = Vec::new();
-        for guard in entries.take(PAGE_ENTRIES) {
-            let (key, value) = guard.into_inner()?;
-            if !key.starts_with(prefix) {
-                break;
-            }
-            page.push((key, value));
+        let range = (from, Bound::Unbounded);
+        let rows = self.state.load().range(table, &range, Order::Ascending);
+        let is_in = |row: &Result<Entry, Error>| {
+            row.as_ref()
+                .map_or(true, |(key, _)| key.starts_with(prefix))
+        };
+        rows.take_while(is_in).take(PAGE_ENTRIES).collect()
+    }
+
+    /// Publishes what a batch has written, and empties it. Gives the checkpoints up to then: a later one will have it.
+    pub(super) fn write(&self, batch: &mut Batch) -> Result<Epoch, Error> {
+        let layer = batch.take(&self.in_memory)?;
+        let mut layers = self.layers();
+        if let Some(failure) = &layers.failure {
+            return Err(Error::stopped(failure.as_str().into()));
         }
-        Ok(page)
+        if let Some(layer) = layer {
+            layers.bytes += layer.charge();
+            layers.since.get_or_insert_with(Instant::now);
+            layer::push(&mut layers.live, layer);
+            let at = self.state.load().at.clone();
+            self.publish(&layers, at);
+            if layers.bytes >= self.options.checkpoint_bytes {
+                self.changed.notify_all();
+            }
+        }
+        Ok(layers.epoch)
     }
 
-    /// Makes a power cut keep what was written so far.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        Ok(self.database.persist(PersistMode::SyncData)?)
+    /// As [`Self::write`], of some writes.
+    pub(super) fn write_all(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        for (table, key, value) in writes {
+            batch.put(table, &key, value.as_deref());
+        }
+        self.write(&mut batch).map(drop)
     }
 
-    /// What it takes of the disk, and what wiping it adds for a while.
-    pub(super) fn disk_space(&self) -> Result<u64, Error> {
-        Ok(self
-            .database
-            .disk_space()?
-            .saturating_add(wipe::FILLED_BYTES))
+    /// Writes everything that was published to the base. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: nothing has changed; it may be tried again.
+    pub(super) fn checkpoint(&self) -> Result<(), Error> {
+        let _one = lock(&self.checkpointing);
+        let sealed = {
+            let mut layers = self.layers();
+            let live = std::mem::take(&mut layers.live);
+            layers.sealed.splice(..0, live);
+            layers.bytes = 0;
+            layers.since = None;
+            if layers.sealed.is_empty() {
+                return Ok(());
+            }
+            layers.epoch.begun += 1;
+            layers.sealed.clone()
+        };
+        self.base.ingest(&Layer::merged(&sealed))?;
+        drop(sealed);
+        let mut layers = self.layers();
+        layers.sealed.clear();
+        layers.epoch.ended = layers.epoch.begun;
+        self.publish(&layers, Arc::new(self.base.snapshot()));
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits until a checkpoint is due, or `is_over`; says which.
+    pub(super) fn wait_until_due(&self, is_over: impl Fn() -> bool) -> bool {
+        let mut layers = self.layers();
+        loop {
+            if is_over() {
+                return false;
+            }
+            let age = layers.since.map(|since| since.elapsed());
+            if layers.bytes >= self.options.checkpoint_bytes || age >= Some(CHECKPOINT_AGE) {
+                return true;
+            }
+            layers = wait(&self.changed, layers);
+        }
+    }
+
+    /// Waits as long as there is more in memory than there should be, or more to merge, unless `is_over`.
+    pub(super) fn wait_for_checkpoints(&self, is_over: impl Fn() -> bool) {
+        let most = CHECKPOINTS_IN_MEMORY.saturating_mul(self.options.checkpoint_bytes);
+        let is_behind =
+            || self.in_memory.load(Ordering::Relaxed) > most || self.base.runs() >= RUNS_MAX;
+        let mut layers = self.layers();
+        while is_behind() && layers.failure.is_none() && !is_over() {
+            layers = wait(&self.changed, layers);
+        }
+    }
+
+    /// Nothing can be written any more.
+    pub(super) fn fail(&self, reason: &str) {
+        self.layers().failure.get_or_insert(reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    /// Wakes those who wait, so that they look at whether they are to end.
+    pub(super) fn wake(&self) {
+        let _layers = self.layers();
+        self.changed.notify_all();
+    }
+
+    /// What it takes of the disk. A purge takes as much again for a while.
+    pub(super) fn disk_space(&self) -> u64 {
+        self.base.disk_space()
+    }
+
+    /// What is written before long: what is in memory, and for a while what the engine merges.
+    pub(super) fn room_to_fold(&self) -> u64 {
+        let layers = self.in_memory.load(Ordering::Relaxed) as u64;
+        let merged = self.base.disk_space().min(MERGED_BYTES_MAX);
+        layers.saturating_add(merged)
     }
 
     /// Waits a moment for everybody to end who may still read what was removed by now.
@@ -241,12 +371,12 @@ impl Store {
     /// [`Error::StillRead`].
     pub(super) fn wait_for_readers(&self) -> Result<(), Error> {
         {
-            let mut readers = self.readers();
+            let mut readers = lock(&self.readers);
             let before = std::mem::take(&mut readers.present);
             readers.earlier.push(Arc::downgrade(&before));
         }
         for _ in 0..READERS_TRIES {
-            let mut readers = self.readers();
+            let mut readers = lock(&self.readers);
             readers.earlier.retain(|reader| reader.strong_count() > 0);
             if readers.earlier.is_empty() {
                 return Ok(());
@@ -257,78 +387,47 @@ impl Store {
         Err(Error::StillRead)
     }
 
-    fn readers(&self) -> MutexGuard<'_, Readers> {
-        // It is consistent between statements.
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Removes from the disk what was removed from the view, and makes it stay removed after a power cut. What somebody
+    /// still reads stays. `aside` is the room for [`Store::disk_space`].
+    pub(super) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
+        // The engine keeps what was removed until no snapshot of before is left, and its files until the next change.
+        for _ in 0..2 {
+            for _ in 0..2 {
+                aside.check().map_err(Error::store)?;
+                self.checkpoint_again()?;
+            }
+            self.base.compact()?;
+        }
+        self.checkpoint_again()
     }
 
-    /// Removes from the disk what was removed from the tables, and makes it stay removed after a power cut. What a
-    /// snapshot still sees stays. `aside` is the room for [`Store::disk_space`].
-    pub(super) fn wipe(&self, aside: &SetAside) -> Result<(), Error> {
-        let batch = || {
-            let batch = self.database.batch();
-            batch.durability(Some(PersistMode::SyncData))
-        };
-        Ok(wipe::wipe(&self.database, &self.tables, &batch, aside)?)
-    }
-
-    /// What the engine writes before long: what it has in memory, and for a while what it merges.
-    pub(super) fn room_to_fold(&self) -> u64 {
-        let merged: u64 = self.tables.iter().map(Keyspace::disk_space).sum();
-        let in_memory = self.database.write_buffer_size();
-        in_memory.saturating_add(merged.min(MERGED_BYTES_MAX))
+    /// A checkpoint that changes the base in any case, if by nothing.
+    fn checkpoint_again(&self) -> Result<(), Error> {
+        let format = self.get(Table::Meta, keys::FORMAT)?;
+        self.write_all([(Table::Meta, keys::FORMAT.into(), format)])?;
+        self.checkpoint()
     }
 
     /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        // It guards nothing that a panic could spoil.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes all or nothing; `None` removes. Only the fold writes the tables that its cache keeps.
-    pub(super) fn write(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
-        let writes = writes.into_iter();
-        // What the engine's own `batch()` would make, but for the room: the journal is synced by hand.
-        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), writes.size_hint().0);
-        let mut bytes = 0;
-        for (table, key, value) in writes {
-            bytes += key.len() + value.as_ref().map_or(0, |value| value.len());
-            match value {
-                Some(value) => batch.insert(self.table(table)?, key, value),
-                None => batch.remove(self.table(table)?, key),
-            }
-        }
-        batch.commit()?;
-        if self.unsynced_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes >= UNSYNCED_BYTES_MAX {
-            self.unsynced_bytes.store(0, Ordering::Relaxed);
-            self.sync()?;
-        }
-        Ok(())
+        lock(&self.turn)
     }
 
     /// Up to where the log is applied, but for projects in lanes.
     pub(super) fn front(&self) -> Result<Position, Error> {
-        let mark = self.get(Table::Meta, keys::APPLIED)?;
-        let applied = mark.map(|mark| keys::read_number(&mark)).transpose()?;
+        let applied = self.number(keys::APPLIED)?;
         Ok(Position::from_number(applied.unwrap_or_default()))
     }
 
     /// By token: where the projects in lanes have come to.
     pub(super) fn lanes(&self) -> Result<BTreeMap<String, Position>, Error> {
-        let mut lanes = BTreeMap::new();
-        let mut last = None;
-        loop {
-            let page = self.page(Table::Lanes, &[], last.as_deref())?;
-            if page.is_empty() {
-                return Ok(lanes);
-            }
-            for (key, value) in page {
-                let token = String::from_utf8(key.to_vec());
-                let token = token.map_err(|_| Error::Damaged("a key of lanes"))?;
-                lanes.insert(token, Position::from_number(keys::read_number(&value)?));
-                last = Some(key);
-            }
-        }
+        let lanes = self.scan(Table::Lanes, &[]).map(|row| {
+            let (key, value) = row?;
+            let token = String::from_utf8(key.to_vec());
+            let token = token.map_err(|_| Error::Damaged("a key of lanes"))?;
+            Ok((token, Position::from_number(keys::read_number(&value)?)))
+        });
+        lanes.collect()
     }
 
     /// Up to where the log is applied for every project.
@@ -348,56 +447,32 @@ impl Store {
         Ok(Some(u64::from_be_bytes(bytes)))
     }
 
+    /// The present state, for those who read a short time.
     pub(super) fn snapshot(&self) -> Held {
-        // First the note: a snapshot that is not noted could be one of before.
-        let reader = self.readers().present.clone();
-        (self.database.snapshot(), reader)
+        // First the note: a state that is not noted could be one of before.
+        let reader = lock(&self.readers).present.clone();
+        (self.state.load_full(), reader)
     }
 
-    pub(super) fn get_at(
-        &self,
-        snapshot: &fjall::Snapshot,
-        table: Table,
-        key: &[u8],
-    ) -> Result<Option<Slice>, Error> {
-        Ok(snapshot.get(self.table(table)?, key)?)
+    /// The present state, for those who may keep it long: they must not keep layers, which are in memory. Blocks on the
+    /// disk.
+    pub(super) fn lasting_snapshot(&self) -> Result<Held, Error> {
+        let (state, reader) = self.snapshot();
+        if self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
+            return Ok((state, reader));
+        }
+        drop(state);
+        self.checkpoint()?;
+        let state = State {
+            layers: Vec::new(),
+            ..State::clone(&self.state.load())
+        };
+        Ok((Arc::new(state), reader))
     }
 
-    pub(super) fn scan_at(
-        &self,
-        snapshot: &fjall::Snapshot,
-        table: Table,
-        prefix: &[u8],
-    ) -> Result<fjall::Iter, Error> {
-        Ok(snapshot.prefix(self.table(table)?, prefix))
+    fn layers(&self) -> MutexGuard<'_, Layers> {
+        lock(&self.layers)
     }
-
-    /// The entries between two keys.
-    pub(super) fn range_at(
-        &self,
-        snapshot: &fjall::Snapshot,
-        table: Table,
-        keys: impl RangeBounds<Vec<u8>>,
-    ) -> Result<fjall::Iter, Error> {
-        Ok(snapshot.range(self.table(table)?, keys))
-    }
-}
-
-fn keyspace_options() -> KeyspaceCreateOptions {
-    let compaction = Leveled::default().with_table_target_size(TABLE_BYTES);
-    KeyspaceCreateOptions::default()
-        .manual_journal_persist(true)
-        .max_memtable_size(TABLE_BYTES)
-        .compaction_strategy(Arc::new(compaction))
-}
-
-/// Which of the engine's files in `dir` is damaged, if one is. Cuts off what is torn.
-fn damage(dir: &Path) -> Result<Option<String>, Error> {
-    if let Some(damage) = files::damage(dir).map_err(Error::store)? {
-        return Ok(Some(damage));
-    }
-    let damaged = journal::cut(dir).map_err(Error::store)?;
-    Ok(damaged.map(|file| format!("{} is damaged", file.display())))
 }
 
 /// Removes the view in `dir`.
@@ -415,8 +490,18 @@ pub(super) fn number(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is consistent between statements, so that a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'g, T>(condition: &Condvar, guard: MutexGuard<'g, T>) -> MutexGuard<'g, T> {
+    let waited = condition.wait_timeout(guard, WAIT);
+    waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ use std::ops::Bound;
 use super::Error;
 use super::keys::{self, Entry, Table};
 use super::read::{Events, Found, Order, Snapshot};
+use super::store;
 use crate::model::event::EventType;
 use crate::model::time::Timestamp;
 use selection::{Selection, ranked};
@@ -72,7 +73,7 @@ impl<'a> Timeline<'a> {
         let sources = numbers
             .iter()
             .map(|number| source(snapshot, *number, order, after))
-            .collect::<Result<_, _>>()?;
+            .collect();
         Ok(Self {
             snapshot,
             numbers,
@@ -155,11 +156,10 @@ impl<'a> Timeline<'a> {
         let mut selection = Selection::new(self.order, self.types, needed, Some(after));
         for number in &self.numbers {
             let prefix = moment(*number, after.time);
-            let rows = self.snapshot.scan(Table::Timeline, &prefix)?;
-            for guard in rows {
+            for row in self.snapshot.scan(Table::Timeline, &prefix) {
                 self.snapshot.check()?;
                 self.rows += 1;
-                selection.offer(read_row(guard)?);
+                selection.offer(read_row(row)?);
             }
         }
         self.finish(after.time, selection);
@@ -179,12 +179,7 @@ impl<'a> Timeline<'a> {
 }
 
 /// The rows under a number, from the moment of `after` on.
-fn source(
-    snapshot: &Snapshot,
-    number: u64,
-    order: Order,
-    after: Option<EventPlace>,
-) -> Result<Source, Error> {
+fn source(snapshot: &Snapshot, number: u64, order: Order, after: Option<EventPlace>) -> Source {
     let first = keys::customer(number);
     let behind = keys::customer(number.saturating_add(1));
     // Behind the end of a moment, none of its rows need be passed once more.
@@ -204,12 +199,9 @@ fn source(
             Bound::Excluded(next(time, i64::from(!is_over))),
         ),
     };
-    let rows = snapshot.range(Table::Timeline, range)?;
-    let rows: Box<dyn Iterator<Item = Result<Row, Error>>> = match order {
-        Order::Ascending => Box::new(rows.map(read_row)),
-        Order::Descending => Box::new(rows.rev().map(read_row)),
-    };
-    Ok(rows.peekable())
+    let rows = snapshot.range(Table::Timeline, &range, order);
+    let rows: Box<dyn Iterator<Item = Result<Row, Error>>> = Box::new(rows.map(read_row));
+    rows.peekable()
 }
 
 /// What the keys of a moment's rows begin with.
@@ -217,9 +209,9 @@ fn moment(number: u64, time: Timestamp) -> Vec<u8> {
     [number.to_be_bytes(), time.micros().to_be_bytes()].concat()
 }
 
-fn read_row(guard: fjall::Guard) -> Result<Row, Error> {
+fn read_row(row: Result<store::Entry, Error>) -> Result<Row, Error> {
     const DAMAGED: Error = Error::Damaged("a key of the timeline");
-    let (key, value) = guard.into_inner()?;
+    let (key, value) = row?;
     let mut numbers = key.as_chunks().0.iter().skip(1);
     let (Some(micros), Some(hash)) = (numbers.next(), numbers.next()) else {
         return Err(DAMAGED);

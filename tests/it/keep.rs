@@ -141,11 +141,13 @@ async fn a_view_that_does_not_say_what_the_log_says_is_told() {
     stopped(dir.path()).await;
     let view = fjall::Database::builder(dir.path().join("footfall-data/view"));
     let view = view.open().unwrap();
-    let table = |name: &str| view.keyspace(name, Default::default).unwrap();
-    table("properties").insert([7; 9], "no property").unwrap();
-    let known = table("projects").first_key_value().unwrap().key().unwrap();
-    table("projects").insert(known, [0, 0, 0, 9]).unwrap();
-    table("meta").remove("next-project").unwrap();
+    let rows = view.keyspace("view", Default::default).unwrap();
+    // A key begins with its table: properties, projects, and meta.
+    rows.insert([&[3][..], &[7; 9]].concat(), "no property")
+        .unwrap();
+    let known = rows.prefix([0]).next().unwrap().key().unwrap();
+    rows.insert(known, [0, 0, 0, 9]).unwrap();
+    rows.remove(b"\x0dnext-project").unwrap();
     view.persist(fjall::PersistMode::SyncAll).unwrap();
     drop(view);
 

@@ -8,7 +8,7 @@ use crate::log::Position;
 use crate::log::record::Record;
 use crate::view::Error;
 use crate::view::anonymous;
-use crate::view::keys::{self, Part, Table};
+use crate::view::keys::{Part, Table};
 
 impl Apply<'_> {
     /// Takes the IDs and properties from the customer whom the record means. What was merged into it has moved to it
@@ -52,11 +52,10 @@ impl Apply<'_> {
         left.links = anonymous::links(project, &left.ids);
         for link in &left.links {
             let key = anonymous::key(link, number);
-            self.overlay.put(Table::Anonymous, key, Vec::new());
+            self.overlay.put(Table::Anonymous, &key, &[]);
         }
         for held in std::mem::take(&mut left.ids) {
-            self.overlay
-                .remove(Table::Ids, keys::id(project, &held.id()));
+            self.remove_id(project, &held.id());
         }
         self.put_customer(number, customer);
         self.counts.anonymized += 1;

@@ -63,7 +63,7 @@ impl Apply<'_> {
 
     fn put_chore(&mut self, number: u64, chore: &Chore) {
         let (key, value) = (keys::customer(number), chore.encode_to_vec());
-        self.overlay.put(Table::Chores, key, value);
+        self.overlay.put(Table::Chores, &key, &value);
     }
 
     /// Does all that is left to do for the project's last record.
@@ -92,7 +92,7 @@ impl Apply<'_> {
             self.put_chore(number, &chore);
             return Ok(());
         }
-        self.overlay.remove(Table::Chores, key);
+        self.overlay.remove(Table::Chores, &key);
         if let Some(chores) = self.chores.get_mut(token) {
             chores.pop_front();
             if chores.is_empty() {

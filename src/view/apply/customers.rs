@@ -11,6 +11,7 @@ use crate::model::customer_id::CustomerId;
 use crate::view::Error;
 use crate::view::cache::{self, ENTRY_BYTES};
 use crate::view::hash::Seeded;
+use crate::view::ids::Known;
 use crate::view::keys::{self, Customer, HeldId, IdEntry, Table};
 
 /// Most memory that customers take who are kept from one record to the next, in bytes. In tests so little that
@@ -46,8 +47,20 @@ impl Apply<'_> {
         project: u32,
         id: &CustomerId,
     ) -> Result<Option<IdEntry>, Error> {
-        let entry = self.overlay.get(Table::Ids, &keys::id(project, id))?;
-        entry.map(|value| IdEntry::decode(&value)).transpose()
+        let digest = self.ids.digest(project, id);
+        match self.ids.get(digest) {
+            Known::Entry(entry) => return Ok(Some(entry)),
+            Known::Nobody => return Ok(None),
+            Known::OfBase => {}
+        }
+        let value = self
+            .overlay
+            .get_of_base(Table::Ids, &keys::id(project, id))?;
+        let entry = value.map(|value| IdEntry::decode(&value)).transpose()?;
+        if let Some(entry) = entry {
+            self.ids.remember(digest, entry);
+        }
+        Ok(entry)
     }
 
     pub(super) fn put_id(&mut self, project: u32, id: &CustomerId, customer: u64, last_used: u64) {
@@ -55,8 +68,14 @@ impl Apply<'_> {
             customer,
             last_used,
         };
+        self.ids.write(self.ids.digest(project, id), Some(entry));
         self.overlay
-            .put(Table::Ids, keys::id(project, id), entry.encode());
+            .put(Table::Ids, &keys::id(project, id), &entry.encode());
+    }
+
+    pub(super) fn remove_id(&mut self, project: u32, id: &CustomerId) {
+        self.ids.write(self.ids.digest(project, id), None);
+        self.overlay.remove(Table::Ids, &keys::id(project, id));
     }
 
     pub(super) fn customer(&mut self, number: u64) -> Result<Arc<Customer>, Error> {
@@ -74,8 +93,12 @@ impl Apply<'_> {
 
     pub(super) fn put_customer(&mut self, number: u64, customer: Arc<Customer>) {
         let (key, value) = (keys::customer(number), customer.encode_to_vec());
-        self.overlay.put(Table::Customers, key, value);
-        self.customers.insert(number, customer);
+        self.overlay.put(Table::Customers, &key, &value);
+        self.summaries.put(number, &customer);
+        // Most who come are not looked at again.
+        if let Some(mut kept) = self.customers.get_mut(&number) {
+            *kept = customer;
+        }
     }
 
     /// Leaves of a customer that merged which one it merged into.
@@ -86,12 +109,13 @@ impl Apply<'_> {
             ..Customer::default()
         };
         let (key, value) = (keys::customer(number), customer.encode_to_vec());
-        self.overlay.put(Table::Customers, key, value);
+        self.overlay.put(Table::Customers, &key, &value);
     }
 
     pub(super) fn remove_customer(&mut self, number: u64) {
         self.overlay
-            .remove(Table::Customers, keys::customer(number));
+            .remove(Table::Customers, &keys::customer(number));
+        self.summaries.remove(number);
         self.customers.remove(&number);
     }
 }

@@ -45,8 +45,7 @@ impl Apply<'_> {
     ) -> Result<(), Error> {
         let mut customer = self.customer(number)?;
         for held in &customer.ids {
-            let key = keys::id(project, &held.id());
-            self.overlay.remove(Table::Ids, key);
+            self.remove_id(project, &held.id());
         }
         self.remove_properties(number)?;
         let left = Arc::make_mut(&mut customer);
@@ -54,7 +53,7 @@ impl Apply<'_> {
         left.properties = 0;
         for link in std::mem::take(&mut left.links) {
             let key = anonymous::key(&link, number);
-            self.overlay.remove(Table::Anonymous, key);
+            self.overlay.remove(Table::Anonymous, &key);
         }
         self.put_customer(number, customer);
         let chore = Chore {
@@ -83,17 +82,17 @@ impl Apply<'_> {
                     self.hide(entry.position);
                     self.list(erasure, entry.position, &Part::default());
                 }
-                self.overlay.remove(Table::Timeline, key.to_vec());
+                self.overlay.remove(Table::Timeline, key);
             }
             2 => {
                 self.list(erasure, keys::read_position(key)?, &Part::default());
-                self.overlay.remove(Table::Repeats, key.to_vec());
+                self.overlay.remove(Table::Repeats, key);
             }
             3 => return self.own_record(erasure, number, key, Part::read(value)?),
             _ => {
                 let member = keys::read_position(key)?.get();
                 self.remove_customer(member);
-                self.overlay.remove(Table::Members, key.to_vec());
+                self.overlay.remove(Table::Members, key);
             }
         }
         Ok(())
@@ -142,12 +141,12 @@ impl Apply<'_> {
             for other in std::mem::take(&mut part.named) {
                 if let Some(other) = self.resolve(other)? {
                     let key = keys::record(other, position);
-                    self.overlay.remove(Table::Records, key);
+                    self.overlay.remove(Table::Records, &key);
                 }
             }
             self.list(erasure, position, &part);
         }
-        self.overlay.remove(Table::Records, key.to_vec());
+        self.overlay.remove(Table::Records, key);
         Ok(())
     }
 
@@ -168,7 +167,8 @@ impl Apply<'_> {
 
     pub(super) fn list(&mut self, erasure: Position, position: Position, part: &Part) {
         let key = keys::erasure(erasure, position);
-        self.overlay.put(Table::Erasures, key, part.encode_to_vec());
+        self.overlay
+            .put(Table::Erasures, &key, &part.encode_to_vec());
     }
 
     /// Takes an ID away from a customer whom an erased record took it from.
@@ -185,8 +185,7 @@ impl Apply<'_> {
         let ids = &mut Arc::make_mut(&mut customer).ids;
         let lost: Vec<_> = ids.extract_if(.., is_taken).collect();
         for held in lost {
-            self.overlay
-                .remove(Table::Ids, keys::id(project, &held.id()));
+            self.remove_id(project, &held.id());
         }
         self.put_customer(taken.customer, customer);
         Ok(())

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Apply, Target};
+use super::{About, Apply, Target};
 use crate::log::Position;
 use crate::log::record::Record;
 use crate::model::customer_id::CustomerId;
 use crate::view::Error;
 use crate::view::identity::{self, Known};
-use crate::view::keys::{self, Customer, HeldId, Part, Table, TakenId};
+use crate::view::keys::{Customer, HeldId, Part, TakenId};
 
 /// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
 const SOFT_IDS_MAX: usize = 64;
@@ -21,14 +21,14 @@ impl Apply<'_> {
         position: Position,
         project: u32,
         record: &Record,
-    ) -> Result<Target, Error> {
+    ) -> Result<About, Error> {
         let ids = record.ids.as_slice();
         let mut holders = Vec::with_capacity(ids.len());
         for id in ids {
             holders.push(self.holder(project, id)?.map(|entry| entry.customer));
         }
-        if let Some(target) = self.settled(position, project, record, &holders)? {
-            return Ok(target);
+        if let Some(about) = self.settled(position, project, record, &holders)? {
+            return Ok(about);
         }
         let mut known = Known::new();
         for number in holders.iter().copied().flatten().collect::<BTreeSet<_>>() {
@@ -42,7 +42,7 @@ impl Apply<'_> {
         }
         let number = resolution.target.unwrap_or(position.get());
         if resolution.target.is_none() {
-            self.latest.begin(number);
+            self.summaries.begin(number);
         }
         let mut target = Target {
             number,
@@ -98,7 +98,11 @@ impl Apply<'_> {
             self.drop_oldest_properties(number, customer)?;
             self.put_customer(number, target.customer.clone());
         }
-        Ok(target)
+        Ok(About {
+            number,
+            is_moving: !target.customer.moving.is_empty(),
+            part: target.part,
+        })
     }
 
     /// The record's customer, if it has all of the IDs: then they cannot clash, and nothing has to be linked or merged.
@@ -108,24 +112,28 @@ impl Apply<'_> {
         project: u32,
         record: &Record,
         holders: &[Option<u64>],
-    ) -> Result<Option<Target>, Error> {
+    ) -> Result<Option<About>, Error> {
         let Some(Some(number)) = holders.first().copied() else {
             return Ok(None);
         };
         if record.clashed || holders.iter().any(|holder| *holder != Some(number)) {
             return Ok(None);
         }
-        let customer = self.customer(number)?;
-        let ids = record.ids.as_slice();
-        if !ids.iter().all(|id| customer.has(id)) {
-            return Ok(None);
+        let summary = match self.summaries.get(number) {
+            Some(summary) => summary,
+            None => {
+                let customer = self.customer(number)?;
+                self.summaries.put(number, &customer)
+            }
+        };
+        if summary.tracks_use {
+            for id in record.ids.as_slice().iter().filter(|id| id.soft) {
+                self.put_id(project, id, number, position.get());
+            }
         }
-        for id in ids.iter().filter(|id| id.soft) {
-            self.put_id(project, id, number, position.get());
-        }
-        Ok(Some(Target {
+        Ok(Some(About {
             number,
-            customer,
+            is_moving: summary.is_moving,
             part: Part::default(),
         }))
     }
@@ -186,8 +194,7 @@ impl Apply<'_> {
             for (_, id) in by_use {
                 customer.ids.retain(|held| !held.is(&id));
                 customer.evicted = true;
-                self.overlay
-                    .remove(Table::Ids, keys::id(customer.project, &id));
+                self.remove_id(customer.project, &id);
                 self.counts.evictions += 1;
             }
         }

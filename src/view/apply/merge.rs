@@ -88,12 +88,12 @@ impl Apply<'_> {
             customer_moves(target, number);
             self.add_chore(number, &chore);
         }
-        self.latest.merge(to, number);
+        self.summaries.merge(to, number);
         self.remove_customer(number);
         let project = target.customer.project;
         self.redirect(number, project, to);
         let member = keys::member(to, number);
-        self.overlay.put(Table::Members, member, Vec::new());
+        self.overlay.put(Table::Members, &member, &[]);
         Ok(())
     }
 
@@ -132,28 +132,29 @@ impl Apply<'_> {
             | Table::Anonymous
             | Table::Meta => {
                 let moved = keys::renumbered(key, to);
-                self.overlay.put(table, moved, value.to_vec());
+                self.overlay.put(table, &moved, value);
             }
         }
-        self.overlay.remove(table, key.to_vec());
+        self.overlay.remove(table, key);
         Ok(())
     }
 
     /// Puts an event under its plain key, or behind it where the same event stands already: the one that arrived first
     /// has the plain key.
     fn place_event(&mut self, plain: Vec<u8>, entry: Entry) -> Result<(), Error> {
+        let (to, (time, _)) = (keys::read_number(&plain)?, keys::read_event(&plain)?);
+        self.summaries.add(to, time);
         let mut later = entry;
         if let Some(value) = self.overlay.get(Table::Timeline, &plain)? {
             let there = Entry::decode(&value)?;
             if later.position < there.position {
                 let first = std::mem::replace(&mut later, there);
-                self.overlay
-                    .put(Table::Timeline, plain.clone(), first.encode());
+                self.overlay.put(Table::Timeline, &plain, &first.encode());
             }
             let key = keys::repeat(&plain, later.position);
-            self.overlay.put(Table::Timeline, key, later.encode());
+            self.overlay.put(Table::Timeline, &key, &later.encode());
         } else {
-            self.overlay.put(Table::Timeline, plain, later.encode());
+            self.overlay.put(Table::Timeline, &plain, &later.encode());
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use quick_cache::UnitWeighter;
 use quick_cache::unsync;
 
-use super::{Apply, Target};
+use super::Apply;
 use crate::log::Position;
 use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
@@ -38,10 +38,10 @@ impl Default for Ranks {
 }
 
 impl Apply<'_> {
-    /// Applies new properties to the record's customer.
+    /// Applies new properties to a customer.
     pub(super) fn update(
         &mut self,
-        target: &mut Target,
+        number: u64,
         properties: &Properties,
         time: Timestamp,
         position: Position,
@@ -52,13 +52,14 @@ impl Apply<'_> {
                 updated: (time.micros(), position.get()),
                 value: value.to_vec(),
             };
-            new += u32::from(self.put_property(target.number, name, &property)?);
+            new += u32::from(self.put_property(number, name, &property)?);
         }
         if new > 0 {
-            let customer = Arc::make_mut(&mut target.customer);
-            customer.properties += new;
-            self.drop_oldest_properties(target.number, customer)?;
-            self.put_customer(target.number, target.customer.clone());
+            let mut customer = self.customer(number)?;
+            let changed = Arc::make_mut(&mut customer);
+            changed.properties += new;
+            self.drop_oldest_properties(number, changed)?;
+            self.put_customer(number, customer);
         }
         Ok(())
     }
@@ -84,7 +85,7 @@ impl Apply<'_> {
             }
             ranked.insert((new.updated, name.to_owned()));
         }
-        self.overlay.put(Table::Properties, key, new.encode());
+        self.overlay.put(Table::Properties, &key, &new.encode());
         Ok(before.is_none())
     }
 
@@ -106,7 +107,7 @@ impl Apply<'_> {
         for _ in 0..excess {
             if let Some((_, name)) = ranked.pop_first() {
                 let key = keys::property(number, &name);
-                self.overlay.remove(Table::Properties, key);
+                self.overlay.remove(Table::Properties, &key);
                 self.counts.properties_dropped += 1;
             }
         }
@@ -121,7 +122,7 @@ impl Apply<'_> {
             .overlay
             .scan(Table::Properties, &keys::customer(number))?
         {
-            self.overlay.remove(Table::Properties, key.to_vec());
+            self.overlay.remove(Table::Properties, &key);
         }
         self.ranks.0.remove(&number);
         Ok(())

@@ -101,6 +101,12 @@ impl Bench {
         }
     }
 
+    pub(super) fn kill(&mut self) {
+        if let Some(view) = self.view.take() {
+            view.kill();
+        }
+    }
+
     pub(super) fn view(&self) -> &View {
         self.view.as_ref().unwrap()
     }

@@ -84,6 +84,34 @@ fn an_id_that_the_request_names_is_not_dropped_by_its_own_merge() {
     assert_eq!(bench.counts().evictions, 1);
 }
 
+#[test]
+fn the_use_of_a_soft_id_counts_once_its_customer_has_several_of_its_type() {
+    let bench = Bench::new();
+    let mut history = vec![visits("a", 0)];
+    let other = |n: usize| {
+        let cookie = format!("c-{n}");
+        event(&[("cookie", &cookie), ("device", "d")], "visit", "{}", 1)
+    };
+    history.extend((1..65).map(other));
+    // The only cookie of its customer: it need not be remembered that it was used again.
+    history.push(event(&[("cookie", "c-0")], "visit", "{}", 2));
+    // One of many.
+    history.push(event(&[("cookie", "c-1")], "visit", "{}", 2));
+    // The customers merge, and have a cookie too many.
+    history.push(event(
+        &[("registered", "a"), ("device", "d")],
+        "visit",
+        "{}",
+        3,
+    ));
+    bench.takes(&history);
+    let answer = bench.asks("registered", "a");
+    assert_eq!(answer.values("cookie"), values(1..65));
+    let mut naive = Naive::default();
+    history.iter().for_each(|request| naive.apply(request));
+    assert_eq!(Some(answer), naive.ask("p", "registered", "a"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 

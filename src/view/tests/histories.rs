@@ -129,6 +129,7 @@ proptest! {
         history in vec(requests(), 1..50),
         batches in vec(1..8_usize, 50),
         reopened in 0..10_usize,
+        killed in 0..10_usize,
     ) {
         let mut naive = Naive::default();
         history.iter().for_each(|request| naive.apply(request));
@@ -146,6 +147,10 @@ proptest! {
             }
             if number == reopened {
                 bench.close();
+                bench.open();
+            }
+            if number == killed {
+                bench.kill();
                 bench.open();
             }
             rest = later;

@@ -59,6 +59,13 @@ impl Customer {
             .any(|id| id.kind == kind && id.value == value)
     }
 
+    /// Whether it matters when a soft ID was used last: there are several of one type.
+    fn tracks_use(&self) -> bool {
+        let mut soft = self.ids.iter().filter(|id| is_soft(id.kind));
+        let mut kinds = std::collections::BTreeSet::new();
+        soft.any(|id| !kinds.insert(id.kind))
+    }
+
     fn has_another(&self, kind: &str, value: &str) -> bool {
         self.ids
             .iter()
@@ -223,6 +230,11 @@ impl Naive {
             });
             self.customers.len() - 1
         });
+        // A record that changes nothing of a customer counts as a use where that matters.
+        let is_settled = holders.iter().all(|holder| *holder == Some(meant)) && !clash;
+        if is_settled && !self.customers[meant].tracks_use() {
+            return meant;
+        }
         if !clash {
             for other in led_to.iter().skip(1) {
                 self.merge(meant, *other);

@@ -1,0 +1,204 @@
+//! To whom IDs lead, as far as the fold knows without a look at the store.
+//!
+//! The way from an ID to its customer is looked up for each record. The fold alone writes that table, so that what it
+//! remembers is what the store has. It remembers the last few million IDs, in slots; and all that were written since the
+//! last checkpoint, so that of any other the base alone need be asked. Of each it has a digest.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use super::keys::IdEntry;
+use super::slots::Slots;
+use super::store::Epoch;
+use crate::model::customer_id::CustomerId;
+
+/// A digest of an ID under a key of this process: callers choose the IDs, and must not find two of one digest.
+pub(super) type Digest = [u64; 2];
+
+/// What is known of an ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It leads to somebody.
+    Entry(IdEntry),
+    /// It leads to nobody.
+    Nobody,
+    /// It is as the base says.
+    OfBase,
+}
+
+/// The IDs that are known.
+#[derive(Debug)]
+pub(super) struct Ids {
+    key: SipHasher13,
+    slots: Slots<2>,
+    /// What was written since the last checkpoint began.
+    written: Written,
+    /// The checkpoint that will have it.
+    checkpoint: u64,
+    /// What was written before, with the checkpoint that has it.
+    earlier: VecDeque<(u64, Written)>,
+}
+
+/// `None`: removed.
+type Written = HashMap<Digest, Option<IdEntry>, BuildHasherDefault<OfDigest>>;
+
+impl Ids {
+    /// Whose slots take so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let random = RandomState::new();
+        Self {
+            key: SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1)),
+            slots: Slots::new(bytes),
+            written: Written::default(),
+            checkpoint: 1,
+            earlier: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn digest(&self, project: u32, id: &CustomerId) -> Digest {
+        let mut hasher = self.key;
+        hasher.write(&project.to_be_bytes());
+        hasher.write(&id.kind.len().to_be_bytes());
+        hasher.write(id.kind.as_bytes());
+        hasher.write(id.value.as_bytes());
+        let (high, low) = hasher.finish128().as_u64();
+        [high, low]
+    }
+
+    pub(super) fn get(&mut self, digest: Digest) -> Known {
+        if let Some([_, _, customer, last_used]) = self.slots.get(digest).copied() {
+            return Known::Entry(IdEntry {
+                customer,
+                last_used,
+            });
+        }
+        let earlier = self.earlier.iter().rev().map(|(_, written)| written);
+        let mut written = std::iter::once(&self.written).chain(earlier);
+        match written.find_map(|written| written.get(&digest).copied()) {
+            Some(Some(entry)) => {
+                self.remember(digest, entry);
+                Known::Entry(entry)
+            }
+            Some(None) => Known::Nobody,
+            None => Known::OfBase,
+        }
+    }
+
+    /// The base has this.
+    pub(super) fn remember(&mut self, [high, low]: Digest, entry: IdEntry) {
+        self.slots.put([high, low, entry.customer, entry.last_used]);
+    }
+
+    /// An entry is written; `None` removes it.
+    pub(super) fn write(&mut self, digest: Digest, entry: Option<IdEntry>) {
+        self.written.insert(digest, entry);
+        match entry {
+            Some(entry) => self.remember(digest, entry),
+            None => self.slots.remove(digest),
+        }
+    }
+
+    /// All that was written is published by now, and a checkpoint after those that have begun will have it.
+    pub(super) fn published(&mut self, checkpoints: Epoch) {
+        while let Some((of, _)) = self.earlier.front()
+            && *of <= checkpoints.ended
+        {
+            self.earlier.pop_front();
+        }
+        let next = checkpoints.begun + 1;
+        if next > self.checkpoint {
+            // Some of it is in the checkpoint that has begun, the rest in the next one.
+            let written = std::mem::take(&mut self.written);
+            self.earlier.push_back((next, written));
+            self.checkpoint = next;
+        }
+    }
+}
+
+/// Digests are random as they are.
+#[derive(Debug, Default)]
+struct OfDigest(u64);
+
+impl Hasher for OfDigest {
+    fn write(&mut self, bytes: &[u8]) {
+        let last = bytes.last_chunk().copied();
+        self.0 ^= last.map_or(0, u64::from_ne_bytes);
+    }
+
+    /// The length that goes before the words.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(customer: u64) -> IdEntry {
+        IdEntry {
+            customer,
+            last_used: 9,
+        }
+    }
+
+    fn at(begun: u64, ended: u64) -> Epoch {
+        Epoch { begun, ended }
+    }
+
+    /// With a single set of slots, and many others in it.
+    fn crowded(ids: &mut Ids) {
+        (100..200).for_each(|number| ids.remember([number, number], entry(number)));
+    }
+
+    #[test]
+    fn what_no_checkpoint_has_yet_is_known_whatever_else_is_remembered() {
+        let mut ids = Ids::new(1);
+        ids.write([1, 1], Some(entry(1)));
+        ids.write([2, 2], None);
+        ids.published(at(0, 0));
+        for checkpoints in [at(1, 0), at(1, 1), at(2, 1)] {
+            crowded(&mut ids);
+            assert_eq!(ids.get([1, 1]), Known::Entry(entry(1)));
+            assert_eq!(ids.get([2, 2]), Known::Nobody);
+            ids.published(checkpoints);
+        }
+        ids.published(at(2, 2));
+        crowded(&mut ids);
+        assert_eq!(ids.get([1, 1]), Known::OfBase);
+        assert_eq!(ids.get([2, 2]), Known::OfBase);
+    }
+
+    #[test]
+    fn what_is_written_as_a_checkpoint_begins_is_kept_until_the_next_one_has_ended() {
+        let mut ids = Ids::new(1);
+        ids.published(at(0, 0));
+        ids.write([1, 1], Some(entry(1)));
+        // It came too late for the first one.
+        ids.published(at(1, 0));
+        ids.write([1, 1], None);
+        ids.published(at(1, 1));
+        assert_eq!(ids.get([1, 1]), Known::Nobody);
+        ids.published(at(2, 2));
+        ids.published(at(3, 3));
+        assert_eq!(ids.get([1, 1]), Known::OfBase);
+    }
+
+    #[test]
+    fn an_id_has_one_digest_in_each_project_and_of_each_type() {
+        let ids = Ids::new(1);
+        let id = |kind: &str, value: &str| CustomerId {
+            kind: kind.into(),
+            value: value.into(),
+            soft: false,
+        };
+        let digest = ids.digest(1, &id("cookie", "a"));
+        assert_eq!(ids.digest(1, &id("cookie", "a")), digest);
+        assert_ne!(ids.digest(2, &id("cookie", "a")), digest);
+        assert_ne!(ids.digest(1, &id("cooki", "ea")), digest);
+    }
+}

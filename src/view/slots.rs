@@ -1,0 +1,115 @@
+//! A cache of small entries in a fixed piece of memory.
+//!
+//! A key belongs to one set of slots. In a set the entries lie in the order of their last use, and a new one takes the
+//! place of the last. Nothing is allocated or freed for an entry, and no look-up touches more than two cache lines.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+/// An entry: its first `KEY` words are the key, which is not zero.
+pub(super) type Entry = [u64; 4];
+
+/// Slots of a set.
+const WAYS: usize = 4;
+type Set = [Entry; WAYS];
+
+/// Entries whose key has `KEY` words.
+#[derive(Debug)]
+pub(super) struct Slots<const KEY: usize> {
+    /// Their number is a power of two.
+    sets: Vec<Set>,
+    /// Which keys share a set, callers must not know.
+    factor: u64,
+}
+
+impl<const KEY: usize> Slots<KEY> {
+    /// As many as fit into so many bytes. The system gives them as they are used.
+    pub(super) fn new(bytes: usize) -> Self {
+        let sets = (bytes / size_of::<Set>()).max(1);
+        let sets = 1 << sets.ilog2();
+        Self {
+            sets: vec![[[0; 4]; WAYS]; sets],
+            factor: RandomState::new().hash_one(()) | 1,
+        }
+    }
+
+    fn set(&mut self, key: &[u64]) -> Option<&mut Set> {
+        let last = key.last().copied().unwrap_or_default();
+        let mixed = last.wrapping_mul(self.factor);
+        // The upper half is the one that depends on the whole of the key.
+        let index = (mixed >> 32) as usize & (self.sets.len() - 1);
+        self.sets.get_mut(index)
+    }
+
+    /// The entry of a key, which is the last one to go from now on.
+    pub(super) fn get(&mut self, key: [u64; KEY]) -> Option<&mut Entry> {
+        let set = self.set(&key)?;
+        let index = set.iter().position(|entry| entry.starts_with(&key))?;
+        set.get_mut(..=index)?.rotate_right(1);
+        set.first_mut()
+    }
+
+    /// Puts an entry in the place of the one with its key, or else of the one of its set that was not used for longest:
+    /// that one is given back.
+    pub(super) fn put(&mut self, entry: Entry) -> Option<Entry> {
+        let key = entry.get(..KEY)?;
+        let set = self.set(key)?;
+        let place = |key: &[u64]| set.iter().position(|other| other.starts_with(key));
+        let index = place(key).or_else(|| place(&[0; KEY]));
+        let used = set.get_mut(..=index.unwrap_or(WAYS - 1))?;
+        used.rotate_right(1);
+        let before = std::mem::replace(used.first_mut()?, entry);
+        let is_other = index.is_none() && before != [0; 4];
+        is_other.then_some(before)
+    }
+
+    pub(super) fn remove(&mut self, key: [u64; KEY]) {
+        if let Some(set) = self.set(&key)
+            && let Some(entry) = set.iter_mut().find(|entry| entry.starts_with(&key))
+        {
+            *entry = [0; 4];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_set_lets_the_entry_go_that_was_not_used_for_longest() {
+        let mut slots = Slots::<1>::new(1);
+        for key in 1..=4 {
+            assert_eq!(slots.put([key, 10 * key, 0, 0]), None);
+        }
+        assert_eq!(slots.get([1]).copied(), Some([1, 10, 0, 0]));
+        assert_eq!(slots.put([5, 50, 0, 0]), Some([2, 20, 0, 0]));
+        assert_eq!(slots.get([2]), None);
+        assert_eq!(slots.put([3, 31, 0, 0]), None, "it was there");
+        assert_eq!(slots.get([3]).copied(), Some([3, 31, 0, 0]));
+        slots.remove([4]);
+        assert_eq!(slots.get([4]), None);
+        assert_eq!(slots.put([6, 60, 0, 0]), None, "there was room");
+        assert_eq!(slots.put([7, 70, 0, 0]), Some([1, 10, 0, 0]));
+    }
+
+    #[test]
+    fn what_is_found_is_what_was_put_last() {
+        let mut slots = Slots::<2>::new(64 * 128);
+        let mut all = HashMap::new();
+        for number in 0..10_000_u64 {
+            let key = [number % 7, number.wrapping_mul(0x9e37_79b9) % 500 + 1];
+            slots.put([key[0], key[1], number, 0]);
+            all.insert(key, number);
+        }
+        let found = all.iter().filter(|(key, number)| {
+            let entry = slots.get(**key).copied();
+            entry.is_some_and(|entry| entry[2] == **number) || {
+                assert_eq!(entry, None);
+                false
+            }
+        });
+        assert!((200..=256).contains(&found.count()));
+    }
+}

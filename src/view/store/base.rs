@@ -1,0 +1,128 @@
+//! What was folded up to the last checkpoint: one keyspace of the engine.
+//!
+//! Nothing is written to it but whole checkpoints, each by one ingestion: the tables are synced, then the version that
+//! names them. So it is always the exact fold of the log up to its own `applied`, whatever is cut off when.
+
+use std::fmt;
+use std::ops::Bound;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::compaction::Leveled;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice, Snapshot};
+
+use super::super::nice::step_back;
+use super::super::{Error, Options};
+use super::layer::Layer;
+use crate::log::disk::{files, journal};
+
+/// The keyspace.
+const NAME: &str = "view";
+/// Bound of the journal, in which nothing lies: the least that the engine takes.
+const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a table.
+const TABLE_BYTES: u64 = 64 * 1024 * 1024;
+/// Checkpoints that lie one over the other before they are merged.
+const RUNS_MERGED_AT: u8 = 8;
+/// Fewest open tables that the engine takes.
+const OPEN_FILES_MIN: usize = 16;
+
+/// The keyspace, and what it belongs to.
+pub(super) struct Base {
+    database: Database,
+    rows: Keyspace,
+}
+
+impl Base {
+    pub(super) fn open(dir: &Path, options: &Options) -> Result<Self, fjall::Error> {
+        let open = || {
+            // The engine's threads are as nice as the one that starts them.
+            step_back();
+            Database::builder(dir)
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .cache_size(options.cache_bytes)
+                .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
+                .manual_journal_persist(true)
+                .open()
+        };
+        let opened = std::thread::scope(|scope| scope.spawn(open).join());
+        let database = opened.unwrap_or_else(|panic| resume_unwind(panic))?;
+        let rows = database.keyspace(NAME, || {
+            let compaction = Leveled::default()
+                .with_table_target_size(TABLE_BYTES)
+                .with_l0_threshold(RUNS_MERGED_AT);
+            KeyspaceCreateOptions::default()
+                .manual_journal_persist(true)
+                .compaction_strategy(Arc::new(compaction))
+        })?;
+        Ok(Self { database, rows })
+    }
+
+    /// What it has now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(super) fn get(&self, at: &Snapshot, key: &[u8]) -> Result<Option<Slice>, Error> {
+        Ok(at.get(&self.rows, key)?)
+    }
+
+    /// The rows between two keys.
+    pub(super) fn range(&self, at: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]>) -> fjall::Iter {
+        at.range::<&[u8], _>(&self.rows, (from, to))
+    }
+
+    #[cfg(test)]
+    pub(super) fn keyspace(&self) -> &Keyspace {
+        &self.rows
+    }
+
+    /// Writes a layer, all of it or nothing. It is on the disk then.
+    pub(super) fn ingest(&self, layer: &Layer) -> Result<(), Error> {
+        let mut ingestion = self.rows.start_ingestion()?;
+        for index in 0..layer.len() {
+            match layer.row(index) {
+                Some((_, key, Some(value))) => ingestion.write(key, value)?,
+                Some((_, key, None)) => ingestion.write_tombstone(key)?,
+                None => {}
+            }
+        }
+        Ok(ingestion.finish()?)
+    }
+
+    /// Writes all of it again, without what was removed or written over, but for what a snapshot still sees.
+    pub(super) fn compact(&self) -> Result<(), Error> {
+        Ok(self.rows.major_compact()?)
+    }
+
+    /// Bytes that it takes of the disk.
+    pub(super) fn disk_space(&self) -> u64 {
+        self.rows.disk_space()
+    }
+
+    /// Tables of checkpoints that were not merged yet.
+    pub(super) fn runs(&self) -> usize {
+        self.rows.l0_table_count()
+    }
+}
+
+/// Which of the engine's files in `dir` is damaged, if one is. Cuts off what is torn.
+pub(super) fn damage(dir: &Path) -> Result<Option<String>, Error> {
+    if let Some(damage) = files::damage(dir).map_err(Error::store)? {
+        return Ok(Some(damage));
+    }
+    let damaged = journal::cut(dir).map_err(Error::store)?;
+    Ok(damaged.map(|file| format!("{} is damaged", file.display())))
+}
+
+/// Whether an engine has a store in `dir`.
+pub(super) fn exists(dir: &Path) -> bool {
+    dir.join(files::MARKER).exists()
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base").finish_non_exhaustive()
+    }
+}

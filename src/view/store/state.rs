@@ -1,0 +1,106 @@
+//! A state to read from: what the last checkpoint wrote, and the layers since.
+
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use fjall::{Slice, Snapshot};
+
+use super::super::Error;
+use super::super::keys::Table;
+use super::super::read::Order;
+use super::base::Base;
+use super::layer::{Layer, full_key};
+use super::rows::Rows;
+
+/// It never changes. The layers and the base belong together: what a checkpoint has taken from the layers is in the
+/// base, and nothing else.
+#[derive(Clone)]
+pub(in crate::view) struct State {
+    pub(super) base: Arc<Base>,
+    pub(super) at: Arc<Snapshot>,
+    /// The newest first.
+    pub(super) layers: Vec<Arc<Layer>>,
+}
+
+impl State {
+    pub(in crate::view) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+        let key = full_key(table, key);
+        for layer in &self.layers {
+            if let Some(value) = layer.get(&key) {
+                return Ok(value.map(Slice::from));
+            }
+        }
+        self.base.get(&self.at, &key)
+    }
+
+    /// What the last checkpoint has under a key.
+    pub(in crate::view) fn get_of_base(
+        &self,
+        table: Table,
+        key: &[u8],
+    ) -> Result<Option<Slice>, Error> {
+        self.base.get(&self.at, &full_key(table, key))
+    }
+
+    /// The entries between two keys.
+    pub(in crate::view) fn range(
+        &self,
+        table: Table,
+        keys: &impl RangeBounds<Vec<u8>>,
+        order: Order,
+    ) -> Rows {
+        let full = |key: &Vec<u8>| full_key(table, key);
+        let from = match keys.start_bound() {
+            Bound::Unbounded => Bound::Included(vec![table as u8]),
+            bound => bound.map(full),
+        };
+        let to = match keys.end_bound() {
+            Bound::Unbounded => Bound::Excluded(vec![table as u8 + 1]),
+            bound => bound.map(full),
+        };
+        let (from, to) = (
+            from.as_ref().map(Vec::as_slice),
+            to.as_ref().map(Vec::as_slice),
+        );
+        let layers = self.layers.iter();
+        let layers = layers.map(|layer| (layer.clone(), layer.range(from, to)));
+        Rows::new(layers, self.base.range(&self.at, from, to), order)
+    }
+
+    /// All entries whose key begins with `prefix`.
+    pub(in crate::view) fn scan(&self, table: Table, prefix: &[u8]) -> Rows {
+        let to = match behind(prefix) {
+            Some(key) => Bound::Excluded(key),
+            None => Bound::Unbounded,
+        };
+        let range = (Bound::Included(prefix.to_vec()), to);
+        self.range(table, &range, Order::Ascending)
+    }
+}
+
+/// The first key behind all that begin with `prefix`; none if there is no such.
+fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut key = prefix.get(..=last)?.to_vec();
+    *key.last_mut()? += 1;
+    Some(key)
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_prefix_comes_the_next_key_that_does_not_begin_with_it() {
+        assert_eq!(behind(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(behind(b"a\xff\xff"), Some(b"b".to_vec()));
+        assert_eq!(behind(b"\xff"), None);
+        assert_eq!(behind(b""), None);
+    }
+}

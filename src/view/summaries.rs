@@ -1,0 +1,220 @@
+//! What the fold remembers of customers, so that it need not ask the store for each record.
+//!
+//! Most events are later than all others of their customer, so that none of those can be the same one; and most
+//! customers have one soft ID of a type, so that it does not matter when that was used last.
+
+use super::keys::Customer;
+use super::slots::Slots;
+use crate::model::time::Timestamp;
+
+/// Flags of an entry.
+const LATEST_IS_KNOWN: u64 = 1;
+const IS_MOVING: u64 = 2;
+const TRACKS_USE: u64 = 4;
+
+/// What is remembered of a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Whether rows of customers that merged into it are still being moved.
+    pub(super) is_moving: bool,
+    /// Whether it matters when a soft ID of it was used last.
+    pub(super) tracks_use: bool,
+}
+
+/// Whether a customer may have an event of some time already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayHave {
+    /// All its events are earlier.
+    No,
+    /// It may.
+    Yes,
+    /// It may, and the store has all its events that were written up to now: the latest of them should be remembered.
+    Ask,
+}
+
+/// By number: the latest event in microseconds, flags, and which batch of writes may have events of it that the store
+/// does not have.
+#[derive(Debug)]
+pub(super) struct Summaries {
+    slots: Slots<1>,
+    batch: u64,
+}
+
+impl Summaries {
+    /// Whose slots take so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            slots: Slots::new(bytes),
+            batch: 0,
+        }
+    }
+
+    /// All that was written is published.
+    pub(super) fn published(&mut self) {
+        self.batch += 1;
+    }
+
+    pub(super) fn get(&mut self, number: u64) -> Option<Summary> {
+        let [_, _, flags, _] = self.slots.get([number])?;
+        Some(Summary {
+            is_moving: *flags & IS_MOVING != 0,
+            tracks_use: *flags & TRACKS_USE != 0,
+        })
+    }
+
+    /// A customer is created, without events.
+    pub(super) fn begin(&mut self, number: u64) {
+        let none = i64::MIN.cast_unsigned();
+        self.slots.put([number, none, LATEST_IS_KNOWN, self.batch]);
+    }
+
+    /// A customer is as it says.
+    pub(super) fn put(&mut self, number: u64, customer: &Customer) -> Summary {
+        let summary = Summary {
+            is_moving: !customer.moving.is_empty(),
+            tracks_use: customer.tracks_use(),
+        };
+        let moving = if summary.is_moving { IS_MOVING } else { 0 };
+        let tracks = if summary.tracks_use { TRACKS_USE } else { 0 };
+        match self.slots.get([number]) {
+            Some([_, _, flags, _]) => *flags = *flags & LATEST_IS_KNOWN | moving | tracks,
+            None => drop(self.slots.put([number, 0, moving | tracks, self.batch])),
+        }
+        summary
+    }
+
+    pub(super) fn remove(&mut self, number: u64) {
+        self.slots.remove([number]);
+    }
+
+    /// A customer has an event more.
+    pub(super) fn add(&mut self, number: u64, time: Timestamp) {
+        let batch = self.batch;
+        match self.slots.get([number]) {
+            Some([_, latest, flags, _]) if *flags & LATEST_IS_KNOWN != 0 => {
+                *latest = latest.cast_signed().max(time.micros()).cast_unsigned();
+            }
+            // Earlier events may be later than this one, which the store does not have yet.
+            Some([_, _, _, written]) => *written = batch,
+            None => {}
+        }
+    }
+
+    /// Of all its events in the store, this is the latest one.
+    pub(super) fn found_latest(&mut self, number: u64, time: Option<Timestamp>) {
+        if let Some([_, latest, flags, _]) = self.slots.get([number]) {
+            *latest = time.map_or(i64::MIN, Timestamp::micros).cast_unsigned();
+            *flags |= LATEST_IS_KNOWN;
+        }
+    }
+
+    /// A customer has the events of another one too, which is none any more.
+    pub(super) fn merge(&mut self, number: u64, merged: u64) {
+        let of_merged = self.slots.get([merged]).copied();
+        self.slots.remove([merged]);
+        let batch = self.batch;
+        let Some([_, latest, flags, written]) = self.slots.get([number]) else {
+            return;
+        };
+        match of_merged {
+            Some([_, other, of_merged, _]) if of_merged & LATEST_IS_KNOWN != 0 => {
+                *latest = latest
+                    .cast_signed()
+                    .max(other.cast_signed())
+                    .cast_unsigned();
+            }
+            Some(_) | None => {
+                *flags &= !LATEST_IS_KNOWN;
+                *written = batch;
+            }
+        }
+    }
+
+    /// Whether a customer may have an event at this time.
+    pub(super) fn may_have(&mut self, number: u64, time: Timestamp) -> MayHave {
+        match self.slots.get([number]) {
+            Some([_, latest, flags, _]) if *flags & LATEST_IS_KNOWN != 0 => {
+                match time.micros() > latest.cast_signed() {
+                    true => MayHave::No,
+                    false => MayHave::Yes,
+                }
+            }
+            Some([_, _, _, written]) if *written < self.batch => MayHave::Ask,
+            Some(_) | None => MayHave::Yes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    fn summaries() -> Summaries {
+        Summaries::new(4_096)
+    }
+
+    #[test]
+    fn a_new_customer_has_no_event_later_than_its_latest() {
+        let mut summaries = summaries();
+        summaries.begin(1);
+        assert_eq!(summaries.may_have(1, at(0)), MayHave::No);
+        summaries.add(1, at(5));
+        summaries.add(1, at(3));
+        assert_eq!(summaries.may_have(1, at(3)), MayHave::Yes);
+        assert_eq!(summaries.may_have(1, at(5)), MayHave::Yes);
+        assert_eq!(summaries.may_have(1, at(6)), MayHave::No);
+        assert_eq!(summaries.may_have(2, at(6)), MayHave::Yes);
+    }
+
+    #[test]
+    fn the_store_is_asked_for_the_latest_event_once_it_has_all_of_them() {
+        let mut summaries = summaries();
+        summaries.put(1, &Customer::default());
+        assert_eq!(summaries.may_have(1, at(5)), MayHave::Yes);
+        summaries.add(1, at(5));
+        assert_eq!(summaries.may_have(1, at(9)), MayHave::Yes, "a later one?");
+        summaries.published();
+        assert_eq!(summaries.may_have(1, at(9)), MayHave::Ask);
+        summaries.found_latest(1, Some(at(7)));
+        assert_eq!(summaries.may_have(1, at(7)), MayHave::Yes);
+        assert_eq!(summaries.may_have(1, at(9)), MayHave::No);
+        summaries.put(1, &Customer::default());
+        assert_eq!(summaries.may_have(1, at(9)), MayHave::No);
+    }
+
+    #[test]
+    fn customers_that_merge_have_the_later_of_their_latest_events_if_both_are_known() {
+        let mut summaries = summaries();
+        (1..=2).for_each(|number| summaries.begin(number));
+        summaries.add(2, at(5));
+        summaries.merge(1, 2);
+        assert_eq!(summaries.may_have(1, at(5)), MayHave::Yes);
+        assert_eq!(summaries.may_have(1, at(6)), MayHave::No);
+        summaries.merge(1, 3);
+        assert_eq!(summaries.may_have(1, at(6)), MayHave::Yes);
+        summaries.published();
+        assert_eq!(summaries.may_have(1, at(6)), MayHave::Ask);
+    }
+
+    #[test]
+    fn a_customer_is_described_as_it_was_put_last() {
+        let mut summaries = summaries();
+        assert_eq!(summaries.get(1), None);
+        summaries.begin(1);
+        let moving = Customer {
+            moving: vec![2],
+            ..Customer::default()
+        };
+        let put = summaries.put(1, &moving);
+        assert_eq!(summaries.get(1), Some(put));
+        assert!(put.is_moving && !put.tracks_use);
+        summaries.put(1, &Customer::default());
+        assert!(!summaries.get(1).unwrap().is_moving);
+        summaries.remove(1);
+        assert_eq!(summaries.get(1), None);
+    }
+}
