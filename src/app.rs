@@ -428,5 +428,6 @@ fn view_options(config: &Config) -> view::Options {
         cache_bytes: cache_bytes - cache_bytes / 3,
         known_bytes: config.view.cache_bytes.get(),
         checkpoint_bytes: config.view.checkpoint_bytes.get(),
+        lag_max: config.view.lag_max.get(),
     }
 }

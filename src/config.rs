@@ -54,7 +54,7 @@ pub struct Config {
     pub server: server::Options,
     /// The data folder, and the queue in front of the disk.
     pub data: data::Options,
-    /// The memory of what is read.
+    /// The memory of what is read, and how far it may lag.
     pub view: view::Options,
     /// Whose word counts about a caller's address.
     pub client_address: client_address::Options,

@@ -14,6 +14,7 @@
 
 mod anonymous;
 mod apply;
+mod backpressure;
 mod cache;
 mod cancel;
 mod checkpoint;
@@ -49,6 +50,7 @@ use tokio::sync::watch;
 
 use crate::log::{Log, Position};
 pub use apply::Counts;
+pub use backpressure::Backpressure;
 pub use cancel::{Cancel, Waiting};
 use checkpoint::Checkpoints;
 pub use erase::Asked;
@@ -73,6 +75,8 @@ pub struct Options {
     /// Bytes that are folded before they are written to the disk. Up to three times as many may be in memory. Default
     /// 64 MiB.
     pub checkpoint_bytes: usize,
+    /// Records of a project that may wait to be folded before the answers to its writes wait too. Default 250,000.
+    pub lag_max: usize,
 }
 
 impl Default for Options {
@@ -83,6 +87,7 @@ impl Default for Options {
             // In tests so few that most are forgotten, and many checkpoints are made.
             known_bytes: if cfg!(test) { 512 } else { 256 << 20 },
             checkpoint_bytes: if cfg!(test) { 4 << 10 } else { 64 << 20 },
+            lag_max: 250_000,
         }
     }
 }
@@ -94,6 +99,7 @@ pub struct View {
     store: Arc<Store>,
     follower: Arc<Follower>,
     checkpoints: Arc<Checkpoints>,
+    backpressure: Backpressure,
 }
 
 impl View {
@@ -123,11 +129,13 @@ impl View {
         }
         let checkpoints = Checkpoints::start(store.clone(), log.clone())?;
         let follower = Follower::start(store.clone(), log.clone(), runtime)?;
+        let backpressure = Backpressure::new(follower.progress(), options.lag_max);
         Ok(Self {
             log,
             store,
             follower,
             checkpoints,
+            backpressure,
         })
     }
 
@@ -152,6 +160,11 @@ impl View {
     /// The projects that were asked for since the start, by token.
     pub fn projects(&self) -> Vec<(String, Arc<ProjectProgress>)> {
         self.follower.projects.all()
+    }
+
+    /// What the answers to writes wait for.
+    pub fn backpressure(&self) -> Backpressure {
+        self.backpressure.clone()
     }
 
     /// How old the oldest acknowledged record is that cannot be read yet, of the project that lags least. `now`: as in

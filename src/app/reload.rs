@@ -271,7 +271,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
         new.view,
         view::Options,
         "view",
-        [cache_bytes, checkpoint_bytes]
+        [cache_bytes, checkpoint_bytes, lag_max]
     );
     let client_address::Options { trust, header } = &now.client_address;
     let log = differing!(&now.log, new.log, log::Options, "log", [level, format]);

@@ -162,14 +162,15 @@ impl Tracker {
                 appended
             })),
         };
-        let clock = self.clock.clone();
+        let (clock, backpressure) = (self.clock.clone(), self.view.backpressure());
         async move {
             if let Some(appended) = appended? {
                 let positions = appended.await?;
                 let now = clock.elapsed();
-                for project in projects {
+                for project in &projects {
                     project.acknowledge(*positions.end(), now);
                 }
+                backpressure.wait(&projects).await;
             }
             Ok(())
         }
