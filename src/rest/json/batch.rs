@@ -48,7 +48,7 @@ struct Body<C> {
 /// A command. Its data are text, unless they have been read already.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "D: Deserialize<'de>"))]
-struct Named<'a, D = &'a RawValue> {
+pub(super) struct Named<'a, D = &'a RawValue> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     data: Option<D>,
@@ -66,7 +66,7 @@ struct Identified<'a> {
 }
 
 /// A command whose data have been read.
-type QuickCommand<'a> = InObject<Named<'a, InObject<Quick<'a>>>>;
+pub(super) type QuickCommand<'a> = InObject<Named<'a, InObject<Quick<'a>>>>;
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
@@ -120,7 +120,7 @@ pub(in super::super) fn batch<'a>(
 }
 
 /// The commands of a batch in one pass; none: there are too few or too many, or one of them has to be read by itself.
-fn at_once(text: &str) -> Option<Vec<QuickCommand<'_>>> {
+pub(super) fn at_once(text: &str) -> Option<Vec<QuickCommand<'_>>> {
     if text.len() > AT_ONCE_BYTES_MAX {
         return None;
     }
@@ -150,7 +150,11 @@ fn are_small(text: &str, commands: &[QuickCommand<'_>]) -> bool {
 }
 
 /// The commands of a batch, each read by itself.
-fn one_by_one<'a>(text: &'a str, token: &str, now: Timestamp) -> Result<Vec<Read<'a>>, Error> {
+pub(super) fn one_by_one<'a>(
+    text: &'a str,
+    token: &str,
+    now: Timestamp,
+) -> Result<Vec<Read<'a>>, Error> {
     let commands = commands(text)?;
     tracker::check_batch(commands.count).map_err(refused)?;
     let read = |raw: &'a RawValue| {
@@ -174,7 +178,7 @@ fn commands(text: &str) -> Result<Commands<'_>, Error> {
 }
 
 /// What is known of a command: its ID, and the message or why there is none.
-type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
+pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
 
 /// The command in one pass, if it can be read so.
 pub(super) fn quickly<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
@@ -197,7 +201,7 @@ pub(super) fn thoroughly<'a>(text: &'a str, token: &str, now: Timestamp) -> Read
 }
 
 impl<'a> InObject<Named<'a, InObject<Quick<'a>>>> {
-    fn read(self, token: &str, now: Timestamp) -> Read<'a> {
+    pub(super) fn read(self, token: &str, now: Timestamp) -> Read<'a> {
         let Self(mut named) = self;
         let fields = named.data.take().map(|InObject(fields)| fields);
         let command = named.command(|| Ok(fields.unwrap_or_default()), token, now);
