@@ -18,7 +18,7 @@ pub mod machine;
 mod metrics;
 mod outgoing;
 mod patience;
-mod proxy_protocol;
+pub mod proxy_protocol;
 mod readiness;
 mod reload;
 pub mod settings;

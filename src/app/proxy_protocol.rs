@@ -22,7 +22,7 @@ const BINARY_BYTES_MAX: usize = 4096;
 ///
 /// # Errors
 /// The stream ends or breaks, or it begins with something else.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<IpAddr>> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<IpAddr>> {
     let mut head = vec![0; BEGIN_BYTES];
     stream.read_exact(&mut head).await?;
     if head == v2::PROTOCOL_PREFIX {

@@ -68,7 +68,7 @@ pub struct Options {
     pub reads_per_project_max: NonZeroUsize,
     /// Reads that run at once of a key. Default 8.
     pub reads_per_key_max: NonZeroUsize,
-    /// Bytes of answers that are not taken yet, in all but small ones. Default 256 MiB.
+    /// Bytes of answers to reads that are not taken yet, in all. Default 256 MiB.
     pub answers_bytes_max: NonZeroUsize,
     /// Bytes of answers of one key that are not taken yet. Default 64 MiB.
     pub answers_per_key_bytes_max: NonZeroUsize,

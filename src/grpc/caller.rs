@@ -22,7 +22,8 @@ pub(super) fn access<T>(
     {
         return Ok(access.clone());
     }
-    enter(tracker, token, &caller(request), request.extensions())
+    let show = || caller(request);
+    enter(tracker, token, show, request.extensions())
 }
 
 /// What the caller of a request shows.
@@ -33,16 +34,17 @@ pub(super) fn caller<T>(request: &Request<T>) -> Credentials {
     }
 }
 
-/// Lets a caller into a project, and charges the call, once. `extensions` are those that the request came with.
+/// Lets a caller into a project by what it shows, and charges the call, once. `extensions` are those that the request
+/// came with.
 pub(super) fn enter(
     tracker: &Tracker,
     token: &str,
-    credentials: &Credentials,
+    show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
 ) -> Result<Access, Error> {
     // A call that came through no layer is charged too; nobody asks how it stands.
     let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
-    let access = authenticate(tracker, token, credentials, extensions, &ticket)?;
+    let access = authenticate(tracker, token, show, extensions, &ticket)?;
     tracker.charge(&access, &ticket)?;
     Ok(access)
 }
@@ -51,13 +53,13 @@ pub(super) fn enter(
 pub(super) fn admit(
     tracker: &Tracker,
     token: &str,
-    credentials: &Credentials,
+    credentials: Credentials,
     extensions: &Extensions,
 ) -> Result<(), Error> {
     let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
     match token.is_empty() {
-        true => shown(tracker, credentials, extensions, &ticket).map(drop),
-        false => authenticate(tracker, token, credentials, extensions, &ticket).map(drop),
+        true => shown(tracker, &credentials, extensions, &ticket).map(drop),
+        false => authenticate(tracker, token, || credentials, extensions, &ticket).map(drop),
     }
 }
 
@@ -65,7 +67,7 @@ pub(super) fn admit(
 pub(super) fn authenticate(
     tracker: &Tracker,
     token: &str,
-    credentials: &Credentials,
+    show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
     ticket: &Ticket,
 ) -> Result<Access, Error> {
@@ -74,6 +76,7 @@ pub(super) fn authenticate(
     if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
         return Ok(access);
     }
+    let credentials = &show();
     let by_certificate = by_certificate(credentials, extensions);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
     tracker.authenticate(token, credentials, address(extensions), ticket)

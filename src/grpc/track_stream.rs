@@ -229,7 +229,7 @@ impl Lane {
         let ticket = Ticket::default();
         // Nobody looks at them again.
         let credentials = std::mem::replace(&mut self.credentials, Credentials::Missing);
-        let access = authenticate(tracker, token, &credentials, &self.extensions, &ticket)
+        let access = authenticate(tracker, token, || credentials, &self.extensions, &ticket)
             .map_err(|error| refused(&ticket, error))?;
         // A stream that came through no layer has no bounds of its own.
         if let Some(streams) = self.extensions.get::<KeyStreams>() {

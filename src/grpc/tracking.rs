@@ -49,10 +49,10 @@ impl Tracking {
     pub fn authenticate(
         &self,
         token: &str,
-        credentials: &Credentials,
+        credentials: Credentials,
         extensions: &Extensions,
     ) -> Result<Access, Status> {
-        Ok(enter(&self.tracker, token, credentials, extensions)?)
+        Ok(enter(&self.tracker, token, || credentials, extensions)?)
     }
 
     /// Checks that a caller has a key of a project, or of any where `token` is empty. Nothing is charged but failures.
@@ -62,7 +62,7 @@ impl Tracking {
     pub fn admit(
         &self,
         token: &str,
-        credentials: &Credentials,
+        credentials: Credentials,
         extensions: &Extensions,
     ) -> Result<(), Status> {
         Ok(caller::admit(

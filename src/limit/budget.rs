@@ -235,6 +235,15 @@ impl Meter {
         let _ = self.0.hold(&mut state, bytes);
     }
 
+    /// Gives back what is beyond so many bytes. Tells whether the budget counts anything of what is left.
+    pub fn keep(&self, bytes: usize) -> bool {
+        let mut state = self.lock();
+        let bytes = state.bytes.min(bytes);
+        // Less is always had.
+        let _ = self.0.hold(&mut state, bytes);
+        state.charged > 0
+    }
+
     /// Holds so many bytes from now on, be it more or less.
     ///
     /// # Errors

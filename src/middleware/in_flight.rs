@@ -9,7 +9,8 @@
 //! An address keeps its place until it has taken its answer, where that can be said: over HTTP/2 a connection has
 //! hundreds of answers that nobody takes, over HTTP/1.1 one. The place among all calls is free once the answer begins.
 //!
-//! What a call holds of the memory for bodies is given back with its place, or with its stream.
+//! What a call holds of the memory for bodies is given back with its place, or with its stream. An answer may repeat
+//! what was sent: as much as it has is held until it is taken.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::Either;
 use http::{Request, Response, Version};
+use http_body::Body as _;
 use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
@@ -28,7 +30,7 @@ use super::rate_limit::address;
 use super::room::{Entered, Room};
 use super::stalls::Stalls;
 use super::{Body, Classified};
-use crate::limit::Share;
+use crate::limit::{Meter, Share};
 use crate::model::address::AddressKey;
 
 /// Refuses calls with `UNAVAILABLE` for which there is no room, and counts what any guard behind it refuses.
@@ -48,15 +50,23 @@ impl<S> InFlight<S> {
     }
 }
 
-/// Goes with an answer over HTTP/2: its address's place, until the answer is taken.
+/// What goes with an answer until it is taken.
 #[derive(Clone, Debug)]
-pub(super) struct Untaken(Arc<Share<AddressKey>>);
+pub(super) struct Untaken(Arc<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    /// The address's place, over HTTP/2.
+    _place: Option<Share<AddressKey>>,
+    /// What the body of the request held of the memory.
+    _meter: Option<Meter>,
+}
 
 impl Untaken {
     /// The answer, with what goes with it.
     pub(super) fn hold(mut response: Response<Body>) -> Response<Body> {
         match response.extensions_mut().remove() {
-            Some(Self(share)) => response.map(|body| HeldBody::hold(body, share)),
+            Some(Self(kept)) => response.map(|body| HeldBody::hold(body, kept)),
             None => response,
         }
     }
@@ -89,12 +99,24 @@ impl Finish<Body> for UnderWay {
             let held = Arc::new((streaming, meter));
             return response.map(|body| HeldBody::hold(body, held));
         }
-        if let Some(share) = place.by_address.filter(|_| self.is_http2) {
-            let untaken = Untaken(Arc::new(share));
-            response.extensions_mut().insert(untaken);
+        let place = place.by_address.filter(|_| self.is_http2);
+        let meter = Some(meter).filter(|meter| meter.keep(bytes_max(response.body())));
+        if place.is_some() || meter.is_some() {
+            let kept = Kept {
+                _place: place,
+                _meter: meter,
+            };
+            response.extensions_mut().insert(Untaken(Arc::new(kept)));
         }
         response
     }
+}
+
+/// How many bytes a body has at most.
+fn bytes_max(body: &Body) -> usize {
+    let bytes = body.size_hint().upper();
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.unwrap_or(usize::MAX)
 }
 
 fn count(response: &Response<Body>, rejections: &Rejections) {

@@ -17,6 +17,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
 use super::in_flight::Untaken;
+use super::refusal::once;
 use super::{Answers, Body, Classified, Classify, Lasting, path};
 use crate::clock::Clock;
 
@@ -170,7 +171,7 @@ impl Finish<Body> for Observed {
         measures.requests.get_or_create(&labels).inc();
         let took = self.clock.elapsed().saturating_sub(self.began);
         duration.observe(took.as_secs_f64());
-        response.headers_mut().insert(REQUEST_ID, self.id);
+        response.headers_mut().insert(REQUEST_ID, once(self.id));
         let lasts = self.classified.answers == Answers::Lasts && !self.classified.sends_many();
         // A refusal has an end.
         if lasts && response.body().size_hint().exact().is_none() {

@@ -164,9 +164,20 @@ pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
     }
     for (name, Items(text)) in [(POLICY, policies), (LIMIT, limits)] {
         if let Ok(value) = HeaderValue::from_str(&text) {
+            let value = match name == LIMIT {
+                true => once(value),
+                false => value,
+            };
             headers.insert(name, value);
         }
     }
+}
+
+/// A value that no other answer has. Over HTTP/2 it is not kept for the next one: finding that each ID differs from
+/// those of the last answers would take longer than anything else about them.
+pub(super) fn once(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// A header's list of named items with their numbers, written without the machinery of formatting: it is on every

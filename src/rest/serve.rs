@@ -185,16 +185,12 @@ impl Rest {
     }
 
     fn authenticate(&self, head: &http::request::Parts, token: &str) -> Result<Access, Error> {
-        let credentials = shown(head);
         let extensions = &head.extensions;
-        Ok(self
-            .tracking
-            .authenticate(token, &credentials, extensions)?)
+        Ok(self.tracking.authenticate(token, shown(head), extensions)?)
     }
 
     /// Checks that a caller has a key, which is charged nothing.
     fn admit(&self, head: &http::request::Parts, token: &str) -> Result<(), Error> {
-        let credentials = shown(head);
         let query = head.uri.query().unwrap_or_default();
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         let project = pairs.find(|(name, _)| name == "project_id");
@@ -202,7 +198,7 @@ impl Rest {
             Some((_, id)) if token.is_empty() => id,
             Some(_) | None => token,
         };
-        Ok(self.tracking.admit(token, &credentials, &head.extensions)?)
+        Ok(self.tracking.admit(token, shown(head), &head.extensions)?)
     }
 
     /// Anonymises customers, some at a time. Who is not known has nothing to lose.

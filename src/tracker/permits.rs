@@ -25,7 +25,7 @@ pub struct ReadLimits {
     pub per_project_max: usize,
     /// Of a key. Default 8.
     pub per_key_max: usize,
-    /// Bytes of answers that are not taken yet, in all but small ones. Default 256 MiB.
+    /// Bytes of answers that are not taken yet, in all. Small ones have a quarter for themselves. Default 256 MiB.
     pub answers_bytes_max: usize,
     /// Bytes of answers of a key that are not taken yet. Default 64 MiB.
     pub answers_per_key_bytes_max: usize,
@@ -51,8 +51,12 @@ pub(super) struct Permits {
     projects: Shares<String>,
     /// Likewise by the project's token and the key's ID.
     keys: Shares<KeyName>,
+    /// For answers of any size.
     answers: Arc<Semaphore>,
     answers_max: u32,
+    /// For small ones alone.
+    small_answers: Arc<Semaphore>,
+    small_answers_max: u32,
     answers_of_keys: Shares<KeyName>,
     /// Longest that a read waits for its permit, and its answer for room.
     timeout: Duration,
@@ -63,9 +67,10 @@ type KeyName = (String, String);
 
 /// What answers are counted in.
 const UNIT_BYTES: usize = 1_024;
-/// Bytes of an answer that counts for its key alone, so that whoever leaves large ones leaves room for others' small
-/// ones.
+/// Bytes of an answer that is small: whoever leaves large ones leaves room for others' small ones.
 const SMALL_BYTES_MAX: usize = 64 * UNIT_BYTES;
+/// One in so many bytes is for small answers alone.
+const SMALL_SHARE: u32 = 4;
 
 /// What each one of many has left.
 #[derive(Debug)]
@@ -83,25 +88,29 @@ pub(super) struct Permit {
 /// The room that an answer takes until its caller has taken it, or has gone.
 #[derive(Clone, Debug)]
 pub struct Held {
-    _room: Arc<Vec<OwnedSemaphorePermit>>,
+    _room: Arc<[OwnedSemaphorePermit; 2]>,
 }
 
 impl Permits {
     pub(super) fn new(limits: ReadLimits, timeout: Duration) -> Self {
-        let answers = units(limits.answers_bytes_max);
+        let all = units(limits.answers_bytes_max);
+        let small_answers_max = all / SMALL_SHARE;
+        let answers_max = all - small_answers_max;
         Self {
             all: Arc::new(Semaphore::new(limits.max.min(Semaphore::MAX_PERMITS))),
             projects: Shares::new(limits.per_project_max),
             keys: Shares::new(limits.per_key_max),
-            answers: Arc::new(Semaphore::new(answers as usize)),
-            answers_max: answers,
+            answers: Arc::new(Semaphore::new(answers_max as usize)),
+            answers_max,
+            small_answers: Arc::new(Semaphore::new(small_answers_max as usize)),
+            small_answers_max,
             answers_of_keys: Shares::new(units(limits.answers_per_key_bytes_max) as usize),
             timeout,
         }
     }
 
-    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room
-    /// goes alone, and counts as if it just filled it.
+    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room goes alone, and
+    /// counts as if it just filled it. A small one waits for its own room only where there is none among all.
     ///
     /// # Errors
     /// [`Error::AnswersNotTaken`].
@@ -109,14 +118,19 @@ impl Permits {
         let of_key = self.answers_of_keys.of(name(access));
         let of_key_max = u32::try_from(self.answers_of_keys.max).unwrap_or(u32::MAX);
         let size = units(bytes).min(of_key_max);
-        let all = (bytes > SMALL_BYTES_MAX).then(|| self.answers.clone());
         let room = async {
             let of_key = of_key.acquire_many_owned(size).await?;
-            let mut room = vec![of_key];
-            if let Some(all) = all {
-                room.push(all.acquire_many_owned(size.min(self.answers_max)).await?);
-            }
-            Ok::<_, AcquireError>(room)
+            let among_all = size.min(self.answers_max);
+            let answers = self.answers.clone();
+            let of_all = match answers.clone().try_acquire_many_owned(among_all) {
+                Ok(of_all) => of_all,
+                Err(_) if bytes <= SMALL_BYTES_MAX && self.small_answers_max > 0 => {
+                    let size = size.min(self.small_answers_max);
+                    self.small_answers.clone().acquire_many_owned(size).await?
+                }
+                Err(_) => answers.acquire_many_owned(among_all).await?,
+            };
+            Ok::<_, AcquireError>([of_key, of_all])
         };
         match tokio::time::timeout(self.timeout, room).await {
             Ok(Ok(room)) => Ok(Held {

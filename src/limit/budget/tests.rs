@@ -47,6 +47,20 @@ fn small_calls_are_not_counted_however_full_the_budget_is() {
 }
 
 #[test]
+fn a_call_keeps_as_much_as_its_answer_has_of_what_it_held_and_no_more() {
+    let budget = budget(64, 64, 64);
+    let meter = budget.meter(of(1));
+    assert!(!meter.keep(usize::MAX));
+    meter.take(32 * KIB).unwrap();
+    assert!(meter.keep(usize::MAX));
+    assert_eq!(budget.taken(), 32 * KIB);
+    assert!(meter.keep(8 * KIB));
+    assert_eq!(budget.taken(), 16 * KIB);
+    assert!(!meter.keep(FREE_BYTES));
+    assert_eq!(budget.taken(), 0);
+}
+
+#[test]
 fn an_address_and_a_key_have_their_shares_and_others_have_theirs() {
     let budget = budget(160, 32, 64);
     let meters: Vec<_> = (1..=3).map(|host| budget.meter(of(host))).collect();

@@ -1,9 +1,12 @@
 //! A batch: commands that fail in their JSON keep their place among the results.
+//!
+//! A batch of usual size is read in one pass. If anything in it cannot be read so, it is read again: first for where
+//! each command lies in the text, and then command by command.
 
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
@@ -11,10 +14,13 @@ use super::super::error::Error;
 use super::fields::{Fields, Ids, Part, object_text, read, refused, text};
 use super::quick::{self, InObject, Quick};
 use crate::grpc::pb;
-use crate::model::properties::Object;
+use crate::model::properties::{Object, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
+
+/// Largest batch that is read in one pass, in bytes: of a larger one, too much would be read in vain.
+const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// A batch as it is to be executed.
 #[derive(Debug)]
@@ -42,7 +48,7 @@ struct Body<C> {
 /// A command. Its data are text, unless they have been read already.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "D: Deserialize<'de>"))]
-struct Named<'a, D = &'a RawValue> {
+pub(super) struct Named<'a, D = &'a RawValue> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     data: Option<D>,
@@ -58,6 +64,9 @@ struct Identified<'a> {
     #[serde(borrow, deserialize_with = "present")]
     command_id: Option<&'a RawValue>,
 }
+
+/// A command whose data have been read.
+pub(super) type QuickCommand<'a> = InObject<Named<'a, InObject<Quick<'a>>>>;
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
@@ -80,19 +89,21 @@ pub(in super::super) fn batch<'a>(
     now: Timestamp,
 ) -> Result<Batch<'a>, Error> {
     let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
-    let commands = commands(object_text(text)?)?;
-    tracker::check_batch(commands.count).map_err(refused)?;
+    let commands = match at_once(text) {
+        Some(commands) => commands
+            .into_iter()
+            .map(|named| named.read(token, now))
+            .collect(),
+        None => one_by_one(object_text(text)?, token, now)?,
+    };
     let mut batch = Batch {
         request: pb::ExecuteBatchRequest {
             project_token: token.to_owned(),
-            commands: Vec::with_capacity(commands.count),
+            commands: Vec::with_capacity(commands.len()),
         },
-        plan: Vec::with_capacity(commands.count),
+        plan: Vec::with_capacity(commands.len()),
     };
-    for raw in commands.first {
-        let text = object_text(raw.get())?;
-        let read = quickly(text, token, now);
-        let (command_id, command) = read.unwrap_or_else(|| thoroughly(text, token, now));
+    for (command_id, command) in commands {
         let planned = match command {
             Ok(command) => {
                 batch.request.commands.push(pb::Command {
@@ -108,6 +119,52 @@ pub(in super::super) fn batch<'a>(
     Ok(batch)
 }
 
+/// The commands of a batch in one pass; none: there are too few or too many, or one of them has to be read by itself.
+pub(super) fn at_once(text: &str) -> Option<Vec<QuickCommand<'_>>> {
+    if text.len() > AT_ONCE_BYTES_MAX {
+        return None;
+    }
+    let InObject(Body { commands }) = serde_json::from_str(text).ok()?;
+    let AtOnce(commands) = commands?;
+    are_small(text, &commands).then_some(commands)
+}
+
+/// Whether each command is so small that it could be read in one pass by itself: it lies between the names of those
+/// beside it.
+fn are_small(text: &str, commands: &[QuickCommand<'_>]) -> bool {
+    let place = |InObject(named): &QuickCommand<'_>| {
+        let name = named.name?.get().as_ptr().addr();
+        name.checked_sub(text.as_ptr().addr())
+    };
+    let (mut before, mut last) = (0, Some(0));
+    for next in commands.iter().map(place).chain([Some(text.len())]) {
+        let Some((at, next)) = last.zip(next) else {
+            return false;
+        };
+        if next.saturating_sub(before) > QUICK_BYTES_MAX {
+            return false;
+        }
+        (before, last) = (at, Some(next));
+    }
+    !commands.is_empty()
+}
+
+/// The commands of a batch, each read by itself.
+pub(super) fn one_by_one<'a>(
+    text: &'a str,
+    token: &str,
+    now: Timestamp,
+) -> Result<Vec<Read<'a>>, Error> {
+    let commands = commands(text)?;
+    tracker::check_batch(commands.count).map_err(refused)?;
+    let read = |raw: &'a RawValue| {
+        let text = object_text(raw.get())?;
+        let read = quickly(text, token, now);
+        Ok(read.unwrap_or_else(|| thoroughly(text, token, now)))
+    };
+    commands.first.into_iter().map(read).collect()
+}
+
 fn commands(text: &str) -> Result<Commands<'_>, Error> {
     if let Ok(body) = serde_json::from_str::<Body<Commands<'_>>>(text) {
         return Ok(body.commands.unwrap_or_default());
@@ -121,14 +178,12 @@ fn commands(text: &str) -> Result<Commands<'_>, Error> {
 }
 
 /// What is known of a command: its ID, and the message or why there is none.
-type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
+pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
 
 /// The command in one pass, if it can be read so.
 pub(super) fn quickly<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
-    let mut named: Named<'a, InObject<Quick<'a>>> = quick::object(text)?;
-    let InObject(fields) = named.data.take()?;
-    let command = named.command(|| Ok(fields), token, now);
-    Some((named.command_id, command))
+    let named: QuickCommand<'a> = InObject(quick::object(text)?);
+    Some(named.read(token, now))
 }
 
 /// The command field by field.
@@ -142,6 +197,15 @@ pub(super) fn thoroughly<'a>(text: &'a str, token: &str, now: Timestamp) -> Read
             let identified: Identified<'a> = read(text).unwrap_or_default();
             (identified.command_id, Err(error))
         }
+    }
+}
+
+impl<'a> InObject<Named<'a, InObject<Quick<'a>>>> {
+    pub(super) fn read(self, token: &str, now: Timestamp) -> Read<'a> {
+        let Self(mut named) = self;
+        let fields = named.data.take().map(|InObject(fields)| fields);
+        let command = named.command(|| Ok(fields.unwrap_or_default()), token, now);
+        (named.command_id, command)
     }
 }
 
@@ -177,6 +241,36 @@ impl Named<'_> {
             return Err(Error::invalid(Some("data"), message));
         }
         Fields::of_text(data)
+    }
+}
+
+/// The commands of a batch, as many as there may be.
+struct AtOnce<'a>(Vec<QuickCommand<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for AtOnce<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+
+        impl<'de> Visitor<'de> for All {
+            type Value = Vec<QuickCommand<'de>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of commands")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut commands = Vec::new();
+                while let Some(command) = seq.next_element()? {
+                    if commands.len() == COMMANDS_MAX {
+                        return Err(A::Error::custom("too many commands"));
+                    }
+                    commands.push(command);
+                }
+                Ok(commands)
+            }
+        }
+
+        deserializer.deserialize_seq(All).map(Self)
     }
 }
 

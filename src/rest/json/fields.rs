@@ -57,6 +57,28 @@ pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     format: Option<&'a RawValue>,
 }
 
+impl<I, P> Default for Fields<'_, I, P> {
+    fn default() -> Self {
+        Self {
+            customer_ids: None,
+            properties: None,
+            event_type: None,
+            timestamp: None,
+            update_timestamp: None,
+            age: None,
+            url: None,
+            attributes: None,
+            event_types: None,
+            order: None,
+            limit: None,
+            skip: None,
+            paged: None,
+            page_token: None,
+            format: None,
+        }
+    }
+}
+
 impl<'a> Fields<'a> {
     /// Reads a body.
     pub(in super::super) fn of_body(body: &'a [u8]) -> Result<Self, Error> {

@@ -70,7 +70,7 @@ async fn answers_that_nobody_takes_leave_no_room_for_others_of_their_key() {
     const KIB: usize = 1_024;
     let bench = Bench::new();
     let limits = ReadLimits {
-        answers_bytes_max: 1_000 * KIB,
+        answers_bytes_max: 1_336 * KIB,
         answers_per_key_bytes_max: 500 * KIB,
         ..ReadLimits::default()
     };
@@ -87,4 +87,29 @@ async fn answers_that_nobody_takes_leave_no_room_for_others_of_their_key() {
     assert!(permits.hold(&q, 64 * KIB).await.is_ok());
     drop((large, alone));
     assert!(permits.hold(&q, 100 * KIB).await.is_ok());
+}
+
+#[tokio::test]
+async fn small_answers_that_nobody_takes_are_bounded_in_all_too() {
+    const KIB: usize = 1_024;
+    let bench = Bench::new();
+    let limits = ReadLimits {
+        answers_bytes_max: 400 * KIB,
+        answers_per_key_bytes_max: 4_000 * KIB,
+        ..ReadLimits::default()
+    };
+    let permits = Permits::new(limits, Duration::from_millis(10));
+    let (one, other) = (
+        bench.access(),
+        bench.enter("q", &private("all", "s")).unwrap(),
+    );
+    let mut held = Vec::new();
+    // They take what is for answers of any size first, and then what is for them alone.
+    for _ in 0..9 {
+        held.push(permits.hold(&one, 40 * KIB).await.unwrap());
+    }
+    let refused = permits.hold(&other, 40 * KIB).await.unwrap_err();
+    assert!(matches!(refused, Error::AnswersNotTaken(_)));
+    held.pop();
+    assert!(permits.hold(&other, 40 * KIB).await.is_ok());
 }

@@ -107,6 +107,28 @@ def without_the_last_byte(target, authorization):
     http1.hold(target, connections)
 
 
+@attack(timeouts="", seconds=8)
+def answers_that_repeat_long_names_not_taken(target):
+    """Batches whose answers are as large as they are, over a connection each."""
+    batch = {"commands": [{"name": "system/time", "command_id": "x" * 14 * MIB}]}
+    request = http1.post(http1.TRACK + "/batch", batch)
+    connections = []
+
+    def sends(_):
+        while target.goes_on():
+            connection = http1.connect(target.address, receive_bytes=4096)
+            connections.append(connection)
+            try:
+                connection.sendall(request)
+            except (ConnectionError, TimeoutError):
+                pass
+            target.count(http1.status(connection))
+        return "done"
+
+    target.at_once(4, sends)
+    http1.hold(target, connections)
+
+
 def unfinished(target, authorization, connections=64):
     """Messages of 16 MiB that lack their last byte."""
     body = http2.message(b" " * (16 * MIB - 64), claimed=16 * MIB - 63)

@@ -35,7 +35,7 @@ fn resets(count: u32) -> Vec<u8> {
 }
 
 /// An honest HTTP/2 client, which sends what it is told to.
-async fn client(address: SocketAddr) -> SendRequest<Bytes> {
+pub(super) async fn client(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (client, connection) = h2::client::handshake(stream).await.unwrap();
     tokio::spawn(connection);
@@ -59,7 +59,7 @@ async fn read(answer: http::Response<RecvStream>) -> Answer {
     }
 }
 
-fn call(path: &str) -> http::request::Builder {
+pub(super) fn call(path: &str) -> http::request::Builder {
     http::Request::post(format!("http://footfall{path}"))
         .header("content-type", "application/grpc")
         .header("authorization", PUBLIC)

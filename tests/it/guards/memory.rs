@@ -2,13 +2,16 @@
 
 use footfall::grpc::pb;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
+use super::http2::{call, client};
 use super::{UPDATE, path};
 use crate::harness::calls::update;
-use crate::harness::half::{Half, message};
-use crate::harness::keep_alive::Connection;
+use crate::harness::half::{Half, framed, message};
+use crate::harness::keep_alive::{Connection, post};
 use crate::harness::{Answer, PRIVATE, PUBLIC, Server, Setup, TOKEN, authorized};
 use crate::rest_compression::{CODINGS, compressed};
 
@@ -266,5 +269,51 @@ async fn a_second_message_in_a_call_of_one_is_a_mistake_and_nothing_is_stored() 
         .await;
     assert_eq!(told.await.unwrap().0, "3");
     assert_eq!(server.counted("footfall_log_position").await, 0);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_answer_repeats_of_its_request_is_held_until_it_is_taken() {
+    const ID_BYTES: usize = 14 * 1024 * KIB;
+    let server = Setup::default().start().await;
+    let id = "x".repeat(ID_BYTES);
+
+    let body =
+        format!(r#"{{"commands":[{{"name":"system/time","data":{{}},"command_id":"{id}"}}]}}"#);
+    let path = format!("/track/v2/projects/{TOKEN}/batch");
+    let mut rest = TcpStream::connect(server.address).await.unwrap();
+    let request = post(&path, PUBLIC, &body);
+    rest.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    rest.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let of_rest = held(&server).await as usize;
+    assert!(of_rest >= ID_BYTES, "{of_rest}");
+
+    let command = pb::Command {
+        command_id: id,
+        command: Some(pb::command::Command::GetSystemTime(
+            pb::GetSystemTimeRequest {
+                project_token: TOKEN.to_owned(),
+            },
+        )),
+    };
+    let batch = pb::ExecuteBatchRequest {
+        project_token: TOKEN.to_owned(),
+        commands: vec![command],
+    };
+    let mut grpc = client(server.address).await;
+    let head = call("/footfall.tracking.v2.TrackingService/ExecuteBatch")
+        .body(())
+        .unwrap();
+    let (answer, mut sends) = grpc.send_request(head, false).unwrap();
+    sends.send_data(framed(&batch).into(), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let of_both = held(&server).await as usize;
+    assert!(of_both >= of_rest + ID_BYTES, "{of_both}");
+
+    drop((rest, grpc, sends, answer));
+    is_at_rest(&server).await;
     server.stop().await;
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::value::RawValue;
 
-use super::super::batch::{quickly, thoroughly};
+use super::super::batch::{Read, at_once, one_by_one, quickly, thoroughly};
 use super::super::quick;
 use super::super::{Fields, attributes, batch, customer, events};
 use super::now;
@@ -112,7 +112,21 @@ fn agree(body: &[u8]) -> Result<(), TestCaseError> {
             );
         }
     }
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    if let Some(commands) = at_once(text) {
+        let commands = commands.into_iter();
+        let all = commands.map(|command| shown(command.read("token", now())));
+        let each = one_by_one(text.trim(), "token", now()).map_err(debug);
+        let each = each.map(|commands| commands.into_iter().map(shown).collect::<Vec<_>>());
+        prop_assert_eq!(Ok(all.collect()), each, "{}", text);
+    }
     Ok(())
+}
+
+/// A command that was read, so that two can be compared.
+fn shown((id, command): Read<'_>) -> (Option<String>, String) {
+    let id = id.map(|raw| raw.get().to_owned());
+    (id, debug(command.map_err(debug)))
 }
 
 /// An object with these fields.
@@ -133,6 +147,35 @@ fn what_real_clients_send_is_read_in_one_pass() {
         format!(r#"{{"data":{event},"name":"customers\/events"}}"#),
     ] {
         assert!(quickly(&command, "token", now()).is_some(), "{command}");
+        let batch =
+            format!(r#"{{"sdk":"x","commands":[{command},{{"name":"system/time"}},{command}]}}"#);
+        assert_eq!(
+            at_once(&batch).map(|commands| commands.len()),
+            Some(3),
+            "{batch}"
+        );
+    }
+}
+
+#[test]
+fn a_batch_with_a_command_that_may_be_too_large_is_read_command_by_command() {
+    let command = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        format!(r#"{{"name":"customers","data":{{"properties":{{"x":"{text}"}}}}}}"#)
+    };
+    let batch = |bytes: [usize; 3]| {
+        let commands = bytes.map(command).join(",");
+        format!(r#"{{"commands":[{commands}]}}"#)
+    };
+    for (bytes, is_read) in [
+        ([6_000; 3], true),
+        ([16_000, 0, 0], true),
+        ([16_400, 0, 0], false),
+        ([0, 16_400, 0], false),
+        ([0, 0, 16_400], false),
+        ([30_000, 30_000, 30_000], false),
+    ] {
+        assert_eq!(at_once(&batch(bytes)).is_some(), is_read, "{bytes:?}");
     }
 }
 
