@@ -17,7 +17,7 @@ use fjall::{
 use super::keys::{self, Table};
 use super::nice::step_back;
 use super::{Error, Options};
-use crate::log::disk::{files, journal, wipe};
+use crate::engine::{files, journal, wipe};
 use crate::log::{Position, SetAside};
 
 /// The format that this code reads and writes. A view of another one is folded anew.

@@ -61,7 +61,6 @@ impl Stopped {
         assert_eq!(read(&process, &project, 0).await.0, 200);
         assert!(process.terminate().success());
         let data = dir.path().join("footfall-data");
-        flush(&data.join("log"));
         flush(&data.join("view"));
         let process = Process::start(dir.path());
         for n in 6..9 {

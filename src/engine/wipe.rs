@@ -7,7 +7,7 @@
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::room::SetAside;
+use crate::log::SetAside;
 
 /// How far a journal must go for the engine to begin the next one.
 const JOURNAL_BYTES: usize = 64_000_000;
