@@ -15,7 +15,7 @@ use bytes::Buf as _;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 pub(super) use block::records;
-pub(super) use frame::{Frame, Head, Peek, SEAL_ENTRY_BYTES};
+pub(super) use frame::{FIXED_BYTES, Frame, Head, Peek, SEAL_ENTRY_BYTES};
 
 /// The header's page.
 pub(super) const HEADER_BYTES: usize = 4096;

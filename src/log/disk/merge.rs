@@ -1,4 +1,4 @@
-//! Makes the segments anew whose records were rewritten, so that what stood there leaves the disk.
+//! Brings rewritten records into their segments, so that what stood there leaves the disk.
 //!
 //! One pass serves all rewritings until then. A segment is written beside the old one, synced, and renamed; the
 //! rewritten records stay until all of them are in their segments, so that a stop at any moment loses nothing, and the
@@ -55,7 +55,7 @@ impl DiskStore {
         is_rewritten.then(|| segment.clone())
     }
 
-    /// Begins another segment if the last one is to be made anew.
+    /// Begins another segment if the last one has rewritten records.
     fn seal_if_rewritten(&self) -> Result<(), Error> {
         let Some(appender) = &self.appender else {
             return Err(Error::Rewrite("the log is only looked at".to_owned()));
@@ -80,7 +80,7 @@ impl DiskStore {
         Ok(())
     }
 
-    /// Makes a segment anew.
+    /// Puts another file in the place of a segment.
     fn replace(&self, old: &Arc<Segment>) -> Result<(), Error> {
         let aside = self.room.set_aside(old.bytes())?;
         let log = self.options.dir.join(LOG_DIR);

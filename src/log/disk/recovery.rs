@@ -17,7 +17,7 @@ use memchr::memmem;
 use super::format::{HEADER_BYTES, Head, Header, Peek, TRAILER_BYTES, seal_place};
 
 /// Where a frame lies is kept for each so many bytes of a file.
-pub(super) const GRAIN_BYTES: u64 = 64 << 10;
+pub(super) const GRAIN_BYTES: u64 = 16 << 10;
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 

@@ -2,8 +2,8 @@
 //!
 //! Half a rewriting would fold into another view than the whole, and its records may lie in any segments. So the new
 //! ones are first written to one file beside the log, as frames of which the last one says that they are complete: one
-//! sync makes it so. Readers look there first. Then [`merge`](super::merge) makes the segments anew, one pass for all
-//! rewritings until then.
+//! sync makes it so. Readers look there first. Then [`merge`](super::merge) brings them into their segments, one pass
+//! for all rewritings until then.
 //!
 //! The file is one of frames as a segment is; what counts there is the order of the rewritten records. A record in it
 //! begins with the position at which it belongs.

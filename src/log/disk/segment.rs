@@ -9,12 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 
 use super::descriptors::{Descriptors, Slot};
-use super::format::{HEADER_BYTES, Head, Header, records};
+use super::format::{FIXED_BYTES, HEADER_BYTES, Head, Header, records};
 use super::recovery::{Extent, Window, note};
 use crate::log::{Error, Position};
 
-/// What is read at once.
-const CHUNK_BYTES: usize = 64 << 10;
+/// What is read at once for one record.
+const CHUNK_BYTES: usize = 16 << 10;
+/// What is read at once for several.
+const CHUNK_BYTES_MAX: usize = 128 << 10;
 
 /// A file of frames.
 #[derive(Debug)]
@@ -135,7 +137,11 @@ impl Segment {
     /// # Errors
     /// [`Fault`].
     pub(super) fn read(&self, from: u64, to: u64, found: &mut Vec<Bytes>) -> Result<(), Fault> {
-        let mut walk = self.walk(from)?;
+        let chunk = match from == to {
+            true => CHUNK_BYTES,
+            false => CHUNK_BYTES_MAX,
+        };
+        let mut walk = self.walk(from, chunk)?;
         let mut wanted = from;
         while wanted <= to
             && let Some((at, head)) = walk.step(wanted)?
@@ -175,7 +181,7 @@ impl Segment {
         &self,
         mut each: impl FnMut(&Head, Vec<Bytes>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut walk = self.walk(self.first())?;
+        let mut walk = self.walk(self.first(), CHUNK_BYTES_MAX)?;
         let mut next = self.first();
         while let Some((_, head)) = walk.step(next)? {
             let mut found = Vec::with_capacity(head.count as usize);
@@ -187,7 +193,7 @@ impl Segment {
     }
 
     /// Begins at a frame in front of a position.
-    fn walk(&self, from: u64) -> Result<Walk<'_>, Fault> {
+    fn walk(&self, from: u64, chunk: usize) -> Result<Walk<'_>, Fault> {
         let file = self.slot.file(&self.descriptors);
         let file = file.map_err(|error| self.unreadable(from, 0, &error))?;
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -197,9 +203,10 @@ impl Segment {
         let (next, at) = entry.copied().unwrap_or(begin);
         Ok(Walk {
             segment: self,
-            window: Window::new(file, self.bytes(), CHUNK_BYTES),
+            window: Window::new(file, self.bytes(), chunk),
             next,
             at,
+            skipped: None,
         })
     }
 
@@ -227,24 +234,54 @@ struct Walk<'a> {
     window: Window<Arc<File>>,
     next: u64,
     at: u64,
+    /// Where frames began that were skipped without a look at their checksums.
+    skipped: Option<(u64, u64)>,
 }
 
 impl Walk<'_> {
     /// The next frame with a position, or behind it, and its place; none at the end.
     fn step(&mut self, wanted: u64) -> Result<Option<(u64, Head)>, Fault> {
+        let segment = self.segment;
+        self.skip(wanted)?;
         loop {
-            let segment = self.segment;
             if self.at >= self.window.end {
                 return Ok(None);
             }
             let head = self.window.head(&segment.header, self.at);
             let head = head.map_err(|error| segment.unreadable(wanted, self.at, &error))?;
             let head = head.filter(|head| head.first == self.next && !head.is_seal());
-            let head = head.ok_or_else(|| segment.damaged(wanted, self.at))?;
+            let head = match (head, self.skipped.take()) {
+                (Some(head), _) => head,
+                // What led here may be damaged.
+                (None, Some(begin)) => {
+                    (self.next, self.at) = begin;
+                    continue;
+                }
+                (None, None) => return Err(segment.damaged(wanted, self.at)),
+            };
             let at = self.at;
             (self.next, self.at) = (head.next(), at.saturating_add(head.length.into()));
             if head.next() > wanted {
                 return Ok(Some((at, head)));
+            }
+        }
+    }
+
+    /// Passes over the frames in front of a position. They are not looked at but for where they end: the one that is
+    /// read says whether that was right.
+    fn skip(&mut self, wanted: u64) -> Result<(), Fault> {
+        let (segment, begin) = (self.segment, (self.next, self.at));
+        loop {
+            let fixed = self.window.up_to(self.at, FIXED_BYTES);
+            let fixed = fixed.map_err(|error| segment.unreadable(wanted, self.at, &error))?;
+            match Head::glance(&segment.header, fixed) {
+                Some((first, next, bytes))
+                    if first == self.next && next > first && next <= wanted && bytes > 0 =>
+                {
+                    (self.next, self.at) = (next, self.at.saturating_add(bytes));
+                    self.skipped = Some(begin);
+                }
+                Some(_) | None => return Ok(()),
             }
         }
     }

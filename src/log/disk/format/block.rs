@@ -8,7 +8,7 @@ use super::{Header, RECORD_BYTES_MAX};
 /// Of an entry in a frame's table of blocks.
 pub(super) const ENTRY_BYTES: usize = 20;
 /// Most bytes of a block before it is compressed, but for a record that is larger alone.
-pub(super) const BLOCK_BYTES: usize = 64 << 10;
+pub(super) const BLOCK_BYTES: usize = 16 << 10;
 /// What the largest record makes.
 const RAW_BYTES_MAX: usize = RECORD_BYTES_MAX + LENGTH_BYTES;
 /// What stands before each record.

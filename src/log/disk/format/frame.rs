@@ -6,7 +6,7 @@ use super::block::{BLOCK_BYTES, Block, ENTRY_BYTES, LENGTH_BYTES};
 use super::{FRAME_BYTES_MAX, Header, RECORD_BYTES_MAX};
 
 /// Tag, checksum, first position, length, and the counts of records, of bytes of marks, and of blocks.
-const FIXED_BYTES: usize = 40;
+pub(in crate::log::disk) const FIXED_BYTES: usize = 40;
 /// Where the part begins that the checksum covers.
 const SUMMED_FROM: usize = 16;
 /// Records of so many bytes together are not compressed.
@@ -47,6 +47,22 @@ impl Head {
     /// Looks for a frame where `bytes` begin.
     pub(in crate::log::disk) fn peek(header: &Header, bytes: &[u8]) -> Peek {
         Self::try_peek(header, bytes).unwrap_or(Peek::None)
+    }
+
+    /// The positions of the first record and of the one behind the last, and the bytes of the whole frame, as a head says
+    /// that may be damaged. `bytes` have [`FIXED_BYTES`] at least.
+    pub(in crate::log::disk) fn glance(
+        header: &Header,
+        mut bytes: &[u8],
+    ) -> Option<(u64, u64, u64)> {
+        if bytes.split_off(..8)? != header.tag() {
+            return None;
+        }
+        bytes.split_off(..8)?;
+        let first = bytes.try_get_u64().ok()?;
+        let length = bytes.try_get_u32().ok()?;
+        let count = bytes.try_get_u32().ok()?;
+        Some((first, first.checked_add(count.into())?, length.into()))
     }
 
     fn try_peek(header: &Header, bytes: &[u8]) -> Option<Peek> {

@@ -99,10 +99,10 @@ fn forging_commit() -> (TempDir, Vec<u8>, Vec<u8>) {
     let forging = |n: u64| match n % 3 {
         0 => Bytes::from(foreign.clone()),
         1 => [
-            &record(n, 1_700)[..],
+            &record(n, 7_700)[..],
             &foreign[PAGE..],
             &[0; 5_000],
-            &record(n, 1_700),
+            &record(n, 7_700),
         ]
         .concat()
         .into(),
