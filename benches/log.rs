@@ -91,7 +91,10 @@ fn reads(store: &DiskStore) {
             break;
         };
         at = *last;
-        bytes += records.iter().map(|(_, record)| record.len()).sum::<usize>();
+        bytes += records
+            .iter()
+            .map(|(_, record)| record.len())
+            .sum::<usize>();
     }
     let took = began.elapsed().as_secs_f64();
     println!(

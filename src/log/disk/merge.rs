@@ -51,7 +51,7 @@ impl DiskStore {
         let mut segments = shared.segments.iter();
         let segment = segments.find(|segment| segment.first() == first)?;
         let last = segment.next().saturating_sub(1);
-        let is_rewritten = !shared.rewritten.between(first, last).is_empty();
+        let is_rewritten = shared.rewritten.has(first, last);
         is_rewritten.then(|| segment.clone())
     }
 
@@ -62,10 +62,8 @@ impl DiskStore {
         };
         let mut appender = appender.lock().unwrap_or_else(PoisonError::into_inner);
         let last = self.shared().segments.last().cloned();
-        let is_rewritten = last.is_some_and(|last| {
-            let shared = self.shared();
-            !shared.rewritten.between(last.first(), u64::MAX).is_empty()
-        });
+        let is_rewritten =
+            last.is_some_and(|last| self.shared().rewritten.has(last.first(), u64::MAX));
         if !is_rewritten {
             return Ok(());
         }

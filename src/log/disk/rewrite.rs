@@ -68,10 +68,23 @@ impl Rewritten {
         self.file = more.file;
     }
 
+    /// Whether anything stands for the positions from one to another one.
+    pub(super) fn has(&self, from: u64, to: u64) -> bool {
+        self.first(from, to).is_some()
+    }
+
     /// Forgets what stands in its segment, from one position to another one.
     pub(super) fn remove(&mut self, from: u64, to: u64) {
-        self.places
-            .retain(|position, _| !(from..=to).contains(position));
+        while let Some(position) = self.first(from, to) {
+            self.places.remove(&position);
+        }
+    }
+
+    fn first(&self, from: u64, to: u64) -> Option<u64> {
+        let first = self.places.range(from..).next();
+        first
+            .map(|(position, _)| *position)
+            .filter(|position| *position <= to)
     }
 }
 

@@ -64,6 +64,8 @@ impl Drop for Spare {
         // It would write in a folder that another process has by then.
         if let Some(making) = self.making.take() {
             let _ = making.join();
+            // Nobody takes it any more. A start removes it, too.
+            let _ = fs::remove_file(&self.path);
         }
     }
 }

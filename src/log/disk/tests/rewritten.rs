@@ -282,3 +282,64 @@ fn who_reads_and_who_writes_goes_on_during_rewritings_and_wipings() {
         .collect();
     holds(&store, &sizes, &rewritten);
 }
+
+#[test]
+fn any_history_reads_as_the_store_in_memory_says() {
+    let mut dice = 5;
+    for history in 0..12 {
+        let dir = scratch();
+        let twin = crate::log::memory::MemoryStore::default();
+        let mut store = DiskStore::open(small(dir.path())).unwrap();
+        for step in 0..120 {
+            let last = store.last().get();
+            match below(&mut dice, 12) {
+                0 => {
+                    drop(store);
+                    store = DiskStore::open(small(dir.path())).unwrap();
+                }
+                1 => store.wipe(0).unwrap(),
+                2 if last > 0 => {
+                    let count = below(&mut dice, 6);
+                    let some: Vec<_> = (0..count)
+                        .map(|_| {
+                            let position =
+                                1 + below(&mut dice, usize::try_from(last).unwrap()) as u64;
+                            let bytes = below(&mut dice, 5_000);
+                            Ok((Position(position), record(roll(&mut dice), bytes)))
+                        })
+                        .collect();
+                    store.rewrite(&mut some.clone().into_iter()).unwrap();
+                    twin.rewrite(&mut some.into_iter()).unwrap();
+                }
+                _ => {
+                    let count = 1 + below(&mut dice, 30);
+                    let some: Vec<_> = (0..count)
+                        .map(|_| match below(&mut dice, 9) {
+                            0 => Bytes::from(vec![7; below(&mut dice, 40_000)]),
+                            _ => {
+                                let number = roll(&mut dice);
+                                record(number, below(&mut dice, 700))
+                            }
+                        })
+                        .collect();
+                    store.commit(Position(last + 1), &some).unwrap();
+                    twin.commit(Position(last + 1), &some).unwrap();
+                }
+            }
+            let after = Position(below(&mut dice, usize::try_from(last).unwrap() + 2) as u64);
+            let limit = below(&mut dice, 50);
+            let (read, expected) = (
+                store.read_after(after, limit),
+                twin.read_after(after, limit),
+            );
+            assert!(read.unwrap() == expected.unwrap(), "{history}, {step}");
+            let one = after.plus(1);
+            assert_eq!(
+                store.read(one).ok(),
+                twin.read(one).ok(),
+                "{history}, {step}"
+            );
+        }
+        assert_eq!(store.last(), twin.last());
+    }
+}
