@@ -20,7 +20,7 @@ use footfall::log::disk::{DiskStore, Options};
 use footfall::log::{Position, Store as _};
 
 const SYNCS: usize = 2_000;
-const READS: u64 = 20_000;
+const READS: u32 = 20_000;
 
 /// A record as an event of a customer makes it.
 fn record(number: u64) -> Bytes {
@@ -40,9 +40,9 @@ fn open(dir: &Path) -> DiskStore {
     .unwrap()
 }
 
-fn percentile(times: &mut [Duration], part: f64) -> Duration {
+fn percentile(times: &mut [Duration], part: usize) -> Duration {
     times.sort();
-    times[((times.len() - 1) as f64 * part) as usize]
+    times[(times.len() - 1) * part / 100]
 }
 
 /// One sync of a few bytes over what is there.
@@ -58,7 +58,7 @@ fn syncs(dir: &Path) {
             began.elapsed()
         })
         .collect();
-    let (half, most) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
+    let (half, most) = (percentile(&mut times, 50), percentile(&mut times, 99));
     println!("one fdatasync           p50 {half:.0?}, p99 {most:.0?}");
 }
 
@@ -74,7 +74,7 @@ fn commits(store: &DiskStore, size: u64, lasts: Duration) {
     }
     let all: Duration = times.iter().sum();
     let records = store.last().get() - first.get();
-    let (half, most) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
+    let (half, most) = (percentile(&mut times, 50), percentile(&mut times, 99));
     println!(
         "commits of {size:<5}        {:.0} commits/s, {:.0} records/s, p50 {half:.0?}, p99 {most:.0?}",
         times.len() as f64 / all.as_secs_f64(),
@@ -104,11 +104,11 @@ fn reads(store: &DiskStore) {
     );
     for (name, from, to) in [("first 100,000", 0, 100_000), ("all", 0, at.get())] {
         let began = Instant::now();
-        for count in 0..READS {
+        for count in 0..u64::from(READS) {
             let position = from + count.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (to - from).max(1);
             store.read(Position::from_number(position + 1)).unwrap();
         }
-        println!("one, of {name:<15} {:.1?}", began.elapsed() / READS as u32);
+        println!("one, of {name:<15} {:.1?}", began.elapsed() / READS);
     }
 }
 

@@ -27,9 +27,9 @@ pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
     while let Err(error) = looked.on(store, found) {
         // All before were given, so it is the next one.
         let position = looked.at.plus(1);
-        found(match error {
-            damaged @ Error::Damaged { .. } => damaged,
-            error => Error::Damaged {
+        found(match matches!(error, Error::Damaged { .. }) {
+            true => error,
+            false => Error::Damaged {
                 position,
                 why: error.to_string(),
             },

@@ -110,7 +110,7 @@ async fn damage_is_told_with_its_place() {
     store.commit(Position::from_number(7), &records).unwrap();
     let marked = Bytes::from_static(b"a mark of its own");
     store
-        .commit(Position::from_number(9), &[marked.clone()])
+        .commit(Position::from_number(9), std::slice::from_ref(&marked))
         .unwrap();
     store.close();
     drop(store);

@@ -13,10 +13,11 @@ use super::format::{FIXED_BYTES, HEADER_BYTES, Head, Header, records};
 use super::recovery::{Extent, Window, note};
 use crate::log::{Error, Position};
 
-/// What is read at once for one record.
+/// What is read at once, at least and at most.
 const CHUNK_BYTES: usize = 16 << 10;
-/// What is read at once for several.
 const CHUNK_BYTES_MAX: usize = 128 << 10;
+/// What a record is taken for to know how much to read.
+const RECORD_BYTES: u64 = 512;
 
 /// A file of frames.
 #[derive(Debug)]
@@ -137,10 +138,9 @@ impl Segment {
     /// # Errors
     /// [`Fault`].
     pub(super) fn read(&self, from: u64, to: u64, found: &mut Vec<Bytes>) -> Result<(), Fault> {
-        let chunk = match from == to {
-            true => CHUNK_BYTES,
-            false => CHUNK_BYTES_MAX,
-        };
+        let expected = to.saturating_sub(from).saturating_mul(RECORD_BYTES);
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        let chunk = expected.clamp(CHUNK_BYTES, CHUNK_BYTES_MAX);
         let mut walk = self.walk(from, chunk)?;
         let mut wanted = from;
         while wanted <= to

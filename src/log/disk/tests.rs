@@ -81,6 +81,11 @@ fn segment(dir: &Path) -> PathBuf {
     folder::segment(&dir.join(LOG_DIR), 1)
 }
 
+/// A number as an index.
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }

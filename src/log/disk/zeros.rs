@@ -73,12 +73,16 @@ impl Drop for Spare {
 /// Makes a file of zeros that are on the disk, for its owner alone; gives its length.
 fn make(path: &Path, bytes: u64) -> io::Result<u64> {
     let bytes = bytes.next_multiple_of(ALIGNED_BYTES as u64);
-    let made = fill(path, bytes, OFlags::DIRECT).or_else(|error| match error.kind() {
+    let made = fill(path, bytes, OFlags::DIRECT).or_else(|error| {
+        let is_refused = matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+        );
         // The file system cannot write past the page cache.
-        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
-            fill(path, bytes, OFlags::empty())
+        match is_refused {
+            true => fill(path, bytes, OFlags::empty()),
+            false => Err(error),
         }
-        _ => Err(error),
     });
     if made.is_err() {
         // What there is of it only takes space.

@@ -49,7 +49,7 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// Makes a store with tables, blobs and journals of the log and of the view.
+    /// Makes a store with a log of several starts, and tables and journals of the view.
     pub async fn new(end: End) -> Arc<Self> {
         let dir = scratch();
         let process = Process::start(dir.path());
@@ -157,7 +157,7 @@ impl Stopped {
     }
 
     fn is_refused(&self, harm: &Harm, why: &str) -> Result<bool, String> {
-        if !harm.file.starts_with("log") {
+        if harm.file.starts_with("view") {
             return Err(format!("refused, but the log is whole: {why}"));
         }
         let file = harm.file.display().to_string();

@@ -63,7 +63,7 @@ fn a_rewriting_is_read_at_once_and_after_a_restart_and_what_was_there_leaves_wit
     store.wipe(0).unwrap();
     holds(&store, &sizes, &SOME);
     for position in SOME {
-        let size = sizes[position as usize - 1];
+        let size = sizes[index(position) - 1];
         assert!(
             size < 60 || !lies_in(dir.path(), position, size),
             "{position}"
@@ -87,7 +87,7 @@ fn rewritings_follow_each_other_and_the_last_one_counts() {
         store
             .rewrite(&mut [Ok((Position(2), record(round, 9_000)))].into_iter())
             .unwrap();
-        rewrite(&store, &SOME[round as usize..]);
+        rewrite(&store, &SOME[index(round)..]);
         if round == 1 {
             store.wipe(0).unwrap();
         }
@@ -128,7 +128,7 @@ fn a_rewriting_that_a_power_cut_has_torn_at_any_byte_is_there_or_not() {
     let store = DiskStore::open(small(dir.path())).unwrap();
     rewrite(&store, &SOME[..2]);
     let file = dir.path().join(LOG_DIR).join(folder::REWRITES);
-    let before = fs::metadata(&file).unwrap().len() as usize;
+    let before = index(fs::metadata(&file).unwrap().len());
     // Of two frames.
     let many: Vec<_> = (0..1_025).map(|_| 90).chain([91, 240]).collect();
     rewrite(&store, &many);
@@ -257,7 +257,7 @@ fn who_reads_and_who_writes_goes_on_during_rewritings_and_wipings() {
             while !is_over.load(Ordering::Relaxed) || rounds == 0 {
                 for (position, read) in store.read_after(Position::START, 240).unwrap() {
                     let number = position.get();
-                    let written = record(number, known[number as usize - 1]);
+                    let written = record(number, known[index(number) - 1]);
                     assert!(read == written || read == after(number), "{number}");
                 }
                 rounds += 1;

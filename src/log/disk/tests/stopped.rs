@@ -149,9 +149,9 @@ fn records_are_read_from_any_position_on_whatever_file_is_open() {
     for from in 0..sizes.len() as u64 {
         for limit in [1, 3, 50] {
             let read = store.read_after(Position(from), limit).unwrap();
-            assert_eq!(read.len(), limit.min(sizes.len() - from as usize));
+            assert_eq!(read.len(), limit.min(sizes.len() - index(from)));
             for (position, bytes) in read {
-                assert!(bytes == record(position.get(), sizes[position.get() as usize - 1]));
+                assert!(bytes == record(position.get(), sizes[index(position.get()) - 1]));
             }
         }
     }
