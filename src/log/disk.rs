@@ -1,6 +1,6 @@
 //! The embedded store: files of frames, each of which is one commit.
 //!
-//! - [`format`] is how a file looks, and [`recovery`] how far one is whole: it tells a torn commit from damage.
+//! - [`mod@format`] is how a file looks, and [`recovery`] how far one is whole: it tells a torn commit from damage.
 //! - [`append`] writes to the last [`segment`], which is made of [`zeros`] ahead: a commit is one write and one sync.
 //! - [`rewrite`] keeps records that stand in the place of others, and [`merge`] brings them into their segments.
 //! - What damage to the last commit looks like is what a power cut leaves of a commit that nobody was told of: to tell
