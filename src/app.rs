@@ -416,16 +416,14 @@ fn disk_options(config: &Config) -> disk::Options {
         dir: config.data.dir.clone(),
         free_bytes_min: config.data.free_bytes_min,
         open_files_max: config.data.open_files_max.get(),
-        // The view reads more than the log: it has the other two thirds.
-        cache_bytes: config.data.cache_bytes.get() as u64 / 3,
+        ..disk::Options::default()
     }
 }
 
 fn view_options(config: &Config) -> view::Options {
-    let cache_bytes = config.data.cache_bytes.get() as u64;
     view::Options {
         open_files_max: config.data.open_files_max.get(),
-        cache_bytes: cache_bytes - cache_bytes / 3,
+        cache_bytes: config.data.cache_bytes.get() as u64,
         known_bytes: config.view.cache_bytes.get(),
         checkpoint_bytes: config.view.checkpoint_bytes.get(),
         lag_max: config.view.lag_max.get(),

@@ -9,6 +9,7 @@
 //! | ground | [`model`] | the nouns, parsed once and valid for ever |
 //! | | [`clock`] | time, handed in |
 //! | 1 | [`log`] | the ordered log: the truth |
+//! | | `engine` | guards around the files of the view's engine |
 //! | | [`view`] | the projection of the log, and reads from it |
 //! | | [`limit`] | rate limiter, quotas, shares, memory budget |
 //! | 2 | [`tracker`] | the use cases: who may, what is valid, what is kept or read |
@@ -31,6 +32,7 @@
 pub mod app;
 pub mod clock;
 pub mod config;
+mod engine;
 pub mod grpc;
 pub mod limit;
 pub mod log;

@@ -113,8 +113,7 @@ fn copy(
         // Twice as much as the service needs: where both share a disk, the copy gives up first.
         free_bytes_min: data.free_bytes_min.saturating_mul(2),
         open_files_max: data.open_files_max.get(),
-        // Nobody reads from it.
-        cache_bytes: 1 << 20,
+        ..disk::Options::default()
     };
     let store = DiskStore::create_for(options, end)?;
     target.has(&DiskStore::MADE);
@@ -123,7 +122,6 @@ fn copy(
     let copied = copy::copy(source, end, &store, &is_stopped);
     let copied = copied.map_err(|error| BackupError::of(error, dir))?;
     store.close();
-    // The engine ends its own work first.
     drop(store);
     target.keep()?;
     Ok(Report {

@@ -20,7 +20,7 @@ pub struct Options {
     pub free_bytes_min: u64,
     /// Tables that the log and the view each keep open. Default 900.
     pub open_files_max: NonZeroUsize,
-    /// What the engines' caches for reading take together, in bytes. Default 192 MiB.
+    /// What the engines' caches for reading take together, in bytes. Default 128 MiB.
     pub cache_bytes: NonZeroUsize,
     /// Within what time what is erased leaves the disk. Default 24 h; 0: at once.
     pub erase_within: Duration,
@@ -36,7 +36,7 @@ impl Default for Options {
             queue_bytes_max: nonzero(64 << 20),
             free_bytes_min: 64 << 20,
             open_files_max: nonzero(900),
-            cache_bytes: nonzero(192 << 20),
+            cache_bytes: nonzero(128 << 20),
             erase_within: Duration::from_hours(24),
             retention: None,
         }

@@ -1,62 +1,68 @@
-//! The embedded store: a keyspace of fjall, keyed by position.
+//! The embedded store: files of frames, each of which is one commit.
 //!
-//! Appending in the order of keys costs fjall little more than a bare file. Its journal is synced with every
-//! commit. fjall takes damage inside its journal for a torn tail and drops what follows without a word, so
-//! [`journal`] looks at it first. What damage to the last commit looks like is what a power cut leaves of a commit
-//! that nobody was told of: to tell these apart, [`note`] keeps the position of the last commit that was synced,
-//! and a log that ends before it is refused. [`files`] looks at what lies beside the journal.
+//! - [`mod@format`] is how a file looks, and [`recovery`] how far one is whole: it tells a torn commit from damage.
+//! - [`append`] writes to the last [`segment`], which is made of [`zeros`] ahead: a commit is one write and one sync.
+//! - [`rewrite`] keeps records that stand in the place of others, and [`merge`] brings them into their segments.
+//! - What damage to the last commit looks like is what a power cut leaves of a commit that nobody was told of: to tell
+//!   these apart, [`note`] keeps the position of the last commit that was synced, and a log that ends before it is
+//!   refused.
 
-pub(crate) mod files;
-mod fresh;
-pub(crate) mod journal;
+mod append;
+mod descriptors;
+mod folder;
+mod format;
 mod keeper;
-mod mark;
+mod merge;
 mod note;
 mod open;
+mod recovery;
 mod rewrite;
 mod room;
+mod segment;
 #[cfg(test)]
 mod tests;
-pub(crate) mod wipe;
+mod zeros;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace};
 
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
+use append::Appender;
+use descriptors::Descriptors;
 use keeper::Keeper;
-use mark::Mark;
 use note::Note;
 pub use open::make_folder;
-use rewrite::Rewriting;
+use rewrite::{Rewriting, Rewritten};
 use room::Room;
 pub use room::SetAside;
+use segment::Segment;
 
-/// The folder that is the engine's.
+/// The folder of the log.
 const LOG_DIR: &str = "log";
-/// A command is smaller by far.
-const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The file that keeps the durable position.
 const NOTE_FILE: &str = "durable-position";
-/// The file that keeps the secret by which the journal's batches are known.
-const MARK_FILE: &str = "journal-mark";
+/// Most rewritten records beside their segments, unless one rewriting alone has more.
+const REWRITTEN_MAX: usize = 2 << 20;
+/// How many records [`DiskStore::scan`] reads at once.
+const SCAN_RECORDS: usize = 64;
 
 /// The embedded store's settings.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The folder that holds the store; created if missing.
     pub dir: PathBuf,
-    /// Free space of the disk below which commits are refused, in bytes: what is still needed then is room for
-    /// the engine to tidy up. Default 64 MiB.
+    /// Free space of the disk below which commits are refused, in bytes. Default 64 MiB.
     pub free_bytes_min: u64,
-    /// Tables that stay open. Default 900.
+    /// Segments that stay open. Default 900.
     pub open_files_max: usize,
-    /// Cache for reading records back, in bytes. Default 64 MiB.
-    pub cache_bytes: u64,
+    /// Bytes of a segment; the first ones are smaller, and a larger commit has a segment of its own. Default 64 MiB.
+    pub segment_bytes: u64,
 }
 
 impl Default for Options {
@@ -65,38 +71,38 @@ impl Default for Options {
             dir: PathBuf::from("footfall-data"),
             free_bytes_min: 64 << 20,
             open_files_max: 900,
-            cache_bytes: 64 << 20,
+            segment_bytes: 64 << 20,
         }
     }
-}
-
-/// The first of the log's tables and blobs in a data folder that is not what was written. Reads all of them.
-///
-/// # Errors
-/// [`Error::Locked`], [`Error::Open`].
-pub fn broken(dir: &Path) -> Result<Option<PathBuf>, Error> {
-    let _lock = open::engine_lock(dir)?;
-    files::broken(&dir.join(LOG_DIR)).map_err(|error| Error::Open {
-        dir: dir.to_owned(),
-        why: error.to_string(),
-    })
 }
 
 /// Records on disk.
 pub struct DiskStore {
     options: Options,
-    database: Database,
-    records: Keyspace,
-    rewriting: Rewriting,
-    mark: Mark,
     room: Room,
+    descriptors: Arc<Descriptors>,
+    shared: RwLock<Shared>,
     last: AtomicU64,
+    /// Whoever rewrites. Taken before `appender`, and that before `shared`.
+    rewriting: Mutex<Rewriting>,
+    /// Damage that was found at the start and harms nothing.
+    harmless: Vec<Error>,
     /// None: the store is only looked at.
+    appender: Option<Mutex<Appender>>,
+    /// None: as above.
     note: Option<Note>,
     /// None: as above.
     keeper: Option<Keeper>,
+    /// Keeps other processes out.
+    _lock: Option<File>,
     /// The durable position that was noted when the store was opened, or to which it is to come.
     noted: Position,
+}
+
+/// What is read.
+struct Shared {
+    segments: Arc<Vec<Arc<Segment>>>,
+    rewritten: Rewritten,
 }
 
 impl DiskStore {
@@ -117,57 +123,128 @@ impl DiskStore {
         Ok(())
     }
 
-    /// What lies behind a position, in order, gaps and all. May block on the disk.
-    pub fn scan(
-        &self,
-        after: Position,
-    ) -> impl Iterator<Item = Result<(Position, Bytes), Error>> + use<> {
-        let from = after.plus(1).get().to_be_bytes();
-        self.records.range(from..).map(|guard| {
-            let entry = guard.into_inner();
-            let (key, record) = entry.map_err(|error| Error::Read(error.to_string()))?;
-            let position = position(&key)?;
-            Ok((position, copy(position, &record)?))
+    /// Damage that harms nothing, as a start found it.
+    pub fn harmless(&self) -> &[Error] {
+        &self.harmless
+    }
+
+    /// What lies behind a position, in order. An error ends it. May block on the disk.
+    pub fn scan(&self, after: Position) -> impl Iterator<Item = Result<(Position, Bytes), Error>> {
+        let mut at = after;
+        let mut read = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            if read.as_slice().is_empty() {
+                match self.read_after(at, SCAN_RECORDS) {
+                    Ok(records) => read = records.into_iter(),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            let (position, record) = read.next()?;
+            at = position;
+            Some(Ok((position, record)))
         })
     }
 
-    /// Refuses a commit that would leave less space than the engine needs, also for what it has not written to tables
-    /// yet: one that runs out of space in the middle of a write has to be restarted.
+    /// The position of the next record.
+    fn next(&self) -> u64 {
+        self.last.load(Ordering::Acquire).saturating_add(1)
+    }
+
+    fn shared(&self) -> RwLockReadGuard<'_, Shared> {
+        // It is consistent between statements.
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared_mut(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rewriting(&self) -> MutexGuard<'_, Rewriting> {
+        // What fails in the middle says so itself.
+        self.rewriting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets everybody read the segment that was begun.
+    fn add(&self, begun: Arc<Segment>) {
+        let mut shared = self.shared_mut();
+        let segments = shared.segments.iter().cloned().chain([begun]);
+        shared.segments = Arc::new(segments.collect());
+    }
+
     fn check_space(&self, needed: u64) -> Result<(), StoreError> {
-        let needed = needed.saturating_add(self.database.write_buffer_size());
         let room = self.room.for_commit(needed);
         room.map_err(|error| match matches!(error, Error::Full) {
             true => StoreError::Full,
             false => StoreError::Failed(error.to_string()),
         })
     }
-}
 
-fn position(key: &[u8]) -> Result<Position, Error> {
-    let number = key.try_into().map(u64::from_be_bytes);
-    number.map(Position).map_err(|_| Error::Damaged {
-        position: Position::START,
-        why: format!("a key of {} bytes", key.len()),
-    })
+    /// The records from one position to another one; if one cannot be read, those in front of it.
+    fn records(&self, from: u64, to: u64) -> Result<Vec<(Position, Bytes)>, Error> {
+        let to = to.min(self.last().get());
+        if from > to {
+            return Ok(Vec::new());
+        }
+        // Both as of one moment: what is rewritten stands in the one or in the other.
+        let (segments, rewritten) = {
+            let shared = self.shared();
+            let rewritten = shared.rewritten.between(from, to);
+            (shared.segments.clone(), rewritten)
+        };
+        let mut found = Vec::new();
+        let begin = segments.partition_point(|segment| segment.first() <= from);
+        let mut failure = None;
+        for segment in segments.iter().skip(begin.saturating_sub(1)) {
+            let wanted = from.saturating_add(found.len() as u64);
+            if segment.first() > to || wanted > to {
+                break;
+            }
+            if let Err(fault) = segment.read(wanted, to, &mut found) {
+                failure = Some(fault.into());
+                break;
+            }
+        }
+        for stands in rewritten {
+            let index = usize::try_from(stands.position - from).unwrap_or(usize::MAX);
+            let Some(record) = found.get_mut(index) else {
+                break;
+            };
+            match stands.read() {
+                Ok(rewritten) => *record = rewritten,
+                Err(error) => {
+                    found.truncate(index);
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        match failure {
+            Some(error) if found.is_empty() => Err(error),
+            Some(_) | None => Ok((from..).map(Position).zip(found).collect()),
+        }
+    }
 }
 
 impl Store for DiskStore {
     fn commit(&self, first: Position, records: &[Bytes]) -> Result<(), StoreError> {
-        let Some(note) = &self.note else {
+        let (Some(note), Some(appender)) = (&self.note, &self.appender) else {
             return Err(StoreError::Failed("the log is only looked at".to_owned()));
         };
-        self.check_space(records.iter().map(|record| record.len() as u64).sum())?;
-        let mut batch = mark::bare_batch(&self.database);
-        for (index, record) in records.iter().enumerate() {
-            let key = first.plus(index).get().to_be_bytes();
-            match index {
-                0 => batch.insert(&self.records, key, self.mark.before(record)),
-                _ => batch.insert(&self.records, key, &**record),
-            }
+        let mut appender = appender.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.get() != self.next() {
+            let first = first.get();
+            return Err(StoreError::Failed(format!(
+                "position {first} is out of order"
+            )));
         }
-        batch
-            .commit()
-            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let bytes = records.iter().map(|record| record.len() as u64).sum();
+        self.check_space(appender.room(bytes))?;
+        appender.commit(first.get(), records, |begun| self.add(begun))?;
         let last = first.plus(records.len().saturating_sub(1));
         self.last.store(last.get(), Ordering::Release);
         // A store that is being made has noted where it will end.
@@ -182,50 +259,62 @@ impl Store for DiskStore {
     }
 
     fn read(&self, position: Position) -> Result<Bytes, Error> {
-        let key = position.get().to_be_bytes();
-        let record = self.records.get(key);
-        match record.map_err(|error| unreadable(position, &error))? {
-            Some(record) => copy(position, &record),
+        let at = position.get();
+        let record = self.records(at, at)?.pop();
+        match record {
+            // It would keep its whole block in memory.
+            Some((_, record)) => Ok(Bytes::copy_from_slice(&record)),
             None => Err(Error::missing(position)),
         }
     }
 
     fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error> {
-        let from = after.plus(1).get().to_be_bytes();
-        let mut found = Vec::new();
-        for guard in self.records.range(from..).take(limit) {
-            let expected = after.plus(found.len() + 1);
-            let entry = guard.into_inner();
-            // All before were given, so it is this one, or one that lies in the same block.
-            let (key, record) = entry.map_err(|error| unreadable(expected, &error))?;
-            if position(&key)? != expected {
-                return Err(Error::missing(expected));
-            }
-            found.push((expected, copy(expected, &record)?));
+        if limit == 0 {
+            return Ok(Vec::new());
         }
-        Ok(found)
+        self.records(after.plus(1).get(), after.plus(limit).get())
     }
 
     fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
-        self.rewriting.run(rewrites, &self.room)
+        let mut rewriting = self.rewriting();
+        if self.shared().rewritten.len() > REWRITTEN_MAX {
+            self.merge(&mut rewriting)?;
+        }
+        let rewritten = rewriting.run(rewrites, self.last(), &self.room)?;
+        if let Some(rewritten) = rewritten {
+            self.shared_mut().rewritten.add(rewritten);
+        }
+        Ok(())
     }
 
     fn has_remains(&self) -> Result<bool, Error> {
-        self.rewriting.has_remains()
+        let remains = self.options.dir.join(LOG_DIR).join(folder::REMAINS);
+        let noted = remains.try_exists();
+        let noted = noted.map_err(|error| Error::Rewrite(error.to_string()))?;
+        Ok(noted || self.shared().rewritten.len() > 0)
     }
 
     fn wipe(&self, room: u64) -> Result<(), Error> {
         self.room.for_upkeep(room)?;
-        let aside = self.room.set_aside(self.rewriting.disk_space()?)?;
-        self.rewriting.wipe(&aside)
+        self.merge(&mut self.rewriting())
     }
 
     fn forget_remains(&self) -> Result<(), Error> {
-        self.rewriting.forget_remains()
+        let mut rewriting = self.rewriting();
+        if self.shared().rewritten.len() > 0 {
+            // They came since.
+            return Ok(());
+        }
+        rewriting.forget().map_err(|error| rewrite::failed(&error))
     }
 
     fn has_space(&self) -> bool {
-        self.check_space(0).is_ok()
+        // One that is held writes, and who asks must not wait for the disk.
+        let appender = self.appender.as_ref().map(Mutex::try_lock);
+        let needed = appender
+            .and_then(Result::ok)
+            .map(|appender| appender.room(0));
+        needed.is_some_and(|needed| self.check_space(needed).is_ok())
     }
 
     fn has_room_to_fold(&self, bytes: u64) -> bool {
@@ -246,22 +335,6 @@ impl Store for DiskStore {
             tracing::warn!(%error, "the durable position cannot be noted");
         }
     }
-}
-
-fn unreadable(position: Position, error: &fjall::Error) -> Error {
-    Error::Damaged {
-        position,
-        why: error.to_string(),
-    }
-}
-
-/// A record's bytes, of its value. The engine does not look whether the length that it has from a blob is right.
-fn copy(position: Position, record: &[u8]) -> Result<Bytes, Error> {
-    if record.len() > RECORD_BYTES_MAX {
-        let why = format!("a record of {} bytes", record.len());
-        return Err(Error::Damaged { position, why });
-    }
-    Ok(Bytes::copy_from_slice(mark::behind(record)))
 }
 
 impl fmt::Debug for DiskStore {

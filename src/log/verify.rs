@@ -17,7 +17,7 @@ pub struct Seen {
     pub last: Position,
 }
 
-/// Reads all records; tells `found` of each gap, of each record that cannot be read, fails its checksum or says
+/// Reads all records; tells `found` of each record that cannot be read, fails its checksum or says
 /// nothing known, and of a lost end. May block on the disk.
 pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
     let mut looked = Look {
@@ -25,14 +25,22 @@ pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
         at: Position::START,
     };
     while let Err(error) = looked.on(store, found) {
-        // The engine does not say which record it could not read: it is the next one, for all before were given.
+        // All before were given, so it is the next one.
         let position = looked.at.plus(1);
-        let why = error.to_string();
-        found(Error::Damaged { position, why });
+        found(match matches!(error, Error::Damaged { .. }) {
+            true => error,
+            false => Error::Damaged {
+                position,
+                why: error.to_string(),
+            },
+        });
         looked.at = position;
         if position >= store.last() {
             break;
         }
+    }
+    for error in store.harmless() {
+        found(error.clone());
     }
     if let Err(error) = store.check_end() {
         found(error);
@@ -48,14 +56,10 @@ struct Look {
 }
 
 impl Look {
-    /// Goes on until the end, or until the engine cannot read.
+    /// Goes on until the end, or until a record cannot be read.
     fn on(&mut self, store: &DiskStore, found: &mut impl FnMut(Error)) -> Result<(), Error> {
         for entry in store.scan(self.at) {
             let (position, bytes) = entry?;
-            let expected = self.at.plus(1);
-            if position > expected {
-                found(missing(expected, position));
-            }
             if self.seen.first == Position::START {
                 self.seen.first = position;
             }
@@ -70,16 +74,5 @@ impl Look {
             }
         }
         Ok(())
-    }
-}
-
-fn missing(first: Position, next: Position) -> Error {
-    let why = match next.get() - first.get() {
-        1 => "the record is missing".to_owned(),
-        count => format!("{count} records are missing"),
-    };
-    Error::Damaged {
-        position: first,
-        why,
     }
 }

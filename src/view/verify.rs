@@ -10,7 +10,7 @@ use super::follow::READ_RECORDS_MAX;
 use super::keys::Table;
 use super::store::Store;
 use super::{Error, Options};
-use crate::log::disk::files;
+use crate::engine::files;
 use crate::log::record::Record;
 use crate::log::{self, Position};
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each module of the crate may import, besides itself.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("log", &["model", "clock"]),
     ("limit", &["model", "clock"]),
-    ("view", &["log", "model", "clock"]),
+    ("engine", &["log"]),
+    ("view", &["engine", "log", "model", "clock"]),
     ("tracker", &["view", "log", "limit", "model", "clock"]),
     ("middleware", &["limit", "model", "clock"]),
     (

@@ -105,22 +105,42 @@ async fn damage_is_told_with_its_place() {
     let store = open(dir.path());
     let mut flipped = store.read(Position::from_number(3)).unwrap().to_vec();
     *flipped.last_mut().unwrap() ^= 1;
-    // Position 7 is lost, 8 has a flipped bit, and 9 is no record at all.
+    // 7 has a flipped bit, 8 is no record at all, and what lies on the disk of 9 is not what was written.
     let records = [flipped.into(), Bytes::from_static(b"\x01")];
-    store.commit(Position::from_number(8), &records).unwrap();
+    store.commit(Position::from_number(7), &records).unwrap();
+    let marked = Bytes::from_static(b"a mark of its own");
+    store
+        .commit(Position::from_number(9), std::slice::from_ref(&marked))
+        .unwrap();
     store.close();
     drop(store);
+    let segment = dir
+        .path()
+        .join("footfall-data/log/00000000000000000001.seg");
+    let written = fs::read(&segment).unwrap();
     let noted = dir.path().join("footfall-data/durable-position");
-    let position = 12_u64;
-    let note = [position.to_be_bytes(), (!position).to_be_bytes()].concat();
-    fs::write(&noted, note).unwrap();
+    let note = |position: u64| {
+        let note = [position.to_be_bytes(), (!position).to_be_bytes()].concat();
+        fs::write(&noted, note).unwrap();
+    };
+    let mut bytes = written.clone();
+    let mut windows = bytes.windows(marked.len());
+    let at = windows.position(|window| *window == marked).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let (code, said) = verify(dir.path());
+    assert_eq!(code, Some(1), "{said}");
+    let expected = "ends at position 8, but 9 was acknowledged: its end is lost";
+    assert!(said.contains(expected), "{said}");
+    fs::write(&segment, &written).unwrap();
 
+    note(12);
     let (code, said) = verify(dir.path());
     assert_eq!(code, Some(1), "{said}");
     for place in [
-        "damage: the log is damaged at position 7: the record is missing\n",
-        "damage: the log is damaged at position 8: the checksum differs\n",
-        "damage: the log is damaged at position 9: a record of 1 bytes\n",
+        "damage: the log is damaged at position 7: the checksum differs\n",
+        "damage: the log is damaged at position 8: a record of 1 bytes\n",
+        "damage: the log is damaged at position 9: ",
         "ends at position 9, but 12 was acknowledged: its end is lost\n",
         "log: 6 records of ",
         "positions 1 to 9\n",
@@ -130,9 +150,9 @@ async fn damage_is_told_with_its_place() {
         assert!(said.contains(place), "{place}: {said}");
     }
     assert_eq!(dump(dir.path(), &["--limit", "6"]).len(), 6);
-    let (code, said) = run(command(dir.path()).args(["log", "dump", "--from", "8"]));
+    let (code, said) = run(command(dir.path()).args(["log", "dump", "--from", "7"]));
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("damaged at position 8"), "{said}");
+    assert!(said.contains("damaged at position 7"), "{said}");
 }
 
 #[tokio::test]

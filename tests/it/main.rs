@@ -31,6 +31,7 @@ mod floods;
 mod floors;
 mod folder;
 mod foreign_headers;
+mod format;
 mod grpc_access;
 mod grpc_batch;
 mod grpc_calls;

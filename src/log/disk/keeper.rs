@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::open::ENGINE_LOCK;
+use super::folder::LOCK;
 use super::{LOG_DIR, NOTE_FILE};
 
 /// The files that are locked, each with what it was when it was.
@@ -22,7 +22,7 @@ struct Id {
 impl Keeper {
     /// For whoever has the locks of the store in `dir`.
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
-        let files = [dir.join(NOTE_FILE), dir.join(LOG_DIR).join(ENGINE_LOCK)];
+        let files = [dir.join(NOTE_FILE), dir.join(LOG_DIR).join(LOCK)];
         let known = files.map(|file| Ok((file.clone(), id(&file)?)));
         known.into_iter().collect::<io::Result<_>>().map(Self)
     }

@@ -1,172 +1,346 @@
-//! Opens a store, once it was looked at: the engine believes its files too early.
+//! Opens a store, once all of its files were looked at. What is refused is left as it is.
 
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
 
-use fjall::config::CompressionPolicy;
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
-
-use super::journal::{self, Fault};
+use super::append::Appender;
+use super::descriptors::{Descriptors, Slot};
+use super::format::{HEADER_BYTES, Header, Kind, NoHeader};
 use super::keeper::Keeper;
-use super::mark::Mark;
 use super::note::{self, Note};
-use super::rewrite::Rewriting;
+use super::recovery::{End, Extent, Source as _};
+use super::rewrite::{Rewriting, Rewritten};
 use super::room::Room;
-use super::{DiskStore, LOG_DIR, MARK_FILE, NOTE_FILE, Options, files, fresh, position};
+use super::segment::Segment;
+use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, Shared, folder, zeros};
 use crate::log::{Error, Position};
 
-/// Bound of the journal, which is what a start after a crash replays.
-const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// Bytes of records in memory before they become a table. A table is written and synced at once, and commits stand in
-/// line behind it on the disk; that there are more of them costs little, for they never overlap and are not merged.
-const TABLE_BYTES: u64 = 16 * 1024 * 1024;
-/// Fewest open tables that the engine takes.
-const OPEN_FILES_MIN: usize = 16;
-/// The file by which the engine keeps others out.
-pub(super) const ENGINE_LOCK: &str = "lock";
+/// What lies in the log's folder.
+struct Found {
+    segments: Vec<Arc<Segment>>,
+    /// The position behind the last record.
+    next: u64,
+    /// The last segment, unless it is sealed.
+    open: Option<Arc<Segment>>,
+    /// What a power cut has left of a commit: from where to where.
+    torn: Option<(PathBuf, u64, u64)>,
+    /// Damage that harms nothing.
+    harmless: Vec<Error>,
+}
 
 impl DiskStore {
+    /// What [`DiskStore::create_for`] makes, in this order.
+    pub const MADE: [&str; 2] = [NOTE_FILE, LOG_DIR];
+
     /// Opens the store, or makes a new one, and locks it against other processes.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
+    /// [`Error::Locked`], [`Error::Open`], [`Error::EndLost`].
     pub fn open(options: Options) -> Result<Self, Error> {
         let dir = options.dir.clone();
-        let opened = |error: io::Error| Error::Open {
-            dir: dir.clone(),
-            why: error.to_string(),
-        };
+        let opened = |error: io::Error| failed(&dir, &error);
         make_folder(&dir).map_err(opened)?;
         warn_of_others(&dir);
         let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
-        let lock = engine_lock(&dir)?;
-        remove_unfinished(&dir, noted)?;
-        let mark = Mark::open(&dir.join(MARK_FILE)).map_err(opened)?;
-        mend(&dir, noted, Some(mark))?;
-        drop(lock);
-        let mut store = Self::open_database(options, mark)?;
-        (store.note, store.noted) = (Some(note), noted);
-        store.keeper = Some(Keeper::new(&dir).map_err(opened)?);
-        store.check_end()?;
-        // A synced record helps nobody in a folder that a power cut takes away.
-        sync_folder(&dir).map_err(opened)?;
+        let store = Self::open_with(options, note, noted)?;
         if let Some(parent) = dir.parent() {
             // It may be one that cannot be read, and then it was not made here.
-            let _ = sync_folder(parent);
+            let _ = folder::sync(parent);
         }
         Ok(store)
     }
 
-    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end.
+    /// As [`DiskStore::open`], but makes no store where none is.
     ///
     /// # Errors
-    /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::EndLost`], [`Error::Damaged`].
+    /// [`Error::NoStore`], and those of [`DiskStore::open`].
+    pub fn open_existing(options: Options) -> Result<Self, Error> {
+        match folder::has_log(&options.dir.join(LOG_DIR)) {
+            true => Self::open(options),
+            false => Err(Error::NoStore(options.dir)),
+        }
+    }
+
+    /// Makes a store in a folder that has none, for its owner alone. Until its records reach `end`, every start
+    /// refuses it: that is noted before there is anything else. Makes all or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::Locked`].
+    pub fn create_for(options: Options, end: Position) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let noted = dir.join(NOTE_FILE);
+        let note = Note::create(&noted, end).map_err(|error| failed(&dir, &error))?;
+        warn_of_others(&dir);
+        let made = folder::sync(&dir)
+            .map_err(|error| failed(&dir, &error))
+            .and_then(|()| Self::make(options, note, end));
+        if made.is_err() {
+            // Another error than the first one says nothing new.
+            let _ = std::fs::remove_dir_all(dir.join(LOG_DIR));
+            let _ = std::fs::remove_file(noted);
+        }
+        made
+    }
+
+    fn make(options: Options, note: Note, end: Position) -> Result<Self, Error> {
+        let log = options.dir.join(LOG_DIR);
+        let made = DirBuilder::new().mode(0o700).create(&log);
+        made.map_err(|error| failed(&options.dir, &error))?;
+        let mut store = Self::open_with(options, note, Position::START)?;
+        store.noted = end;
+        Ok(store)
+    }
+
+    fn open_with(options: Options, note: Note, noted: Position) -> Result<Self, Error> {
+        let dir = options.dir.clone();
+        let opened = |error: io::Error| failed(&dir, &error);
+        let log = dir.join(LOG_DIR);
+        make_folder(&log).map_err(opened)?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(log.join(folder::LOCK))
+            .map_err(opened)?;
+        if !note::lock(&lock).map_err(opened)? {
+            return Err(Error::Locked(dir));
+        }
+        let descriptors = Descriptors::new(options.open_files_max);
+        let found = look(&dir, &descriptors)?;
+        check_end(&dir, found.next, noted)?;
+        let rewriting = Rewriting::open(&log, &descriptors);
+        let (rewriting, rewritten) = rewriting.map_err(|why| refused(&dir, why))?;
+        found.cut().map_err(opened)?;
+        rewriting.cut().map_err(opened)?;
+        folder::tidy(&log).map_err(opened)?;
+        let count = found.segments.len();
+        let ends = (count, found.open.clone());
+        let appender = Appender::new(
+            log.clone(),
+            descriptors.clone(),
+            options.segment_bytes,
+            ends,
+        );
+        let mut store = Self::of(options, descriptors, found, (rewriting, rewritten));
+        let mut appender = appender.map_err(opened)?;
+        if count == 0 {
+            let begun = appender.begin(1);
+            let begun = begun.map_err(|error| refused(&dir, format!("{error:?}")))?;
+            store.shared_mut().segments = Arc::new(begun.into_iter().collect());
+        }
+        store.appender = Some(Mutex::new(appender));
+        (store.note, store.noted) = (Some(note), noted);
+        store.keeper = Some(Keeper::new(&dir).map_err(opened)?);
+        store._lock = Some(lock);
+        // A synced record helps nobody in a folder that a power cut takes away.
+        folder::sync(&log).map_err(opened)?;
+        folder::sync(&dir).map_err(opened)?;
+        Ok(store)
+    }
+
+    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end. Nothing
+    /// is made or changed.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::EndLost`].
     pub fn open_to_read(options: Options) -> Result<Self, Error> {
         let dir = options.dir.clone();
-        if !fresh::has_store(&dir) {
+        let log = dir.join(LOG_DIR);
+        if !folder::has_log(&log) {
             return Err(Error::NoStore(dir));
         }
         let noted = Note::peek(&dir.join(NOTE_FILE));
-        let mark = Mark::peek(&dir.join(MARK_FILE)).map_err(|error| Error::Open {
-            dir: dir.clone(),
-            why: error.to_string(),
-        })?;
-        let lock = engine_lock(&dir)?;
-        mend(&dir, noted, mark)?;
-        drop(lock);
-        let mut store = Self::open_database(options, mark.unwrap_or_default())?;
-        store.noted = noted;
+        let lock = match File::open(log.join(folder::LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            file => Some(file.map_err(|error| failed(&dir, &error))?),
+        };
+        if let Some(lock) = &lock
+            && !note::lock(lock).map_err(|error| failed(&dir, &error))?
+        {
+            return Err(Error::Locked(dir));
+        }
+        let descriptors = Descriptors::new(options.open_files_max);
+        let found = look(&dir, &descriptors)?;
+        if found.torn.is_some() {
+            check_end(&dir, found.next, noted)?;
+        }
+        let rewriting = Rewriting::open(&log, &descriptors);
+        let (rewriting, rewritten) = rewriting.map_err(|why| refused(&dir, why))?;
+        let mut store = Self::of(options, descriptors, found, (rewriting, rewritten));
+        (store.noted, store._lock) = (noted, lock);
         Ok(store)
     }
 
-    pub(super) fn open_database(options: Options, mark: Mark) -> Result<Self, Error> {
-        let dir = options.dir.clone();
-        let log = dir.join(LOG_DIR);
-        let opened = |why: String| Error::Open {
-            dir: dir.clone(),
-            why,
-        };
-        let named = |error: &dyn std::error::Error| opened(files::named_in(&log, error));
-        let damage = files::damage(&log).map_err(|error| opened(error.to_string()))?;
-        if let Some(damage) = damage {
-            return Err(opened(damage));
-        }
-        let database = Database::builder(&log)
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .cache_size(options.cache_bytes)
-            .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
-            .open()
-            .map_err(|error| match matches!(error, fjall::Error::Locked) {
-                true => Error::Locked(dir.clone()),
-                false => named(&error),
-            })?;
-        let records = database.keyspace("records", keyspace_options);
-        let records = records.map_err(|error| named(&error))?;
-        let last = last_position(&records).map_err(|error| named(&error))?;
-        let rewriting =
-            Rewriting::open(&database, &records, mark).map_err(|error| named(&error))?;
-        Ok(Self {
-            room: Room::new(dir, options.free_bytes_min),
+    fn of(
+        options: Options,
+        descriptors: Arc<Descriptors>,
+        found: Found,
+        (rewriting, rewritten): (Rewriting, Rewritten),
+    ) -> Self {
+        Self {
+            room: Room::new(options.dir.clone(), options.free_bytes_min),
             options,
-            rewriting,
-            mark,
-            database,
-            records,
-            last: AtomicU64::new(last.get()),
+            descriptors,
+            shared: RwLock::new(Shared {
+                segments: Arc::new(found.segments),
+                rewritten,
+            }),
+            last: AtomicU64::new(found.next.saturating_sub(1)),
+            rewriting: Mutex::new(rewriting),
+            harmless: found.harmless,
+            appender: None,
             note: None,
             keeper: None,
+            _lock: None,
             noted: Position::START,
-        })
+        }
     }
 }
 
-/// Keeps everybody away who has the store open, or wants to. The engine takes the lock itself, so it has to go first.
-pub(super) fn engine_lock(dir: &Path) -> Result<Option<File>, Error> {
-    let opened = |error: io::Error| Error::Open {
-        dir: dir.to_owned(),
-        why: error.to_string(),
-    };
-    let file = match File::open(dir.join(LOG_DIR).join(ENGINE_LOCK)) {
-        // The engine makes it, or says so.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(opened)?,
-    };
-    match note::lock(&file).map_err(opened)? {
-        true => Ok(Some(file)),
-        false => Err(Error::Locked(dir.to_owned())),
+fn check_end(dir: &Path, next: u64, acknowledged: Position) -> Result<(), Error> {
+    let end = Position::from_number(next.saturating_sub(1));
+    match end < acknowledged {
+        true => Err(Error::EndLost {
+            dir: dir.to_owned(),
+            end,
+            acknowledged,
+        }),
+        false => Ok(()),
     }
 }
 
-fn keyspace_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default()
-        .manual_journal_persist(true)
-        .max_memtable_size(TABLE_BYTES)
-        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-        .with_kv_separation(Some(
-            KvSeparationOptions::default()
-                .compression(CompressionType::Lz4)
-                // Nothing goes stale but what has to leave the disk.
-                .staleness_threshold(f32::MIN_POSITIVE)
-                .age_cutoff(1.0),
-        ))
+fn failed(dir: &Path, error: &io::Error) -> Error {
+    refused(dir, error.to_string())
 }
 
-fn last_position(records: &Keyspace) -> Result<Position, Error> {
-    let Some(guard) = records.last_key_value() else {
-        return Ok(Position::START);
+fn refused(dir: &Path, why: String) -> Error {
+    let dir = dir.to_owned();
+    Error::Open { dir, why }
+}
+
+/// A file's header.
+///
+/// # Errors
+/// In words: why it has none.
+pub(super) fn header(path: &Path, file: &File, kind: Kind) -> Result<Header, String> {
+    let told = |why: String| format!("{} {why}", path.display());
+    let mut page = vec![0; HEADER_BYTES];
+    match file.read_into(0, &mut page) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => page.clear(),
+        read => read.map_err(|error| told(format!("cannot be read: {error}")))?,
+    }
+    Header::read(&page, kind).map_err(|why| match why {
+        NoHeader::Damaged => told("is damaged at byte 0".to_owned()),
+        NoHeader::Format(format) => told(format!(
+            "is of format {format}, which this version does not know"
+        )),
+    })
+}
+
+/// Looks at all segments.
+fn look(dir: &Path, descriptors: &Arc<Descriptors>) -> Result<Found, Error> {
+    let log = dir.join(LOG_DIR);
+    if folder::is_former(&log) {
+        let log = log.display();
+        let why = format!(
+            "{log} is of an earlier format (a database of fjall), which this version does not read"
+        );
+        return Err(refused(dir, why));
+    }
+    let names = folder::segments(&log).map_err(|error| failed(dir, &error))?;
+    let mut found = Found {
+        segments: Vec::with_capacity(names.len()),
+        next: 1,
+        open: None,
+        torn: None,
+        harmless: Vec::new(),
     };
-    let key = guard
-        .key()
-        .map_err(|error| Error::Read(error.to_string()))?;
-    position(&key)
+    let followers = names.iter().skip(1).map(|(first, _)| Some(*first));
+    let followers: Vec<_> = followers.chain([None]).collect();
+    for ((first, path), follower) in names.into_iter().zip(followers) {
+        if first != found.next {
+            let missing = folder::segment(&log, found.next);
+            let why = format!("{} is missing, position {}", missing.display(), found.next);
+            return Err(refused(dir, why));
+        }
+        let looked = found.take(path, (first, follower), descriptors);
+        looked.map_err(|why| refused(dir, why))?;
+    }
+    Ok(found)
 }
 
-/// Makes a data folder that its owner alone can enter, for it holds what customers do; one that is there stays as it
-/// is.
+impl Found {
+    /// Looks at the next segment. `follower` is the position of the first record in the one behind it.
+    fn take(
+        &mut self,
+        path: PathBuf,
+        (first, follower): (u64, Option<u64>),
+        descriptors: &Arc<Descriptors>,
+    ) -> Result<(), String> {
+        let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+        let file = File::open(&path).map_err(unreadable)?;
+        let header = header(&path, &file, Kind::Segment)?;
+        if header.first != first {
+            let (path, begins) = (path.display(), header.first);
+            return Err(format!(
+                "{path} is damaged: it begins with position {begins}"
+            ));
+        }
+        let sealed = Extent::sealed(&file, &header).map_err(unreadable)?;
+        let extent = match (sealed, follower) {
+            (Some(sealed), _) => sealed,
+            (None, None) => Extent::scan(&file, &header).map_err(unreadable)?,
+            (None, Some(_)) => Extent::skim(&file, &header).map_err(unreadable)?,
+        };
+        let (next, at, end) = (extent.next, extent.bytes, extent.end);
+        let damage = format!(
+            "{} is damaged at byte {at}, position {next}",
+            path.display()
+        );
+        match (end, follower) {
+            (End::Sealed, _) => {}
+            // All records are there; only what would find them faster is not.
+            (_, Some(follower)) if follower == next => {
+                tracing::warn!(damage, "a segment has no seal; its records are all there");
+                self.harmless.push(Error::Damaged {
+                    position: Position::from_number(next),
+                    why: format!("{damage}: its seal is not what was written"),
+                });
+            }
+            (End::Damaged, _) | (_, Some(_)) => return Err(damage),
+            (End::Torn(to), None) => self.torn = Some((path.clone(), at, to)),
+            (End::Free, None) => {}
+        }
+        let slot = Slot::new(path);
+        let segment = Segment::new(slot, descriptors.clone(), header, extent);
+        let segment = Arc::new(segment);
+        self.next = next;
+        if follower.is_none() && end != End::Sealed {
+            self.open = Some(segment.clone());
+        }
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// Cuts off what a power cut has left of a commit that nobody was told of.
+    fn cut(&self) -> io::Result<()> {
+        let Some((path, from, to)) = &self.torn else {
+            return Ok(());
+        };
+        // After a kill or a power cut this is as it should be.
+        tracing::info!(file = %path.display(), at = from, "what was cut short at the log's end is dropped");
+        let file = File::options().write(true).open(path)?;
+        zeros::clear(&file, *from, *to)
+    }
+}
+
+/// Makes a folder that its owner alone can enter, for it holds what customers do; one that is there stays as it is.
 ///
 /// # Errors
 /// What the system says.
@@ -183,54 +357,10 @@ pub fn make_folder(dir: &Path) -> io::Result<()> {
 }
 
 /// Says so where others than the owner may enter the folder, which is left as it is.
-pub(super) fn warn_of_others(dir: &Path) {
+fn warn_of_others(dir: &Path) {
     let mode = std::fs::metadata(dir).map_or(0, |folder| folder.permissions().mode() & 0o777);
     if mode & 0o077 != 0 {
         let (dir, mode) = (dir.display(), format!("{mode:o}"));
         tracing::warn!(%dir, %mode, "others than its owner may enter the data folder, which holds what customers do");
-    }
-}
-
-pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
-    let dir = match dir.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => dir,
-    };
-    File::open(dir)?.sync_all()
-}
-
-/// Removes what is left of a store whose making was cut short.
-fn remove_unfinished(dir: &Path, acknowledged: Position) -> Result<(), Error> {
-    let removed = journal::remove_unfinished(&dir.join(LOG_DIR), acknowledged);
-    settled(dir, acknowledged, removed)
-}
-
-/// Makes what a power cut may have left of the last commit whole again, before the engine looks at it.
-fn mend(dir: &Path, acknowledged: Position, mark: Option<Mark>) -> Result<(), Error> {
-    let mended = journal::mend(&dir.join(LOG_DIR), acknowledged, mark);
-    settled(dir, acknowledged, mended)
-}
-
-fn settled(
-    dir: &Path,
-    acknowledged: Position,
-    result: io::Result<Result<(), Fault>>,
-) -> Result<(), Error> {
-    let dir = dir.to_owned();
-    match result {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Fault::EndLost { end })) => Err(Error::EndLost {
-            dir,
-            end,
-            acknowledged,
-        }),
-        Ok(Err(Fault::Damaged { file, at })) => Err(Error::Open {
-            dir,
-            why: format!("{} is damaged at byte {at}", file.display()),
-        }),
-        Err(error) => Err(Error::Open {
-            dir,
-            why: error.to_string(),
-        }),
     }
 }

@@ -1,268 +1,426 @@
 //! Puts other records in the place of old ones, all of them or none.
 //!
-//! Half a rewriting would fold into another view than the whole, and what is rewritten may be more than one commit
-//! should hold. So the new records are staged beside the log, one synced entry says that they are complete, and
-//! from then on they are moved over, if need be by the next start.
+//! Half a rewriting would fold into another view than the whole, and its records may lie in any segments. So the new
+//! ones are first written to one file beside the log, as frames of which the last one says that they are complete: one
+//! sync makes it so. Readers look there first. Then [`merge`](super::merge) brings them into their segments, one pass
+//! for all rewritings until then.
+//!
+//! The file is one of frames as a segment is; what counts there is the order of the rewritten records. A record in it
+//! begins with the position at which it belongs.
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::mark::Mark;
-use super::room::{Room, SetAside};
+use bytes::{Buf as _, Bytes};
+
+use super::append::is_full;
+use super::descriptors::{Descriptors, Slot};
+use super::folder;
+use super::format::{Frame, HEADER_BYTES, Header, Kind};
+use super::note::Note;
+use super::open::header;
+use super::recovery::{End, Extent};
+use super::room::Room;
+use super::segment::{Fault, Segment};
+use super::zeros;
 use crate::log::store::Rewrites;
 use crate::log::{Error, Position};
 
-/// Most records in one batch of writes.
-const BATCH_RECORDS_MAX: usize = 1_024;
-/// Most bytes in one batch of writes, unless a single record is larger.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most records in one frame.
+const FRAME_RECORDS_MAX: usize = 1_024;
+/// Most bytes of records in one frame, unless a single record is larger.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+/// What a frame has for marks if more of the same rewriting follow.
+const UNFINISHED: &[u8] = b"+";
 
-/// Bytes of the staging area in memory before they become a table. A journal stays as long as one of its entries is in
-/// memory only.
-const TABLE_BYTES: u64 = 4 * 1024 * 1024;
+/// The rewritten records that are not in their segments yet: which of the file's records stands for which position.
+#[derive(Debug, Default)]
+pub(super) struct Rewritten {
+    places: BTreeMap<u64, u64>,
+    file: Option<Arc<Segment>>,
+}
 
-/// What the keys of staged records begin with, and no other key. No key here may have the 8 bytes of a position.
-const STAGED: u8 = b's';
-/// Says that everything is staged.
-const COMPLETE: &[u8] = b"complete!";
-/// Says that what was rewritten may still lie on the disk.
-const REMAINS: &[u8] = b"remains";
+impl Rewritten {
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
 
-/// The staging area.
+    /// What stands for the positions from one to another one.
+    pub(super) fn between(&self, from: u64, to: u64) -> Vec<Stands> {
+        let Some(file) = self.file.as_ref().filter(|_| from <= to) else {
+            return Vec::new();
+        };
+        let stands = |(position, number): (&u64, &u64)| Stands {
+            position: *position,
+            number: *number,
+            file: file.clone(),
+        };
+        self.places.range(from..=to).map(stands).collect()
+    }
+
+    /// Adds what a rewriting has written.
+    pub(super) fn add(&mut self, more: Self) {
+        self.places.extend(more.places);
+        self.file = more.file;
+    }
+
+    /// Whether anything stands for the positions from one to another one.
+    pub(super) fn has(&self, from: u64, to: u64) -> bool {
+        self.first(from, to).is_some()
+    }
+
+    /// Forgets what stands in its segment, from one position to another one.
+    pub(super) fn remove(&mut self, from: u64, to: u64) {
+        while let Some(position) = self.first(from, to) {
+            self.places.remove(&position);
+        }
+    }
+
+    fn first(&self, from: u64, to: u64) -> Option<u64> {
+        let first = self.places.range(from..).next();
+        first
+            .map(|(position, _)| *position)
+            .filter(|position| *position <= to)
+    }
+}
+
+/// A rewritten record that stands for the one at a position.
+#[derive(Clone, Debug)]
+pub(super) struct Stands {
+    pub(super) position: u64,
+    number: u64,
+    file: Arc<Segment>,
+}
+
+impl Stands {
+    /// The record.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Read`].
+    pub(super) fn read(&self) -> Result<Bytes, Error> {
+        let position = self.position;
+        let mut found = Vec::new();
+        let read = self.file.read(self.number, self.number, &mut found);
+        read.map_err(|fault| Error::from(fault.at(position)))?;
+        let record = found.pop().and_then(|mut record| {
+            let belongs = record.try_get_u64().ok()? == position;
+            belongs.then_some(record)
+        });
+        record.ok_or_else(|| Error::missing(Position::from_number(position)))
+    }
+}
+
+/// The file of rewritten records, and who writes it.
+#[derive(Debug)]
 pub(super) struct Rewriting {
-    database: Database,
-    mark: Mark,
-    records: Keyspace,
-    staging: Keyspace,
+    log: PathBuf,
+    descriptors: Arc<Descriptors>,
+    /// The file, if there is one.
+    segment: Option<Arc<Segment>>,
+    /// What a stop has left behind the last complete one: from where to where.
+    torn: Option<(u64, u64)>,
+    writer: Option<Writer>,
+    /// A write failed, and nobody knows what the disk has kept.
+    is_broken: bool,
+}
+
+#[derive(Debug)]
+struct Writer {
+    segment: Arc<Segment>,
+    file: File,
+    /// How many rewritten records there are.
+    note: Note,
 }
 
 impl Rewriting {
-    /// Opens it, and ends what a stop has cut short.
-    pub(super) fn open(database: &Database, records: &Keyspace, mark: Mark) -> Result<Self, Error> {
-        let options = || {
-            KeyspaceCreateOptions::default()
-                .manual_journal_persist(true)
-                .max_memtable_size(TABLE_BYTES)
+    /// Looks at what is there.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn open(
+        log: &Path,
+        descriptors: &Arc<Descriptors>,
+    ) -> Result<(Self, Rewritten), String> {
+        let mut rewriting = Self {
+            log: log.to_owned(),
+            descriptors: descriptors.clone(),
+            segment: None,
+            torn: None,
+            writer: None,
+            is_broken: false,
         };
-        let rewriting = Self {
-            database: database.clone(),
-            mark,
-            records: records.clone(),
-            staging: database.keyspace("rewrites", options).map_err(failed)?,
-        };
-        super::wipe::filler(database).map_err(failed)?;
-        rewriting.settle()?;
-        Ok(rewriting)
-    }
-
-    /// A batch that is synced, and known as this store's. Every batch must be, for a start takes a whole one behind a
-    /// torn one for damage. One that begins with a record has the mark there.
-    pub(super) fn batch(&self) -> OwnedWriteBatch {
-        self.mark.batch(&self.database, &self.staging)
-    }
-
-    pub(super) fn run(&self, rewrites: &mut Rewrites<'_>, room: &Room) -> Result<(), Error> {
-        // Each record comes twice, into the staging area and to where it belongs; and what is in memory becomes tables.
-        let ask = |staged: usize| {
-            let staged = 2 * staged as u64;
-            room.for_upkeep(staged.saturating_add(self.database.write_buffer_size()))
-        };
-        ask(0)?;
-        // A rewriting before this one may have failed in the middle.
-        self.settle()?;
-        let mut staged_bytes = 0;
-        let mut any = false;
-        loop {
-            let mut batch = self.batch();
-            let (mut count, mut bytes) = (0, 0);
-            while count < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-                let Some(rewrite) = rewrites.next() else {
-                    break;
-                };
-                let (position, record) = rewrite?;
-                (count, bytes) = (count + 1, bytes + record.len());
-                batch.insert(&self.staging, staged(position), &*record);
-            }
-            if count == 0 {
-                break;
-            }
-            any = true;
-            staged_bytes += bytes;
-            // Once they are complete they have to be moved, and nothing may come in between.
-            ask(staged_bytes)?;
-            batch.commit().map_err(failed)?;
+        let noted = Note::peek(&log.join(folder::REMAINS)).get();
+        let path = log.join(folder::REWRITES);
+        let told = |why: String| format!("{} {why}", path.display());
+        let (mut next, mut rewritten) = (1, Rewritten::default());
+        if path.try_exists().map_err(|error| told(error.to_string()))? {
+            (next, rewritten) = rewriting.load(&path)?;
         }
-        if !any {
+        match next > noted {
+            true => Ok((rewriting, rewritten)),
+            false => Err(told(format!(
+                "ends at number {}, but there were {noted} rewritten records: its end is lost",
+                next - 1
+            ))),
+        }
+    }
+
+    /// Reads all rewritten records; gives the number of the next one, too.
+    fn load(&mut self, path: &Path) -> Result<(u64, Rewritten), String> {
+        let unreadable = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+        let file = File::open(path).map_err(unreadable)?;
+        let header = header(path, &file, Kind::Rewrites)?;
+        let mut extent = Extent::scan(&file, &header).map_err(unreadable)?;
+        let damage = format!("{} is damaged at byte {}", path.display(), extent.bytes);
+        let torn = match extent.end {
+            End::Damaged | End::Sealed => return Err(damage),
+            End::Torn(to) => to,
+            End::Free => extent.bytes,
+        };
+        let slot = Slot::new(path.to_owned());
+        slot.keep().map_err(unreadable)?;
+        let segment = |extent| Segment::new(slot.clone(), self.descriptors.clone(), header, extent);
+        let all = segment(extent.clone());
+        let mut places = Vec::new();
+        let mut whole = (header.first, HEADER_BYTES as u64, 0);
+        let mut at = HEADER_BYTES as u64;
+        let read = all.frames(|head, records| {
+            for (number, mut record) in (head.first..).zip(records) {
+                let position = record.try_get_u64();
+                places.push((position.unwrap_or_default(), number));
+            }
+            at = at.saturating_add(head.length.into());
+            if head.marks != UNFINISHED {
+                whole = (head.next(), at, places.len());
+            }
+            Ok::<_, Fault>(())
+        });
+        read.map_err(|fault| Error::from(fault).to_string())?;
+        (extent.next, extent.bytes) = (whole.0, whole.1);
+        extent.index.retain(|entry| entry.1 < whole.1);
+        places.truncate(whole.2);
+        self.torn = (whole.1 < torn).then_some((whole.1, torn));
+        let segment = Arc::new(segment(extent));
+        self.segment = Some(segment.clone());
+        let rewritten = Rewritten {
+            places: places.into_iter().collect(),
+            file: Some(segment),
+        };
+        Ok((whole.0, rewritten))
+    }
+
+    /// Cuts off what is not complete.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn cut(&self) -> io::Result<()> {
+        let Some((from, to)) = self.torn else {
             return Ok(());
-        }
-        let mut batch = self.batch();
-        batch.insert(&self.staging, COMPLETE, "");
-        batch.insert(&self.staging, REMAINS, "");
-        batch.commit().map_err(failed)?;
-        self.settle()
+        };
+        let path = self.log.join(folder::REWRITES);
+        let file = File::options().write(true).open(path)?;
+        zeros::clear(&file, from, to)
     }
 
-    /// Moves what is completely staged to where it belongs, and drops what is not.
-    fn settle(&self) -> Result<(), Error> {
-        let is_complete = self.staging.contains_key(COMPLETE).map_err(failed)?;
-        loop {
-            let mut batch = self.batch();
-            let (mut any, mut bytes) = (false, 0);
-            for guard in self.staging.prefix([STAGED]).take(BATCH_RECORDS_MAX) {
-                let (key, record) = guard.into_inner().map_err(failed)?;
-                any = true;
-                bytes += record.len();
-                if is_complete {
-                    let position = key.get(1..).unwrap_or_default();
-                    batch.insert(&self.records, position, record);
+    /// Writes rewritten records; gives what readers are to know from now on.
+    ///
+    /// # Errors
+    /// As [`Store::rewrite`](crate::log::Store::rewrite).
+    pub(super) fn run(
+        &mut self,
+        rewrites: &mut Rewrites<'_>,
+        last: Position,
+        room: &Room,
+    ) -> Result<Option<Rewritten>, Error> {
+        if self.is_broken {
+            return Err(Error::Rewrite("a write has failed before".to_owned()));
+        }
+        room.for_upkeep(0)?;
+        let mut rewrites = rewrites.map(|rewrite| checked(rewrite?, last)).peekable();
+        if rewrites.peek().is_none() {
+            return Ok(None);
+        }
+        let Writer { segment, .. } = self.writer()?;
+        let (mut next, begin) = (segment.next(), segment.bytes());
+        let (mut at, mut frames, mut places) = (begin, Vec::new(), Vec::new());
+        while rewrites.peek().is_some() {
+            match self.batch(&mut rewrites, (next, at), &mut places, room) {
+                Ok((records, bytes)) => {
+                    (next, at) = (next + records, at + bytes);
+                    frames.push((next, bytes));
                 }
-                batch.remove(&self.staging, key);
-                if bytes >= BATCH_BYTES_MAX {
-                    break;
+                Err(error) => {
+                    self.take_back(begin);
+                    return Err(error);
                 }
             }
-            if !any {
+        }
+        let writer = self.writer()?;
+        if let Err(error) = writer.file.sync_data() {
+            self.is_broken = true;
+            return Err(failed(&error));
+        }
+        for (next, bytes) in frames {
+            writer.segment.add(next, bytes);
+        }
+        if let Err(error) = writer.note.write(Position::from_number(next - 1)) {
+            tracing::warn!(%error, "the number of rewritten records cannot be noted");
+        }
+        Ok(Some(Rewritten {
+            places: places.into_iter().collect(),
+            file: Some(writer.segment.clone()),
+        }))
+    }
+
+    /// Writes the next frame; gives the counts of its records and of its bytes.
+    fn batch(
+        &mut self,
+        rewrites: &mut std::iter::Peekable<impl Iterator<Item = Result<(u64, Bytes), Error>>>,
+        (next, at): (u64, u64),
+        places: &mut Vec<(u64, u64)>,
+        room: &Room,
+    ) -> Result<(u64, u64), Error> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while records.len() < FRAME_RECORDS_MAX && bytes < FRAME_BYTES_MAX {
+            let Some(rewrite) = rewrites.next() else {
                 break;
+            };
+            let (position, record) = rewrite?;
+            places.push((position, next + records.len() as u64));
+            let record = [&position.to_be_bytes()[..], &record].concat();
+            bytes += record.len();
+            records.push(Bytes::from(record));
+        }
+        // They come twice: here, and in their segment.
+        room.for_upkeep(2 * bytes as u64)?;
+        let writer = self.writer()?;
+        let frame = Frame {
+            first: next,
+            records: &records,
+            marks: match rewrites.peek() {
+                Some(_) => UNFINISHED,
+                None => &[],
+            },
+            compress: false,
+        };
+        let mut framed = Vec::with_capacity(bytes);
+        let written = frame.write(writer.segment.header(), &mut framed);
+        written.map_err(|_| Error::Rewrite("a record is too large".to_owned()))?;
+        let written = writer.file.write_all_at(&framed, at);
+        written.map_err(|error| failed(&error))?;
+        Ok((records.len() as u64, framed.len() as u64))
+    }
+
+    /// Removes what was written of a rewriting that is not complete.
+    fn take_back(&mut self, begin: u64) {
+        let Some(writer) = &self.writer else {
+            return;
+        };
+        let cut = writer.file.set_len(begin);
+        if let Err(error) = cut.and_then(|()| writer.file.sync_all()) {
+            tracing::error!(%error, "what was written of a rewriting cannot be removed");
+            self.is_broken = true;
+        }
+    }
+
+    fn writer(&mut self) -> Result<&Writer, Error> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => self.begin().map_err(|error| failed(&error))?,
+        };
+        self.segment = Some(writer.segment.clone());
+        Ok(self.writer.insert(writer))
+    }
+
+    /// Opens the file, or makes one, behind the note that something is rewritten.
+    fn begin(&self) -> io::Result<Writer> {
+        let note = Note::open(&self.log.join(folder::REMAINS))?;
+        let (note, _) = note.ok_or(io::ErrorKind::ResourceBusy)?;
+        let path = self.log.join(folder::REWRITES);
+        if let Some(segment) = &self.segment {
+            folder::sync(&self.log)?;
+            let file = File::options().write(true).open(&path)?;
+            return Ok(Writer {
+                segment: segment.clone(),
+                file,
+                note,
+            });
+        }
+        let unfinished = self.log.join(folder::REWRITES_UNFINISHED);
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        let header = Header::new(Kind::Rewrites, 1)?;
+        file.write_all_at(&header.encode(), 0)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        folder::sync(&self.log)?;
+        let extent = Extent {
+            next: 1,
+            bytes: HEADER_BYTES as u64,
+            index: Vec::new(),
+            end: End::Free,
+        };
+        let slot = Slot::new(path);
+        slot.keep()?;
+        let segment = Segment::new(slot, self.descriptors.clone(), header, extent);
+        Ok(Writer {
+            segment: Arc::new(segment),
+            file,
+            note,
+        })
+    }
+
+    /// Forgets all rewritten records, which are in their segments. That something may still lie on the disk stays.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        let note = match self.writer.take() {
+            Some(writer) => writer.note,
+            None => {
+                let note = Note::open(&self.log.join(folder::REMAINS))?;
+                note.ok_or(io::ErrorKind::ResourceBusy)?.0
             }
-            batch.commit().map_err(failed)?;
-        }
-        if is_complete {
-            let mut batch = self.batch();
-            batch.remove(&self.staging, COMPLETE);
-            batch.commit().map_err(failed)?;
-        }
+        };
+        // First, for a file that ends before is refused.
+        note.write(Position::START)?;
+        note.sync()?;
+        folder::sync(&self.log)?;
+        folder::remove(&self.log.join(folder::REWRITES))?;
+        folder::sync(&self.log)?;
+        self.segment = None;
         Ok(())
     }
 
-    pub(super) fn has_remains(&self) -> Result<bool, Error> {
-        self.staging.contains_key(REMAINS).map_err(failed)
-    }
-
-    /// Removes from the disk what was rewritten.
-    pub(super) fn wipe(&self, aside: &SetAside) -> Result<(), Error> {
-        let tables = [self.records.clone(), self.staging.clone()];
-        super::wipe::wipe(&self.database, &tables, &|| self.batch(), aside).map_err(failed)
-    }
-
-    /// What the whole store takes of the disk, and what wiping it adds for a while.
-    pub(super) fn disk_space(&self) -> Result<u64, Error> {
-        let used = self.database.disk_space().map_err(failed)?;
-        Ok(used.saturating_add(super::wipe::FILLED_BYTES))
-    }
-
-    /// Notes that nothing of what was rewritten lies on the disk any more.
-    pub(super) fn forget_remains(&self) -> Result<(), Error> {
-        let mut batch = self.batch();
-        batch.remove(&self.staging, REMAINS);
-        batch.commit().map_err(failed)
+    /// Notes that nothing of what was rewritten lies anywhere any more. There are no rewritten records.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn forget(&mut self) -> io::Result<()> {
+        self.writer = None;
+        folder::remove(&self.log.join(folder::REMAINS))?;
+        folder::sync(&self.log)
     }
 }
 
-fn staged(position: Position) -> Vec<u8> {
-    let mut key = vec![STAGED];
-    key.extend(position.get().to_be_bytes());
-    key
+fn checked((position, record): (Position, Bytes), last: Position) -> Result<(u64, Bytes), Error> {
+    match position == Position::START || position > last {
+        true => Err(Error::missing(position)),
+        false => Ok((position.get(), record)),
+    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn failed(error: fjall::Error) -> Error {
-    Error::Rewrite(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::log::disk::mark;
-
-    fn open(dir: &TempDir) -> (Database, Keyspace) {
-        let database = Database::builder(dir.path()).open().unwrap();
-        let records = database.keyspace("records", KeyspaceCreateOptions::default);
-        (database, records.unwrap())
-    }
-
-    fn room(dir: &TempDir) -> Room {
-        Room::new(dir.path().to_owned(), 0)
-    }
-
-    /// What the log says at positions 1, 2, and so on.
-    fn read(records: &Keyspace) -> Vec<String> {
-        let entries = records.iter().map(|guard| guard.value().unwrap());
-        let texts = entries.map(|value| String::from_utf8(value.to_vec()).unwrap());
-        texts.collect()
-    }
-
-    fn write(records: &Keyspace, texts: &[&str]) {
-        for (number, text) in (1_u64..).zip(texts) {
-            records.insert(number.to_be_bytes(), *text).unwrap();
-        }
-    }
-
-    fn to(number: u64, text: &'static str) -> Result<(Position, bytes::Bytes), Error> {
-        Ok((Position::from_number(number), text.into()))
-    }
-
-    #[test]
-    fn a_rewriting_changes_what_it_names_and_is_there_after_a_restart() {
-        let dir = TempDir::new().unwrap();
-        let (database, records) = open(&dir);
-        write(&records, &["a", "b", "c"]);
-        let rewriting = Rewriting::open(&database, &records, Mark::default()).unwrap();
-        assert!(!rewriting.has_remains().unwrap());
-        let rewrites = [to(1, "x"), to(3, "z")];
-        rewriting
-            .run(&mut rewrites.into_iter(), &room(&dir))
-            .unwrap();
-        assert_eq!(read(&records), ["x", "b", "z"]);
-        assert!(rewriting.has_remains().unwrap());
-        drop((database, records, rewriting));
-        let (database, records) = open(&dir);
-        let rewriting = Rewriting::open(&database, &records, Mark::default()).unwrap();
-        assert_eq!(read(&records), ["x", "b", "z"]);
-        assert!(rewriting.has_remains().unwrap());
-        rewriting.wipe(&SetAside::default()).unwrap();
-        rewriting.forget_remains().unwrap();
-        assert_eq!(read(&records), ["x", "b", "z"]);
-        assert!(!rewriting.has_remains().unwrap());
-    }
-
-    #[test]
-    fn a_rewriting_that_ends_early_changes_nothing() {
-        let dir = TempDir::new().unwrap();
-        let (database, records) = open(&dir);
-        let rewriting = Rewriting::open(&database, &records, Mark::default()).unwrap();
-        write(&records, &["a", "b"]);
-        let error = Error::Rewrite("no".to_owned());
-        let first = (0..2_000).map(|_| to(1, "x"));
-        let mut rewrites = first.chain([Err(error)]);
-        rewriting.run(&mut rewrites, &room(&dir)).unwrap_err();
-        assert_eq!(read(&records), ["a", "b"]);
-        // Nor does what it had staged come out with the next one.
-        let mut rewrites = [to(2, "y")].into_iter();
-        rewriting.run(&mut rewrites, &room(&dir)).unwrap();
-        assert_eq!(read(&records), ["a", "y"]);
-    }
-
-    #[test]
-    fn a_start_ends_a_rewriting_that_was_cut_short_once_it_was_complete_and_drops_it_before() {
-        for (is_complete, expected) in [(true, ["x", "y"]), (false, ["a", "b"])] {
-            let dir = TempDir::new().unwrap();
-            let (database, records) = open(&dir);
-            let rewriting = Rewriting::open(&database, &records, Mark::default()).unwrap();
-            write(&records, &["a", "b"]);
-            for (number, text) in [(1, "x"), (2, "y")] {
-                let key = staged(Position::from_number(number));
-                rewriting.staging.insert(key, text).unwrap();
-            }
-            if is_complete {
-                rewriting.staging.insert(COMPLETE, "").unwrap();
-            }
-            drop(rewriting);
-            let rewriting = Rewriting::open(&database, &records, Mark::default()).unwrap();
-            assert_eq!(read(&records), expected);
-            let left = rewriting.staging.iter().map(|guard| guard.key().unwrap());
-            // With no batch there is no mark.
-            assert!(left.into_iter().all(|key| *key == *mark::KEY));
-        }
+pub(super) fn failed(error: &io::Error) -> Error {
+    match is_full(error) {
+        true => Error::Full,
+        false => Error::Rewrite(error.to_string()),
     }
 }

@@ -15,7 +15,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice, Sna
 use super::super::nice::step_back;
 use super::super::{Error, Options};
 use super::layer::Layer;
-use crate::log::disk::{files, journal};
+use crate::engine::{files, journal};
 
 /// The keyspace.
 const NAME: &str = "view";

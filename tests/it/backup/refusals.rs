@@ -80,7 +80,6 @@ async fn a_folder_that_does_not_fit_is_refused_alike_by_the_command_and_by_the_s
     let data = [
         "durable-position",
         "id-types.json",
-        "journal-mark",
         "log",
         "project.toml",
         "view",

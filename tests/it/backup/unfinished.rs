@@ -1,7 +1,7 @@
 //! Half a copy: no start takes it for a whole one.
 
 use std::fs;
-use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -19,6 +19,8 @@ use crate::harness::process::{Process, command, refuses, run};
 
 /// So many records of 15 kB take a moment to copy, and several commits.
 const RECORDS: u64 = 4_000;
+/// The first segment.
+const SEGMENT: &str = "log/00000000000000000001.seg";
 /// How often to try to come in the middle.
 const ATTEMPTS: usize = 20;
 
@@ -54,11 +56,11 @@ fn large(dir: &Path) {
     store.close();
 }
 
-/// Whether something is in a copy's first journal, which is zeros until then.
+/// Whether something is behind the header of a copy's first segment, where zeros are until then.
 fn has_records(copy: &Path) -> bool {
     let mut first = [0];
-    let journal = fs::File::open(copy.join("log/0.jnl"));
-    journal.is_ok_and(|mut journal| journal.read(&mut first).is_ok() && first != [0])
+    let segment = fs::File::open(copy.join(SEGMENT));
+    segment.is_ok_and(|segment| segment.read_at(&mut first, 4_096).is_ok() && first != [0])
 }
 
 /// Lets `interrupt` come when records are being copied, again and again until it comes before the end; gives the copy's
@@ -168,7 +170,7 @@ fn a_command_that_stops_waiting_says_that_the_service_goes_on() {
 }
 
 #[tokio::test]
-async fn a_copy_that_lost_the_end_of_its_journal_is_refused() {
+async fn a_copy_that_lost_the_end_of_its_last_segment_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path());
     Project::read(dir.path()).visit(&process, "a").await;
@@ -176,10 +178,10 @@ async fn a_copy_that_lost_the_end_of_its_journal_is_refused() {
     let copy = dir.path().join("copy/footfall-data");
     fs::create_dir(dir.path().join("copy")).unwrap();
     assert_eq!(backup(dir.path(), &copy).0, Some(0));
-    let journal = copy.join("log/0.jnl");
-    let bytes = fs::read(&journal).unwrap();
+    let segment = copy.join(SEGMENT);
+    let bytes = fs::read(&segment).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    fs::write(&journal, &bytes[..end - 10]).unwrap();
+    fs::write(&segment, &bytes[..end - 10]).unwrap();
     let said = refuses(
         &dir.path().join("copy"),
         &["serve", "--listen", "127.0.0.1:0"],

@@ -34,7 +34,7 @@ pub fn flush(dir: &Path) {
     }
 }
 
-/// Lists all files that hold something, and takes most of the room that journals keep.
+/// Lists all files that hold something, and takes most of the room that journals and segments keep.
 pub fn shorten(data: &Path, folder: &Path, found: &mut Vec<(PathBuf, u64)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -47,12 +47,14 @@ pub fn shorten(data: &Path, folder: &Path, found: &mut Vec<(PathBuf, u64)>) {
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |last| last + 1);
-        let is_journal = path.extension().is_some_and(|extension| extension == "jnl");
-        if is_journal {
+        let has_room = path
+            .extension()
+            .is_some_and(|extension| extension == "jnl" || extension == "seg");
+        if has_room {
             let file = fs::File::options().write(true).open(&path).unwrap();
             file.set_len(bytes.len().min(used + 40_000) as u64).unwrap();
         }
-        let counts = match is_journal {
+        let counts = match has_room {
             true => used,
             false => bytes.len(),
         };

@@ -1,4 +1,4 @@
-//! One who sends batches so large that the engine begins journals and writes tables all the time.
+//! One who sends batches so large that the log begins segments, and the engine writes tables, all the time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -181,7 +181,7 @@ impl Flood {
         let mut dice = Dice::of(n << 32 | customer << 8 | self.index as u64);
         let words = dice.below(self.text_bytes_max / 16 + 1);
         let words = (0..words).map(|_| format!("{:016x}", dice.draw()));
-        words.chain([forged::batch(n)]).collect()
+        words.chain([forged::frame(n)]).collect()
     }
 }
 

@@ -9,7 +9,6 @@
 //! `SFA!`, 1, 0, XXH3 of the table of contents (128 bits), its place and its length (u64). Blocks inside of the
 //! sections have checksums that are looked at whenever they are read. All numbers are little-endian.
 
-use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -79,27 +78,6 @@ pub(crate) fn broken(dir: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
-}
-
-/// What the engine says, with the file that it is about, for it names none.
-pub(super) fn named_in(dir: &Path, error: &dyn Error) -> String {
-    let why = error
-        .source()
-        .map_or_else(|| error.to_string(), ToString::to_string);
-    match broken(dir) {
-        Ok(Some(file)) => format!("{} is damaged: {why}", file.display()),
-        Ok(None) | Err(_) => why,
-    }
-}
-
-/// Whether any keyspace but the engine's own, which has the names of the others, has a table.
-pub(super) fn has_tables(dir: &Path) -> io::Result<bool> {
-    for keyspace in entries(&dir.join("keyspaces"))? {
-        if !keyspace.ends_with("0") && !entries(&keyspace.join("tables"))?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// A table or a blob that a list names. What it does not name is what a kill left half-written.
