@@ -158,9 +158,9 @@ impl Follower {
         let mut failed = FailOnPanic(Some(self));
         if let Err(error) = self.follow(store, log, runtime) {
             tracing::error!(%error, "the view has stopped");
-            match error {
-                Error::Panicked => self.fail(PANICKED),
-                error => self.fail(&error.to_string()),
+            match matches!(error, Error::Panicked) {
+                true => self.fail(PANICKED),
+                false => self.fail(&error.to_string()),
             }
         }
         failed.0 = None;

@@ -19,7 +19,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fjall::{Slice, Snapshot};
@@ -41,12 +41,14 @@ const FORMAT: u64 = 8;
 const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How old the oldest write gets before a checkpoint.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(10);
+/// How exactly that is measured.
+const AGE_STEP: Duration = Duration::from_secs(1);
 /// How many checkpoints' worth of layers may be in memory, those included that only readers still have. Beyond it the
 /// fold waits.
 const CHECKPOINTS_IN_MEMORY: usize = 3;
 /// How many checkpoints may wait to be merged by the engine. Beyond it the fold waits.
 const RUNS_MAX: usize = 24;
-/// How often those who wait look at whether they are to end.
+/// How often the fold looks whether it may go on.
 const WAIT: Duration = Duration::from_millis(50);
 /// Bytes of layers that somebody may keep for long.
 const KEPT_BYTES_MAX: usize = 1024 * 1024;
@@ -87,8 +89,6 @@ struct Layers {
     sealed: Vec<Arc<Layer>>,
     /// Bytes of those that are not sealed.
     bytes: usize,
-    /// When the first of those was written.
-    since: Option<Instant>,
     epoch: Epoch,
     /// Why nothing can be written any more.
     failure: Option<String>,
@@ -266,12 +266,12 @@ impl Store {
             return Err(Error::stopped(failure.as_str().into()));
         }
         if let Some(layer) = layer {
+            let is_first = layers.live.is_empty();
             layers.bytes += layer.charge();
-            layers.since.get_or_insert_with(Instant::now);
             layer::push(&mut layers.live, layer);
             let at = self.state.load().at.clone();
             self.publish(&layers, at);
-            if layers.bytes >= self.options.checkpoint_bytes {
+            if is_first || layers.bytes >= self.options.checkpoint_bytes {
                 self.changed.notify_all();
             }
         }
@@ -298,7 +298,6 @@ impl Store {
             let live = std::mem::take(&mut layers.live);
             layers.sealed.splice(..0, live);
             layers.bytes = 0;
-            layers.since = None;
             if layers.sealed.is_empty() {
                 return Ok(());
             }
@@ -318,16 +317,25 @@ impl Store {
     /// Waits until a checkpoint is due, or `is_over`; says which.
     pub(super) fn wait_until_due(&self, is_over: impl Fn() -> bool) -> bool {
         let mut layers = self.layers();
-        loop {
-            if is_over() {
-                return false;
+        let mut age = Duration::ZERO;
+        while !is_over() {
+            if layers.live.is_empty() {
+                age = Duration::ZERO;
+                let waited = self.changed.wait(layers);
+                layers = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            let age = layers.since.map(|since| since.elapsed());
-            if layers.bytes >= self.options.checkpoint_bytes || age >= Some(CHECKPOINT_AGE) {
+            if layers.bytes >= self.options.checkpoint_bytes || age >= CHECKPOINT_AGE {
                 return true;
             }
-            layers = wait(&self.changed, layers);
+            let waited = self.changed.wait_timeout(layers, AGE_STEP);
+            let waited = waited.unwrap_or_else(PoisonError::into_inner);
+            layers = waited.0;
+            if waited.1.timed_out() {
+                age += AGE_STEP;
+            }
         }
+        false
     }
 
     /// Waits as long as there is more in memory than there should be, or more to merge, unless `is_over`.
@@ -337,7 +345,9 @@ impl Store {
             || self.in_memory.load(Ordering::Relaxed) > most || self.base.runs() >= RUNS_MAX;
         let mut layers = self.layers();
         while is_behind() && layers.failure.is_none() && !is_over() {
-            layers = wait(&self.changed, layers);
+            // Those who read let layers go without a word.
+            let waited = self.changed.wait_timeout(layers, WAIT);
+            layers = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -493,11 +503,6 @@ pub(super) fn number(number: u64) -> Vec<u8> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What it guards is consistent between statements, so that a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait<'g, T>(condition: &Condvar, guard: MutexGuard<'g, T>) -> MutexGuard<'g, T> {
-    let waited = condition.wait_timeout(guard, WAIT);
-    waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 impl std::fmt::Debug for Store {

@@ -169,7 +169,7 @@ async fn a_view_that_does_not_say_what_the_log_says_is_told() {
     rows.insert(known, [0, 0, 0, 9]).unwrap();
     rows.remove(b"\x0dnext-project").unwrap();
     view.persist(fjall::PersistMode::SyncAll).unwrap();
-    drop(view);
+    drop((rows, view));
 
     let (code, said) = verify(dir.path());
     assert_eq!(code, Some(1), "{said}");

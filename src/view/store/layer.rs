@@ -114,6 +114,9 @@ pub(super) fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
     full
 }
 
+/// A row as it is read: the beginning of its key as a number, its key, and its value unless it was removed.
+pub(super) type Shown<'l> = (u128, &'l [u8], Option<&'l [u8]>);
+
 /// Rows in the order of their keys, each key once.
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -189,8 +192,8 @@ impl Layer {
         self.buffers.iter().map(|buffer| buffer.charge).sum()
     }
 
-    /// The row at an index: the beginning of its key as a number, its key, and its value unless it was removed.
-    pub(super) fn row(&self, index: usize) -> Option<(u128, &[u8], Option<&[u8]>)> {
+    /// The row at an index.
+    pub(super) fn row(&self, index: usize) -> Option<Shown<'_>> {
         let row = self.rows.get(index)?;
         let bytes = self.bytes_of(row);
         Some((row.prefix, row.key(bytes), row.value(bytes)))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fjall::Slice;
 
 use super::super::Error;
-use super::layer::{Layer, prefix};
+use super::layer::{Layer, Shown, prefix};
 use crate::view::read::Order;
 
 /// A key, without its table, and its value.
@@ -125,7 +125,7 @@ impl Rows {
 }
 
 impl OfLayer {
-    fn peek(&self) -> Option<(u128, &[u8], Option<&[u8]>)> {
+    fn peek(&self) -> Option<Shown<'_>> {
         match self.left {
             0 => None,
             _ => self.layer.row(self.next),

@@ -50,14 +50,13 @@ impl State {
         order: Order,
     ) -> Rows {
         let full = |key: &Vec<u8>| full_key(table, key);
-        let from = match keys.start_bound() {
-            Bound::Unbounded => Bound::Included(vec![table as u8]),
-            bound => bound.map(full),
-        };
-        let to = match keys.end_bound() {
-            Bound::Unbounded => Bound::Excluded(vec![table as u8 + 1]),
-            bound => bound.map(full),
-        };
+        let (mut from, mut to) = (keys.start_bound().map(full), keys.end_bound().map(full));
+        if from == Bound::Unbounded {
+            from = Bound::Included(vec![table as u8]);
+        }
+        if to == Bound::Unbounded {
+            to = Bound::Excluded(vec![table as u8 + 1]);
+        }
         let (from, to) = (
             from.as_ref().map(Vec::as_slice),
             to.as_ref().map(Vec::as_slice),
