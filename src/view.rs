@@ -229,12 +229,8 @@ impl View {
     }
 
     /// As [`Self::snapshot`], for those who may keep it for long. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn lasting_snapshot(&self) -> Result<read::Snapshot, Error> {
-        let held = self.store.lasting_snapshot()?;
-        Ok(read::Snapshot::new(self.log.clone(), held))
+    pub fn lasting_snapshot(&self) -> read::Snapshot {
+        read::Snapshot::new(self.log.clone(), self.store.lasting_snapshot())
     }
 
     /// Keeps the view from applying anything until the guard is dropped.

@@ -79,7 +79,7 @@ impl Export {
             let permit = self.permits.take(&self.access).await?;
             let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
             let step = move |cancel| {
-                let moment = moment.snapshot()?.until(cancel);
+                let moment = moment.snapshot().until(cancel);
                 let mut bytes = 0;
                 let has_more = moment.customers(&token, &mut at, |found| {
                     moment.each_property(&found, "", |name, property| {
@@ -112,7 +112,7 @@ impl Export {
         let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
         let kinds = self.names.clone();
         let step = move |cancel| {
-            let moment = moment.snapshot()?.until(cancel);
+            let moment = moment.snapshot().until(cancel);
             let mut customers = Vec::new();
             let mut bytes = 0;
             let has_more = moment.customers(&token, &mut place, |found| {

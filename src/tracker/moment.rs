@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::view::View;
 use crate::view::read::Snapshot;
-use crate::view::{Error, View};
 
 /// A moment of the view that is kept for a while. Clones share it.
 #[derive(Clone, Debug)]
@@ -41,15 +41,12 @@ impl Moment {
 
     /// The moment as long as it lasts, or else the present one, which lasts as long again. To be kept for a step alone.
     /// Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let mut held = self.0.held();
         if let Some(snapshot) = &held.snapshot {
-            return Ok(snapshot.clone());
+            return snapshot.clone();
         }
-        let snapshot = self.0.view.lasting_snapshot()?;
+        let snapshot = self.0.view.lasting_snapshot();
         held.snapshot = Some(snapshot.clone());
         let (age_max, shared) = (self.0.age_max, Arc::downgrade(&self.0));
         held.letting_go = Some(tokio::spawn(async move {
@@ -58,7 +55,7 @@ impl Moment {
                 shared.held().snapshot.take();
             }
         }));
-        Ok(snapshot)
+        snapshot
     }
 }
 

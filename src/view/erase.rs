@@ -89,8 +89,9 @@ impl View {
         }
         rewritten?;
         // The events are none any more, so that nothing has to hide them.
+        let mut last = None;
         loop {
-            let page = self.store.page(Table::Erasures, &prefix, None)?;
+            let page = self.store.page(Table::Erasures, &prefix, last.as_deref())?;
             if page.is_empty() {
                 return Ok(());
             }
@@ -100,6 +101,7 @@ impl View {
                     let hidden = keys::hidden(keys::read_position(&key)?);
                     writes.push((Table::Hidden, hidden.into(), None));
                 }
+                last = Some(key.clone());
                 writes.push((Table::Erasures, key, None));
             }
             self.store.write_all(writes)?;

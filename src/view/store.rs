@@ -464,20 +464,23 @@ impl Store {
         (self.state.load_full(), reader)
     }
 
-    /// The present state, for those who may keep it long: they must not keep layers, which are in memory. Blocks on the
-    /// disk.
-    pub(super) fn lasting_snapshot(&self) -> Result<Held, Error> {
+    /// The present state, for those who may keep it long: they should not keep layers, which are in memory. Blocks on
+    /// the disk.
+    pub(super) fn lasting_snapshot(&self) -> Held {
         let (state, reader) = self.snapshot();
         if self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
-            return Ok((state, reader));
+            return (state, reader);
         }
-        drop(state);
-        self.checkpoint()?;
+        if let Err(error) = self.checkpoint() {
+            // A full disk keeps nobody from reading; the fold waits for those who do.
+            tracing::warn!(%error, "no checkpoint can be made for a long read");
+            return (state, reader);
+        }
         let state = State {
             layers: Vec::new(),
             ..State::clone(&self.state.load())
         };
-        Ok((Arc::new(state), reader))
+        (Arc::new(state), reader)
     }
 
     fn layers(&self) -> MutexGuard<'_, Layers> {

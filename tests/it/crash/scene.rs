@@ -17,9 +17,11 @@ const WRITERS: usize = 200;
 /// So many of those who call over gRPC share one connection.
 const GRPC_WRITERS_PER_CHANNEL: usize = 5;
 
-pub const SETTINGS: [(&str, &str); 2] = [
+pub const SETTINGS: [(&str, &str); 3] = [
     ("FOOTFALL_RATE_LIMIT_EXEMPT", "127.0.0.0/8"),
     ("FOOTFALL_SERVER_DRAIN_WAIT", "300ms"),
+    // Checkpoints are made all the time.
+    ("FOOTFALL_VIEW_CHECKPOINT_BYTES", "64KiB"),
 ];
 
 /// A service on a folder, and those who write to it.
