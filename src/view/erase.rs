@@ -114,9 +114,7 @@ impl View {
     /// # Errors
     /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
     pub fn wipe(&self) -> Result<(), Error> {
-        // Those who read now may have a state in which it was there.
-        self.store.checkpoint()?;
-        self.store.wait_for_readers()?;
+        self.store.let_go()?;
         self.log.wipe(self.store.disk_space())?;
         // Others have written meanwhile.
         let aside = self.log.set_aside(self.store.disk_space())?;

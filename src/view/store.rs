@@ -57,6 +57,9 @@ const KEPT_BYTES_MAX: usize = 1024 * 1024;
 const READERS_TRIES: usize = 50;
 const READERS_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often the engine is made to write everything again before what it replaced counts as read by somebody.
+const PURGE_TRIES: usize = 3;
+
 /// Most entries of a page. In tests so few that most of what has pages has several.
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 
@@ -379,7 +382,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::StillRead`].
-    pub(super) fn wait_for_readers(&self) -> Result<(), Error> {
+    fn wait_for_readers(&self) -> Result<(), Error> {
         {
             let mut readers = lock(&self.readers);
             let before = std::mem::take(&mut readers.present);
@@ -397,18 +400,41 @@ impl Store {
         Err(Error::StillRead)
     }
 
-    /// Removes from the disk what was removed from the view, and makes it stay removed after a power cut. What somebody
-    /// still reads stays. `aside` is the room for [`Store::disk_space`].
+    /// Waits until nobody reads what was removed by now.
+    ///
+    /// # Errors
+    /// [`Error::StillRead`], [`Error::Store`].
+    pub(super) fn let_go(&self) -> Result<(), Error> {
+        self.checkpoint()?;
+        // To the engine, who reads what the last checkpoint wrote may also want what it wrote over.
+        self.checkpoint_again()?;
+        self.checkpoint_again()?;
+        self.wait_for_readers()
+    }
+
+    /// Removes from the disk what had been removed from the view when it was [let go](Self::let_go), and makes it stay
+    /// removed after a power cut. `aside` is the room for [`Store::disk_space`].
+    ///
+    /// # Errors
+    /// [`Error::StillRead`], [`Error::Store`].
     pub(super) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
-        // The engine keeps what was removed until no snapshot of before is left, and its files until the next change.
-        for _ in 0..2 {
-            for _ in 0..2 {
-                aside.check().map_err(Error::store)?;
-                self.checkpoint_again()?;
-            }
+        let checked = || aside.check().map_err(Error::store);
+        checked()?;
+        self.checkpoint_again()?;
+        let last = self.base.last_table()?;
+        self.base.compact()?;
+        // The engine removes the files once they are in no list that somebody reads by, and only as it merges.
+        for _ in 0..PURGE_TRIES {
+            checked()?;
+            self.checkpoint_again()?;
+            self.wait_for_readers()?;
+            self.checkpoint_again()?;
             self.base.compact()?;
+            if !self.base.has_table_up_to(last)? {
+                return self.base.sync_folder();
+            }
         }
-        self.checkpoint_again()
+        Err(Error::StillRead)
     }
 
     /// A checkpoint that changes the base in any case, if by nothing.

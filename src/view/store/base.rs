@@ -17,6 +17,8 @@ use super::super::{Error, Options};
 use super::layer::Layer;
 use crate::engine::{files, journal};
 
+/// The engine's folder of tables: a file each, whose name is its number.
+const TABLES: &str = "tables";
 /// The keyspace.
 const NAME: &str = "view";
 /// Bound of the journal, in which nothing lies: the least that the engine takes.
@@ -94,6 +96,34 @@ impl Base {
     /// Writes all of it again, without what was removed or written over, but for what a snapshot still sees.
     pub(super) fn compact(&self) -> Result<(), Error> {
         Ok(self.rows.major_compact()?)
+    }
+
+    /// The numbers of the tables' files, those included that are no longer read.
+    fn tables(&self) -> Result<Vec<u64>, Error> {
+        let entries = std::fs::read_dir(self.rows.path().join(TABLES)).map_err(Error::store)?;
+        let numbers = entries.map(|entry| {
+            let name = entry.map_err(Error::store)?.file_name();
+            Ok(name.to_str().and_then(|name| name.parse().ok()))
+        });
+        numbers.filter_map(Result::transpose).collect()
+    }
+
+    /// The number of the table that was written last.
+    pub(super) fn last_table(&self) -> Result<u64, Error> {
+        Ok(self.tables()?.into_iter().max().unwrap_or_default())
+    }
+
+    /// Whether a table is on the disk that was written no later than another one.
+    pub(super) fn has_table_up_to(&self, number: u64) -> Result<bool, Error> {
+        Ok(self.tables()?.into_iter().any(|table| table <= number))
+    }
+
+    /// Makes it last that files were removed.
+    pub(super) fn sync_folder(&self) -> Result<(), Error> {
+        let folder = std::fs::File::open(self.rows.path().join(TABLES));
+        folder
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::store)
     }
 
     /// Bytes that it takes of the disk.

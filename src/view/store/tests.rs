@@ -251,7 +251,16 @@ fn what_was_removed_is_nowhere_on_the_disk_after_a_purge() {
     store
         .write_all([(Table::Records, (*b"a").into(), None)])
         .unwrap();
-    store.checkpoint().unwrap();
+    // Somebody begins to read after the removal, and goes on until all is gone.
+    let purge = || {
+        store.let_go()?;
+        let reading = store.snapshot();
+        let purged = store.purge(&SetAside::default());
+        drop(reading);
+        purged
+    };
+    assert!(matches!(purge(), Err(Error::StillRead)));
+    store.let_go().unwrap();
     store.purge(&SetAside::default()).unwrap();
     assert!(!is_on_disk(&secret[..12]));
     assert!(store.get(Table::Records, b"b").unwrap().is_some());
