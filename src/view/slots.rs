@@ -1,7 +1,7 @@
-//! A cache of small entries in a fixed piece of memory.
+//! A cache of small entries in one piece of memory, which grows with them up to a bound.
 //!
 //! A key belongs to one set of slots. In a set the entries lie in the order of their last use, and a new one takes the
-//! place of the last. Nothing is allocated or freed for an entry, and no look-up touches more than two cache lines.
+//! place of the last. Nothing is allocated for an entry alone, and no look-up touches more than two cache lines.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -11,31 +11,43 @@ pub(super) type Entry = [u64; 4];
 /// Slots of a set.
 const WAYS: usize = 4;
 type Set = [Entry; WAYS];
+/// How many sets there are at first, and how many times more with each growth: it puts all entries into new sets.
+const SETS_MIN: usize = 1 << 10;
+const GROWTH: usize = 4;
+/// An odd number without a pattern in its bits.
+const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Entries whose key has `KEY` words.
 #[derive(Debug)]
 pub(super) struct Slots<const KEY: usize> {
     /// Their number is a power of two.
     sets: Vec<Set>,
+    /// The bound of their number.
+    sets_max: usize,
+    /// Entries that are not empty.
+    count: usize,
     /// Which keys share a set, callers must not know.
-    factor: u64,
+    seed: u64,
 }
 
 impl<const KEY: usize> Slots<KEY> {
-    /// As many as fit into so many bytes. The system gives them as they are used.
+    /// In so many bytes at most.
     pub(super) fn new(bytes: usize) -> Self {
         let sets = (bytes / size_of::<Set>()).max(1);
-        let sets = 1 << sets.ilog2();
+        let sets_max = 1 << sets.ilog2();
         Self {
-            sets: vec![[[0; 4]; WAYS]; sets],
-            factor: RandomState::new().hash_one(()) | 1,
+            sets: vec![[[0; 4]; WAYS]; sets_max.min(SETS_MIN)],
+            sets_max,
+            count: 0,
+            seed: RandomState::new().hash_one(()),
         }
     }
 
     fn set(&mut self, key: &[u64]) -> Option<&mut Set> {
         let last = key.last().copied().unwrap_or_default();
-        let mixed = last.wrapping_mul(self.factor);
-        // The upper half is the one that depends on the whole of the key.
+        let mixed = (last ^ self.seed).wrapping_mul(MIXER);
+        // Twice, for keys that follow each other are to lie anywhere.
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(MIXER);
         let index = (mixed >> 32) as usize & (self.sets.len() - 1);
         self.sets.get_mut(index)
     }
@@ -58,8 +70,28 @@ impl<const KEY: usize> Slots<KEY> {
         let used = set.get_mut(..=index.unwrap_or(WAYS - 1))?;
         used.rotate_right(1);
         let before = std::mem::replace(used.first_mut()?, entry);
+        if before == [0; 4] {
+            self.count += 1;
+            self.grow();
+        }
         let is_other = index.is_none() && before != [0; 4];
         is_other.then_some(before)
+    }
+
+    /// Makes room before many sets are full.
+    fn grow(&mut self) {
+        let is_roomy = self.count < self.sets.len() * WAYS / 2;
+        if is_roomy || self.sets.len() >= self.sets_max {
+            return;
+        }
+        let sets = self.sets_max.min(self.sets.len() * GROWTH);
+        let before = std::mem::replace(&mut self.sets, vec![[[0; 4]; WAYS]; sets]);
+        self.count = 0;
+        // The last of a set first, so that they lie in their order again.
+        let entries = before.iter().flat_map(|set| set.iter().rev());
+        for entry in entries.filter(|entry| **entry != [0; 4]) {
+            self.put(*entry);
+        }
     }
 
     pub(super) fn remove(&mut self, key: [u64; KEY]) {
@@ -67,6 +99,7 @@ impl<const KEY: usize> Slots<KEY> {
             && let Some(entry) = set.iter_mut().find(|entry| entry.starts_with(&key))
         {
             *entry = [0; 4];
+            self.count -= 1;
         }
     }
 }
@@ -92,6 +125,22 @@ mod tests {
         assert_eq!(slots.get([4]), None);
         assert_eq!(slots.put([6, 60, 0, 0]), None, "there was room");
         assert_eq!(slots.put([7, 70, 0, 0]), Some([1, 10, 0, 0]));
+    }
+
+    #[test]
+    fn slots_grow_with_their_entries_and_forget_none_of_them_for_it() {
+        let mut slots = Slots::<1>::new(1 << 20);
+        assert_eq!(slots.sets.len(), SETS_MIN);
+        for key in 1..=9_000 {
+            slots.put([key, key, 0, 0]);
+            assert!(slots.get([key]).is_some(), "{key}");
+        }
+        assert_eq!(slots.sets.len(), 8 * SETS_MIN);
+        let found = (1..=9_000).filter(|key| slots.get([*key]).is_some());
+        assert!(found.count() > 8_300);
+        (1..100_000).for_each(|key| _ = slots.put([key, key, 0, 0]));
+        assert_eq!(slots.sets.len(), 8 * SETS_MIN, "no more than it may");
+        assert!(slots.count <= 8 * SETS_MIN * WAYS);
     }
 
     #[test]
