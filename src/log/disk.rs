@@ -83,7 +83,7 @@ pub struct DiskStore {
     descriptors: Arc<Descriptors>,
     shared: RwLock<Shared>,
     last: AtomicU64,
-    /// Whoever rewrites. Taken before `appender`, and that before `shared`.
+    /// The one that rewrites. Taken before `appender`, and that before `shared`.
     rewriting: Mutex<Rewriting>,
     /// Damage that was found at the start and harms nothing.
     harmless: Vec<Error>,

@@ -67,7 +67,7 @@ type KeyName = (String, String);
 
 /// What answers are counted in.
 const UNIT_BYTES: usize = 1_024;
-/// Bytes of an answer that is small: whoever leaves large ones leaves room for others' small ones.
+/// Bytes of an answer that is small: large answers leave room for others' small ones.
 const SMALL_BYTES_MAX: usize = 64 * UNIT_BYTES;
 /// One in so many bytes is for small answers alone.
 const SMALL_SHARE: u32 = 4;

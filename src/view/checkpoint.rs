@@ -80,7 +80,7 @@ fn run(store: &Store, log: &Log, closing: &AtomicBool) {
     }
 }
 
-/// Reports a panic of the thread, for the fold would wait for it in vain.
+/// Reports a panic of the thread, for the fold would wait for it for ever.
 struct FailOnPanic<'a>(Option<&'a Store>);
 
 impl Drop for FailOnPanic<'_> {

@@ -109,7 +109,7 @@ pub(super) struct Epoch {
 /// Who reads.
 #[derive(Default)]
 struct Readers {
-    /// Whoever began since the last purge has one of these.
+    /// Readers that began since the last purge have one of these.
     present: Arc<()>,
     /// Those who began before, as far as they have not ended.
     earlier: Vec<Weak<()>>,

@@ -19,7 +19,7 @@ use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
 
-/// Largest batch that is read in one pass, in bytes: of a larger one, too much would be read in vain.
+/// Largest batch that is read in one pass, in bytes: of a larger one, too much would be read for nothing.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// A batch as it is to be executed.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a store says of itself and of all its records: each is right, or its damage is told. How many are right.
+/// What a store says of itself and of all its records: each is right, or its damage is reported. How many are right.
 fn reads_rightly(dir: &Path, sizes: &[usize]) -> Result<usize, String> {
     let store = DiskStore::open(small(dir)).map_err(|error| error.to_string())?;
     if store.last().get() != sizes.len() as u64 {
