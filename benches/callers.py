@@ -24,12 +24,20 @@ def event(number):
     }
 
 
-class Rest:
-    """Sends an event with each request."""
+class Caller:
+    """A connection."""
 
     def __init__(self, address):
         self.socket = socket.create_connection(address, timeout=60)
         self.answers = self.socket.makefile("rb")
+
+    def close(self):
+        self.answers.close()
+        self.socket.close()
+
+
+class Rest(Caller):
+    """Sends an event with each request."""
 
     def send(self, number):
         answer = self.post("customers/events", event(number))
@@ -94,7 +102,7 @@ def add_event_request(number):
     return message + field(4, b"".join(properties)) + field(5, varint(1 << 3) + varint(data["timestamp"]))
 
 
-class Grpc:
+class Grpc(Caller):
     """Calls AddEvent with each request: as much of HTTP/2 as that takes."""
 
     DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
@@ -110,8 +118,7 @@ class Grpc:
     ]
 
     def __init__(self, address):
-        self.socket = socket.create_connection(address, timeout=60)
-        self.answers = self.socket.makefile("rb")
+        super().__init__(address)
         window = self.frame(self.WINDOW_UPDATE, 0, 0, struct.pack(">I", self.WINDOW))
         settings = self.frame(self.SETTINGS, 0, 0, struct.pack(">HI", self.INITIAL_WINDOW_SIZE, self.WINDOW))
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + window)

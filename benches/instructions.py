@@ -112,6 +112,8 @@ def run(binary, workload, requests):
             caller = WORKLOADS[workload][0](service.address())
             for number in range(requests):
                 caller.send(number)
+            # A caller of gRPC that does not read any more would be waited for.
+            caller.close()
             service.process.send_signal(signal.SIGTERM)
             service.end()
         counts = {"serving": service.instructions(SERVING), "log writer": service.instructions(LOG_WRITER)}

@@ -18,6 +18,7 @@ mod backpressure;
 mod cache;
 mod cancel;
 mod checkpoint;
+mod digest;
 mod erase;
 mod error;
 mod expire;
@@ -39,6 +40,7 @@ mod summaries;
 pub(crate) mod tests;
 mod timeline;
 mod trace;
+mod updates;
 pub mod verify;
 
 use std::path::Path;

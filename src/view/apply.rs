@@ -16,10 +16,11 @@ use prost::Message as _;
 
 use super::Error;
 use super::ids::Ids;
-use super::keys::{self, Customer, Entry, Part, Table};
+use super::keys::{self, ContentHash, Customer, Entry, Part, Table};
 use super::overlay::Overlay;
 use super::store::{Store, number};
 use super::summaries::{MayHave, Summaries};
+use super::updates::Updates;
 use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
 use crate::model::time::Timestamp;
@@ -73,6 +74,7 @@ pub(super) struct Apply<'a> {
     customers: customers::Kept,
     ids: Ids,
     summaries: Summaries,
+    updates: Updates,
     /// By token: numbers of projects, as far as they are remembered.
     projects: HashMap<String, u32>,
     ranks: properties::Ranks,
@@ -113,7 +115,8 @@ impl<'a> Apply<'a> {
             overlay: Overlay::new(store),
             customers: customers::kept(),
             ids: Ids::new(store.known_bytes() / 2),
-            summaries: Summaries::new(store.known_bytes() / 2),
+            summaries: Summaries::new(store.known_bytes() / 4),
+            updates: Updates::new(store.known_bytes() / 4),
             projects: HashMap::new(),
             ranks: properties::Ranks::default(),
             front: store.front()?,
@@ -297,7 +300,7 @@ impl<'a> Apply<'a> {
     fn add_entry(
         &mut self,
         customer: u64,
-        hash: [u8; 16],
+        hash: ContentHash,
         event: &Event,
         position: Position,
         made: bool,

@@ -5,17 +5,13 @@
 //! last checkpoint, so that of any other the base alone need be asked. Of each it has a digest.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasherDefault, Hasher};
 
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
-
+use super::digest::{Digest, Digester};
 use super::keys::IdEntry;
 use super::slots::Slots;
 use super::store::Epoch;
 use crate::model::customer_id::CustomerId;
-
-/// A digest of an ID under a key of this process: callers choose the IDs, and must not find two of one digest.
-pub(super) type Digest = [u64; 2];
 
 /// What is known of an ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +27,7 @@ pub(super) enum Known {
 /// The IDs that are known.
 #[derive(Debug)]
 pub(super) struct Ids {
-    key: SipHasher13,
+    digester: Digester,
     slots: Slots<2>,
     /// What was written since the last checkpoint began.
     written: Written,
@@ -47,9 +43,8 @@ type Written = HashMap<Digest, Option<IdEntry>, BuildHasherDefault<OfDigest>>;
 impl Ids {
     /// Whose slots take so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
-        let random = RandomState::new();
         Self {
-            key: SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1)),
+            digester: Digester::default(),
             slots: Slots::new(bytes),
             written: Written::default(),
             checkpoint: 1,
@@ -58,13 +53,12 @@ impl Ids {
     }
 
     pub(super) fn digest(&self, project: u32, id: &CustomerId) -> Digest {
-        let mut hasher = self.key;
-        hasher.write(&project.to_be_bytes());
-        hasher.write(&id.kind.len().to_be_bytes());
-        hasher.write(id.kind.as_bytes());
-        hasher.write(id.value.as_bytes());
-        let (high, low) = hasher.finish128().as_u64();
-        [high, low]
+        self.digester.digest(|hasher| {
+            hasher.write(&project.to_be_bytes());
+            hasher.write(&id.kind.len().to_be_bytes());
+            hasher.write(id.kind.as_bytes());
+            hasher.write(id.value.as_bytes());
+        })
     }
 
     pub(super) fn get(&mut self, digest: Digest) -> Known {

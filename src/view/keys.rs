@@ -7,7 +7,7 @@
 //! | ids        | project (u32), length of type (u16), type, value | [`IdEntry`] |
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
-//! | timeline   | customer (u64), time (i64, µs), content hash (16 bytes) | [`Entry`] |
+//! | timeline   | customer (u64), time (i64, µs), content hash (8 bytes) | [`Entry`] |
 //! | timeline   | the same, position (u64)                       | [`Entry`] of an event that stands twice |
 //! | records    | customer (u64), position (u64)                 | [`Part`] |
 //! | repeats    | key of the timeline, position (u64)            | nothing |
@@ -157,8 +157,8 @@ pub fn property(customer: u64, name: &str) -> Vec<u8> {
 }
 
 /// The key of a customer's event.
-pub fn event(customer: u64, time: Timestamp, hash: [u8; 16]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(32);
+pub fn event(customer: u64, time: Timestamp, hash: ContentHash) -> Vec<u8> {
+    let mut key = Vec::with_capacity(EVENT_BYTES);
     key.put_u64(customer);
     key.put_i64(time.micros());
     key.put_slice(&hash);
@@ -174,7 +174,7 @@ pub fn record(customer: u64, position: Position) -> Vec<u8> {
 }
 
 /// Bytes of the plain key of an event.
-pub const EVENT_BYTES: usize = 32;
+pub const EVENT_BYTES: usize = 24;
 
 /// The key of an event that was dropped for the one with this key, or that stands twice.
 pub fn repeat(event: &[u8], position: Position) -> Vec<u8> {
@@ -215,7 +215,7 @@ pub fn read_number(bytes: &[u8]) -> Result<u64, Error> {
 }
 
 /// Time and content hash of an event's key.
-pub fn read_event(key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
+pub fn read_event(key: &[u8]) -> Result<(Timestamp, ContentHash), Error> {
     const DAMAGED: Error = Error::Damaged("a key of the timeline");
     let mut key = key.get(8..EVENT_BYTES).ok_or(DAMAGED)?;
     let micros = key.try_get_i64().map_err(|_| DAMAGED)?;
@@ -223,21 +223,24 @@ pub fn read_event(key: &[u8]) -> Result<(Timestamp, [u8; 16]), Error> {
     Ok((time, key.try_into().map_err(|_| DAMAGED)?))
 }
 
+/// What the content of an event comes to. Only events of one customer and one microsecond are told apart by it.
+pub type ContentHash = [u8; 8];
+
 /// The content of an event, so that the same event has the same key.
 ///
 /// An event that may stand twice also counts its position.
-pub fn content_hash(event: &Event, position: Position) -> [u8; 16] {
+pub fn content_hash(event: &Event, position: Position) -> ContentHash {
     let counted = event.event_type.keeps_duplicates().then_some(position);
     digest(event, counted)
 }
 
 /// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same
 /// time, for the time of receipt is that of a clock that may be set back.
-pub fn made_hash(event: &Event, position: Position) -> [u8; 16] {
+pub fn made_hash(event: &Event, position: Position) -> ContentHash {
     digest(event, Some(position))
 }
 
-fn digest(event: &Event, position: Option<Position>) -> [u8; 16] {
+fn digest(event: &Event, position: Option<Position>) -> ContentHash {
     let mut hash = Sha256::new();
     let event_type = event.event_type.as_str();
     hash.update((event_type.len() as u64).to_be_bytes());

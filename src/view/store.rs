@@ -35,7 +35,7 @@ pub(super) use rows::{Entry, Rows};
 pub(super) use state::State;
 
 /// The format that this code reads and writes. A view of another one is rebuilt.
-const FORMAT: u64 = 8;
+const FORMAT: u64 = 9;
 
 /// Upper bound of what the engine's merges take of the disk for a while.
 const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;

@@ -1,7 +1,7 @@
 //! What the fold remembers of customers, so that it need not ask the store for each record.
 //!
-//! Most events are later than all others of their customer, so that none of those can be the same one; and most
-//! customers have one soft ID of a type, so that it does not matter when that was used last.
+//! Most events are later than all others of their customer, so that none of those can be the same one; most customers
+//! have one soft ID of a type, so that it does not matter when that was used last; and a new one has no properties.
 
 use super::keys::Customer;
 use super::slots::Slots;
@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 const LATEST_IS_KNOWN: u64 = 1;
 const IS_MOVING: u64 = 2;
 const TRACKS_USE: u64 = 4;
+const HAS_NO_PROPERTIES: u64 = 8;
 
 /// What is remembered of a customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) struct Summary {
     pub(super) is_moving: bool,
     /// Whether it matters when a soft ID of it was used last.
     pub(super) tracks_use: bool,
+    /// Whether no property of it needs to be looked up, for it has none.
+    pub(super) has_no_properties: bool,
 }
 
 /// Whether a customer may have an event of some time already.
@@ -59,13 +62,15 @@ impl Summaries {
         Some(Summary {
             is_moving: *flags & IS_MOVING != 0,
             tracks_use: *flags & TRACKS_USE != 0,
+            has_no_properties: *flags & HAS_NO_PROPERTIES != 0,
         })
     }
 
-    /// A customer is created, without events.
+    /// A customer is created, without events and properties.
     pub(super) fn begin(&mut self, number: u64) {
         let none = i64::MIN.cast_unsigned();
-        self.slots.put([number, none, LATEST_IS_KNOWN, self.batch]);
+        let flags = LATEST_IS_KNOWN | HAS_NO_PROPERTIES;
+        self.slots.put([number, none, flags, self.batch]);
     }
 
     /// A customer is as it says.
@@ -73,14 +78,27 @@ impl Summaries {
         let summary = Summary {
             is_moving: !customer.moving.is_empty(),
             tracks_use: customer.tracks_use(),
+            has_no_properties: customer.properties == 0,
         };
-        let moving = if summary.is_moving { IS_MOVING } else { 0 };
-        let tracks = if summary.tracks_use { TRACKS_USE } else { 0 };
+        let new = [
+            (summary.is_moving, IS_MOVING),
+            (summary.tracks_use, TRACKS_USE),
+            (summary.has_no_properties, HAS_NO_PROPERTIES),
+        ];
+        let set = new.into_iter().filter(|(is_set, _)| *is_set);
+        let new = set.fold(0, |flags, (_, flag)| flags | flag);
         match self.slots.get([number]) {
-            Some([_, _, flags, _]) => *flags = *flags & LATEST_IS_KNOWN | moving | tracks,
-            None => drop(self.slots.put([number, 0, moving | tracks, self.batch])),
+            Some([_, _, flags, _]) => *flags = *flags & LATEST_IS_KNOWN | new,
+            None => drop(self.slots.put([number, 0, new, self.batch])),
         }
         summary
+    }
+
+    /// A customer may have properties.
+    pub(super) fn add_properties(&mut self, number: u64) {
+        if let Some([_, _, flags, _]) = self.slots.get([number]) {
+            *flags &= !HAS_NO_PROPERTIES;
+        }
     }
 
     pub(super) fn remove(&mut self, number: u64) {

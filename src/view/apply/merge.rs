@@ -57,10 +57,12 @@ impl Apply<'_> {
         let to = target.number;
         let prefix = keys::customer(number);
         let mut properties = 0;
+        let has_none = self.has_no_properties(to);
         for (key, value) in self.overlay.scan(Table::Properties, &prefix)? {
             let (name, property) = (property_name(&key)?, Property::decode(&value)?);
-            properties += u32::from(self.put_property(to, name, &property)?);
+            properties += u32::from(self.put_property(to, name, &property, has_none)?);
         }
+        self.summaries.add_properties(to);
         self.remove_properties(number)?;
         let customer = Arc::make_mut(&mut target.customer);
         customer.properties += properties;

@@ -47,12 +47,13 @@ impl Apply<'_> {
         position: Position,
     ) -> Result<(), Error> {
         let mut new = 0;
+        let has_none = self.has_no_properties(number);
         for (name, value) in properties.entries() {
             let property = Property {
                 updated: (time.micros(), position.get()),
                 value: value.to_vec(),
             };
-            new += u32::from(self.put_property(number, name, &property)?);
+            new += u32::from(self.put_property(number, name, &property, has_none)?);
         }
         if new > 0 {
             let mut customer = self.customer(number)?;
@@ -64,17 +65,25 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Sets a property unless it was updated later already; says whether the customer had none of that name.
+    /// Whether a customer is known to have no properties.
+    pub(super) fn has_no_properties(&mut self, number: u64) -> bool {
+        let summary = self.summaries.get(number);
+        summary.is_some_and(|summary| summary.has_no_properties)
+    }
+
+    /// Sets a property unless it was updated later already; says whether the customer had none of that name. `is_new`:
+    /// it is known to have none.
     pub(super) fn put_property(
         &mut self,
         number: u64,
         name: &str,
         new: &Property,
+        is_new: bool,
     ) -> Result<bool, Error> {
         let key = keys::property(number, name);
-        let before = match self.overlay.get(Table::Properties, &key)? {
-            Some(value) => Some(Property::decode(&value)?.updated),
-            None => None,
+        let before = match is_new {
+            true => None,
+            false => self.updated(number, name, &key)?,
         };
         if before.is_some_and(|before| before > new.updated) {
             return Ok(false);
@@ -86,7 +95,29 @@ impl Apply<'_> {
             ranked.insert((new.updated, name.to_owned()));
         }
         self.overlay.put(Table::Properties, &key, &new.encode());
+        self.updates.put(number, name, new.updated);
         Ok(before.is_none())
+    }
+
+    /// When a property was updated last, if the customer has it.
+    fn updated(
+        &mut self,
+        number: u64,
+        name: &str,
+        key: &[u8],
+    ) -> Result<Option<(i64, u64)>, Error> {
+        if let Some(updated) = self.updates.get(number, name) {
+            return Ok(Some(updated));
+        }
+        let value = self.overlay.get(Table::Properties, key)?;
+        let property = value.map(|value| Property::decode(&value)).transpose()?;
+        Ok(property.map(|property| property.updated))
+    }
+
+    fn remove_property(&mut self, number: u64, name: &str) {
+        let key = keys::property(number, name);
+        self.overlay.remove(Table::Properties, &key);
+        self.updates.remove(number, name);
     }
 
     /// Drops the properties that are too many.
@@ -106,8 +137,7 @@ impl Apply<'_> {
         };
         for _ in 0..excess {
             if let Some((_, name)) = ranked.pop_first() {
-                let key = keys::property(number, &name);
-                self.overlay.remove(Table::Properties, &key);
+                self.remove_property(number, &name);
                 self.counts.properties_dropped += 1;
             }
         }
@@ -122,7 +152,7 @@ impl Apply<'_> {
             .overlay
             .scan(Table::Properties, &keys::customer(number))?
         {
-            self.overlay.remove(Table::Properties, &key);
+            self.remove_property(number, property_name(&key)?);
         }
         self.ranks.0.remove(&number);
         Ok(())

@@ -46,6 +46,8 @@ impl Base {
                 .cache_size(options.cache_bytes)
                 .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
                 .manual_journal_persist(true)
+                // The first of several merges nothing, and spins for as long as the others are at work.
+                .worker_threads(1)
                 .open()
         };
         let opened = std::thread::scope(|scope| scope.spawn(open).join());
