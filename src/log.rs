@@ -36,6 +36,7 @@ use crate::model::panics::Panics;
 pub use disk::SetAside;
 pub use error::Error;
 pub use receipts::{CLOCK_SET_MIN, Receipts, Start};
+pub use recent::Written;
 use record::Record;
 pub use store::{Rewrites, Store, StoreError};
 use writer::Writer;
@@ -150,13 +151,15 @@ impl Log {
         &self,
         records: Vec<Bytes>,
     ) -> impl Future<Output = Result<RangeInclusive<Position>, Error>> + Send + use<> {
-        self.append_up_to(records).1
+        let records = records.into_iter().map(|record| (record, None));
+        self.append_prepared(records.collect()).1
     }
 
-    /// As [`Self::append`]; also gives a position that the last of them will not pass, unless nothing was queued.
-    pub fn append_up_to(
+    /// As [`Self::append`], with what is known of the records anyway; also gives a position that the last of them will
+    /// not pass, unless nothing was queued.
+    pub fn append_prepared(
         &self,
-        records: Vec<Bytes>,
+        records: Vec<Written>,
     ) -> (
         Option<Position>,
         impl Future<Output = Result<RangeInclusive<Position>, Error>> + Send + use<>,
@@ -210,6 +213,25 @@ impl Log {
             return self.noted(Err(Error::missing(after.plus(1))));
         }
         Ok(records)
+    }
+
+    /// As [`Self::read_after`], with what their writers knew of the records, for the first who asks for that soon.
+    ///
+    /// # Errors
+    /// Those of [`Self::read_after`].
+    pub fn take_after(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<(Position, Written)>, Error> {
+        if let Some(records) = self.writer.recent().take_after(after, limit) {
+            return Ok(records);
+        }
+        let records = self.read_after(after, limit)?;
+        let records = records.into_iter();
+        Ok(records
+            .map(|(position, bytes)| (position, (bytes, None)))
+            .collect())
     }
 
     /// Reads one record. May block on the disk.

@@ -121,7 +121,7 @@ async fn a_full_queue_refuses_at_once() {
     });
     bench.store.stall(true);
     let waiting: Vec<_> = ["a", "b"]
-        .map(|text| bench.log.writer.enqueue(record(text)).unwrap())
+        .map(|text| bench.log.writer.enqueue_plain(record(text)).unwrap())
         .into();
     assert!(matches!(
         bench.log.append(record("c")).await,
@@ -230,7 +230,7 @@ async fn a_writer_that_panics_has_failed_and_does_not_hang() {
 #[tokio::test]
 async fn closing_commits_what_is_queued_and_refuses_the_rest() {
     let bench = bench(&Options::default());
-    let queued = bench.log.writer.enqueue(record("a")).unwrap();
+    let queued = bench.log.writer.enqueue_plain(record("a")).unwrap();
     bench.log.close();
     assert_eq!(queued.1.await.unwrap().unwrap().get(), 1);
     assert!(matches!(

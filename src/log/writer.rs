@@ -7,10 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use super::recent::Recent;
+use super::recent::{self, Recent, Written};
 use super::{Error, Options, Position, State, Store, StoreError};
 use crate::clock::Clock;
 
@@ -25,7 +24,7 @@ type Done = oneshot::Sender<Result<Position, Error>>;
 
 /// One append on its way.
 struct Pending {
-    records: Vec<Bytes>,
+    records: Vec<Written>,
     /// How many records these are, also once they are taken out.
     count: usize,
     bytes: usize,
@@ -105,9 +104,9 @@ impl Writer {
 
     /// Queues an append. What comes out tells the position of its first record. Also gives a position that its last one
     /// will not pass.
-    pub(super) fn enqueue(&self, records: Vec<Bytes>) -> Result<(Position, Committed), Error> {
+    pub(super) fn enqueue(&self, records: Vec<Written>) -> Result<(Position, Committed), Error> {
         let count = records.len();
-        let bytes = records.iter().map(Bytes::len).sum();
+        let bytes = records.iter().map(recent::bytes).sum();
         let (done, receiver) = oneshot::channel();
         let mut queue = lock(&self.queue);
         match &queue.condition {
@@ -192,16 +191,22 @@ impl Writer {
         let mut latch = LatchOnPanic(Some(self));
         let mut last = store.last();
         while let Some(mut group) = self.next_group() {
-            let mut records = Vec::with_capacity(group.iter().map(|pending| pending.count).sum());
-            for pending in &mut group {
-                records.append(&mut pending.records);
+            let count = group.iter().map(|pending| pending.count).sum();
+            let (mut records, mut prepared) =
+                (Vec::with_capacity(count), Vec::with_capacity(count));
+            for (bytes, known) in group
+                .iter_mut()
+                .flat_map(|pending| pending.records.drain(..))
+            {
+                records.push(bytes);
+                prepared.push(known);
             }
             let first = last.plus(1);
             let committed = store.commit(first, &records);
-            let (count, bytes) = (records.len(), records.iter().map(Bytes::len).sum());
+            let bytes = group.iter().map(|pending| pending.bytes).sum();
             if committed.is_ok() {
                 last = last.plus(count);
-                self.recent.add(first, records);
+                self.recent.add(first, records.into_iter().zip(prepared));
                 self.durable.send_replace(last);
             }
             self.settle(&committed, count, bytes);
@@ -337,6 +342,13 @@ impl fmt::Debug for Writer {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn enqueue_plain(
+        &self,
+        records: Vec<bytes::Bytes>,
+    ) -> Result<(Position, Committed), Error> {
+        self.enqueue(records.into_iter().map(|record| (record, None)).collect())
+    }
+
     pub(super) fn queued_records(&self) -> usize {
         lock(&self.queue).records
     }

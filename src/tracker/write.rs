@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::receipt::Receipt;
 use super::{Access, Error, Tracker};
-use crate::log::Position;
 use crate::log::record::{Command, Event, Record};
+use crate::log::{Position, Written};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
 use crate::model::project::Permission;
 use crate::model::properties::{Object, Properties};
 use crate::model::time::Timestamp;
-use crate::view::{self, ProjectProgress};
+use crate::view::{self, ProjectProgress, keys};
 
 /// Most commands in a batch.
 pub const COMMANDS_MAX: usize = 50;
@@ -62,7 +60,7 @@ pub struct TrackClick<'a> {
 /// A command that keeps every rule, ready to be made durable.
 #[derive(Debug)]
 pub struct Accepted {
-    record: Bytes,
+    record: Written,
     project: Arc<ProjectProgress>,
 }
 
@@ -155,7 +153,7 @@ impl Tracker {
         let appended = match self.backlog(&projects) {
             Some(lag) => Err(Error::View(view::Error::Backlog(lag))),
             None => Ok((!records.is_empty()).then(|| {
-                let (bound, appended) = self.log.append_up_to(records);
+                let (bound, appended) = self.log.append_prepared(records);
                 for project in &projects {
                     project.expect(bound.unwrap_or(Position::START));
                 }
@@ -189,7 +187,7 @@ impl Tracker {
 impl Accepted {
     /// How many bytes the log takes for it.
     pub fn bytes(&self) -> usize {
-        self.record.len()
+        self.record.0.len()
     }
 }
 
@@ -238,8 +236,9 @@ pub(super) fn forgetting(
         clock_set: received.clock_set,
         customers,
     };
+    let bytes = record.encode();
     Accepted {
-        record: record.encode(),
+        record: (bytes, keys::prepare(record).map(Box::new)),
         project: access.progress.clone(),
     }
 }

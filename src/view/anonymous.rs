@@ -6,8 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
 use super::Error;
 use super::keys::{self, HeldId, Table};
 use super::read::Snapshot;
@@ -16,17 +14,12 @@ use crate::model::customer_id::{CustomerId, CustomerIds};
 /// Most anonymous customers that are found at once; the others are found once these are gone.
 pub(super) const FOUND_MAX: usize = 1_000;
 
-/// The first bytes of the digest of an ID.
-pub(super) fn link(project: u32, id: &CustomerId) -> [u8; 16] {
-    let digest: [u8; 32] = Sha256::digest(keys::id(project, id)).into();
-    digest.first_chunk().copied().unwrap_or_default()
-}
-
 /// The links to a customer that has these IDs until now.
 pub(super) fn links(project: u32, ids: &[HeldId]) -> Vec<Vec<u8>> {
     let soft = ids.iter().all(|id| id.soft);
     let ids = ids.iter().filter(|id| id.soft == soft);
-    ids.map(|held| link(project, &held.id()).to_vec()).collect()
+    ids.map(|held| keys::id_digest(project, &held.id()).to_vec())
+        .collect()
 }
 
 /// The key of a link to a customer.
@@ -62,7 +55,7 @@ impl Snapshot {
     }
 
     fn linked(&self, project: u32, id: &CustomerId) -> Result<BTreeSet<u64>, Error> {
-        let prefix = link(project, id);
+        let prefix = keys::id_digest(project, id);
         let entries = self.scan(Table::Anonymous, &prefix);
         let numbers = entries.take(FOUND_MAX).map(|row| {
             let (key, _) = row?;

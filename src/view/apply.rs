@@ -22,7 +22,8 @@ use super::store::{Store, number};
 use super::summaries::{MayHave, Summaries};
 use super::updates::Updates;
 use crate::log::Position;
-use crate::log::record::{Command, Event, Record};
+use crate::log::record::{Command, Prepared, Record};
+use crate::model::event::EventType;
 use crate::model::time::Timestamp;
 #[cfg(test)]
 pub(in crate::view) use merge::DESCRIBED_BYTES_MAX;
@@ -145,7 +146,8 @@ impl<'a> Apply<'a> {
                 if about.part.shaped {
                     self.put_part(about.number, position, &about.part);
                 }
-                self.event(&about, event, position)?;
+                let hash = keys::content_hash(event, position);
+                self.event(&about, &event.event_type, event.time, hash, position)?;
             }
             Command::Event(_) => self.put_part(keys::NOBODY, position, &Part::default()),
             Command::Update { .. } => {}
@@ -160,6 +162,27 @@ impl<'a> Apply<'a> {
         }
         self.pass(&record.project, position);
         Ok(())
+    }
+
+    /// Applies the record that follows the last one, of which its writer knew this, if nothing changes by it but a
+    /// timeline; says whether. Else it has to be read.
+    pub(super) fn prepared(&mut self, position: Position, known: &Prepared) -> Result<bool, Error> {
+        let project = self.project(&known.project)?;
+        let ids = known.ids.as_slice();
+        let holders = self.holders(project, ids)?;
+        let Some(about) = self.settled(position, project, ids, &holders)? else {
+            return Ok(false);
+        };
+        self.counts.records += 1;
+        self.event(
+            &about,
+            &known.event_type,
+            known.time,
+            known.content,
+            position,
+        )?;
+        self.pass(&known.project, position);
+        Ok(true)
     }
 
     /// Passes a record that has nothing to apply, or whose project has come further in its lane.
@@ -256,18 +279,24 @@ impl<'a> Apply<'a> {
         Ok(next)
     }
 
-    fn event(&mut self, about: &About, event: &Event, position: Position) -> Result<(), Error> {
-        let hash = keys::content_hash(event, position);
+    fn event(
+        &mut self,
+        about: &About,
+        event_type: &EventType,
+        time: Timestamp,
+        hash: ContentHash,
+        position: Position,
+    ) -> Result<(), Error> {
         // What merged with this very record may not have moved yet.
         let moving = match about.is_moving {
             true => self.customer(about.number)?.moving.clone(),
             false => Vec::new(),
         };
         for number in std::iter::once(about.number).chain(moving) {
-            if !self.may_have(number, event.time)? {
+            if !self.may_have(number, time)? {
                 continue;
             }
-            let key = keys::event(number, event.time, hash);
+            let key = keys::event(number, time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
                 // Those who follow the log must be able to tell it from one that was kept.
@@ -277,7 +306,12 @@ impl<'a> Apply<'a> {
                 return Ok(());
             }
         }
-        self.add_entry(about.number, hash, event, position, false);
+        let entry = Entry {
+            position,
+            event_type: event_type.to_string(),
+            made: None,
+        };
+        self.add_entry(about.number, time, hash, &entry);
         Ok(())
     }
 
@@ -297,21 +331,9 @@ impl<'a> Apply<'a> {
         self.overlay.put(Table::Hidden, &key, &[]);
     }
 
-    fn add_entry(
-        &mut self,
-        customer: u64,
-        hash: ContentHash,
-        event: &Event,
-        position: Position,
-        made: bool,
-    ) {
-        self.summaries.add(customer, event.time);
-        let key = keys::event(customer, event.time, hash);
-        let entry = Entry {
-            position,
-            event_type: event.event_type.to_string(),
-            made: made.then(|| event.properties.bytes().to_vec()),
-        };
+    fn add_entry(&mut self, customer: u64, time: Timestamp, hash: ContentHash, entry: &Entry) {
+        self.summaries.add(customer, time);
+        let key = keys::event(customer, time, hash);
         self.overlay.put(Table::Timeline, &key, &entry.encode());
     }
 }

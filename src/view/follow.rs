@@ -20,7 +20,7 @@ use super::nice::step_back;
 use super::progress::{Progress, Projects};
 use super::store::Store;
 use crate::log::record::Record;
-use crate::log::{self, Log, Position};
+use crate::log::{self, Log, Position, Written};
 
 /// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
 /// In tests all of these are small, so that most of what can be divided is.
@@ -230,7 +230,7 @@ impl Follower {
                     return Err(error);
                 }
             };
-            for (position, bytes) in records {
+            for (position, (bytes, known)) in records {
                 if !apply.lanes().is_empty()
                     && apply
                         .lanes()
@@ -241,18 +241,24 @@ impl Follower {
                     continue;
                 }
                 batch.add(&bytes);
-                let record = log.decode(position, bytes)?;
-                apply.record(position, &record)?;
+                let project = match known {
+                    Some(known) if apply.prepared(position, &known)? => known.project,
+                    Some(_) | None => {
+                        let record = log.decode(position, bytes)?;
+                        apply.record(position, &record)?;
+                        record.project
+                    }
+                };
                 for _ in 0..PAGES_MAX {
-                    apply.work(&record.project)?;
+                    apply.work(&project)?;
                 }
-                if apply.has_chores(&record.project) {
-                    apply.begin_lane(&record.project);
-                    turns.push_back(record.project);
+                if apply.has_chores(&project) {
+                    apply.begin_lane(&project);
+                    turns.push_back(project);
                 } else {
-                    match of_project.get_mut(&record.project) {
+                    match of_project.get_mut(&project) {
                         Some(count) => *count += 1,
-                        None => drop(of_project.insert(record.project, 1)),
+                        None => drop(of_project.insert(project, 1)),
                     }
                 }
             }
@@ -288,7 +294,7 @@ impl Follower {
             && passed < PASSED_RECORDS_MAX
             && own.has_room(LANE_RECORDS_MAX)
         {
-            for (position, bytes) in read(log, place(apply))? {
+            for (position, (bytes, _)) in read(log, place(apply))? {
                 if position > front {
                     break;
                 }
@@ -335,8 +341,8 @@ impl Follower {
 }
 
 /// The records behind `after`, some at a time. There must be such.
-fn read(log: &Log, after: Position) -> Result<Vec<(Position, Bytes)>, Error> {
-    let records = log.read_after(after, READ_RECORDS_MAX)?;
+fn read(log: &Log, after: Position) -> Result<Vec<(Position, Written)>, Error> {
+    let records = log.take_after(after, READ_RECORDS_MAX)?;
     let next = after.plus(1);
     if records.first().is_none_or(|(first, _)| *first != next) {
         return Err(Error::Log(log::Error::Damaged {

@@ -4,7 +4,7 @@
 //! | table      | key                                            | value |
 //! |------------|------------------------------------------------|-------|
 //! | projects   | token                                          | number (u32) |
-//! | ids        | project (u32), length of type (u16), type, value | [`IdEntry`] |
+//! | ids        | project (u32), digest of type and value (16 bytes) | [`IdEntry`] |
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (8 bytes) | [`Entry`] |
@@ -39,7 +39,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::log::Position;
-use crate::log::record::Event;
+use crate::log::record::{Command, Event, Prepared, Record};
 use crate::model::customer_id::CustomerId;
 use crate::model::time::Timestamp;
 
@@ -129,14 +129,24 @@ pub fn project(project: u32) -> Vec<u8> {
     project.to_be_bytes().to_vec()
 }
 
+/// What an ID of a project comes to: keys of one length, which sort by their first bytes.
+pub fn id_digest(project: u32, id: &CustomerId) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update(project.to_be_bytes());
+    // Types have at most 64 characters.
+    let length = u16::try_from(id.kind.len()).unwrap_or(u16::MAX);
+    hash.update(length.to_be_bytes());
+    hash.update(id.kind.as_bytes());
+    hash.update(id.value.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 /// The key of a customer's ID.
 pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {
-    let mut key = Vec::with_capacity(6 + id.kind.len() + id.value.len());
+    let mut key = Vec::with_capacity(20);
     key.put_u32(project);
-    // Types have at most 64 characters.
-    key.put_u16(u16::try_from(id.kind.len()).unwrap_or(u16::MAX));
-    key.put_slice(id.kind.as_bytes());
-    key.put_slice(id.value.as_bytes());
+    key.put_slice(&id_digest(project, id));
     key
 }
 
@@ -232,6 +242,22 @@ pub type ContentHash = [u8; 8];
 pub fn content_hash(event: &Event, position: Position) -> ContentHash {
     let counted = event.event_type.keeps_duplicates().then_some(position);
     digest(event, counted)
+}
+
+/// What the fold needs of a record, if that is a plain event of somebody.
+pub fn prepare(record: Record) -> Option<Prepared> {
+    let Command::Event(event) = record.command else {
+        return None;
+    };
+    let is_plain = !event.event_type.keeps_duplicates() && !record.clashed;
+    let is_of_somebody = !record.ids.as_slice().is_empty();
+    (is_plain && is_of_somebody).then(|| Prepared {
+        content: digest(&event, None),
+        project: record.project,
+        ids: record.ids,
+        event_type: event.event_type,
+        time: event.time,
+    })
 }
 
 /// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same

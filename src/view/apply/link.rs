@@ -23,11 +23,10 @@ impl Apply<'_> {
         record: &Record,
     ) -> Result<About, Error> {
         let ids = record.ids.as_slice();
-        let mut holders = Vec::with_capacity(ids.len());
-        for id in ids {
-            holders.push(self.holder(project, id)?.map(|entry| entry.customer));
-        }
-        if let Some(about) = self.settled(position, project, record, &holders)? {
+        let holders = self.holders(project, ids)?;
+        if !record.clashed
+            && let Some(about) = self.settled(position, project, ids, &holders)?
+        {
             return Ok(about);
         }
         let mut known = Known::new();
@@ -105,18 +104,29 @@ impl Apply<'_> {
         })
     }
 
+    /// Who has each of the IDs.
+    pub(super) fn holders(
+        &mut self,
+        project: u32,
+        ids: &[CustomerId],
+    ) -> Result<Vec<Option<u64>>, Error> {
+        let holders = ids.iter().map(|id| self.holder(project, id));
+        let numbers = holders.map(|holder| Ok(holder?.map(|entry| entry.customer)));
+        numbers.collect()
+    }
+
     /// The record's customer, if it has all of the IDs: then they cannot clash, and nothing has to be linked or merged.
-    fn settled(
+    pub(super) fn settled(
         &mut self,
         position: Position,
         project: u32,
-        record: &Record,
+        ids: &[CustomerId],
         holders: &[Option<u64>],
     ) -> Result<Option<About>, Error> {
         let Some(Some(number)) = holders.first().copied() else {
             return Ok(None);
         };
-        if record.clashed || holders.iter().any(|holder| *holder != Some(number)) {
+        if holders.iter().any(|holder| *holder != Some(number)) {
             return Ok(None);
         }
         let summary = match self.summaries.get(number) {
@@ -127,7 +137,7 @@ impl Apply<'_> {
             }
         };
         if summary.tracks_use {
-            for id in record.ids.as_slice().iter().filter(|id| id.soft) {
+            for id in ids.iter().filter(|id| id.soft) {
                 self.put_id(project, id, number, position.get());
             }
         }

@@ -42,7 +42,12 @@ impl Apply<'_> {
                 time: record.received,
             };
             let hash = keys::made_hash(&event, position);
-            self.add_entry(target.number, hash, &event, position, true);
+            let entry = Entry {
+                position,
+                event_type: event.event_type.to_string(),
+                made: Some(event.properties.bytes().to_vec()),
+            };
+            self.add_entry(target.number, event.time, hash, &entry);
         }
     }
 
