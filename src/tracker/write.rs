@@ -168,7 +168,7 @@ impl Tracker {
                 for project in &projects {
                     project.acknowledge(*positions.end(), now);
                 }
-                backpressure.wait(&projects).await;
+                backpressure.wait(&projects, &*clock).await;
             }
             Ok(())
         }

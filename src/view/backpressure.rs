@@ -1,8 +1,8 @@
 //! Writers wait for a fold that is far behind them.
 //!
 //! What is taken in faster than it can be read is no use to anybody. So the answer to a write waits, once that is
-//! durable, until not too many records of its project are left to be folded. Callers see slower answers, and no
-//! refusals; a project that writes little waits for nobody.
+//! durable, until neither too many nor too old records of its project are left to be folded. Callers see slower answers,
+//! and no refusals; a project that writes little waits for nobody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Progress, ProjectProgress};
+use crate::clock::Clock;
 
 /// Longest that an answer waits.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How old a record of the project may be that is not folded, before answers wait.
+const AGE_MAX: Duration = Duration::from_millis(500);
 
 /// What the answers to writes wait for.
 #[derive(Clone, Debug)]
@@ -32,15 +35,17 @@ impl Backpressure {
         }
     }
 
-    /// Waits until each of the projects is folded up to a few records, or for a second at most.
-    pub async fn wait(mut self, projects: &[Arc<ProjectProgress>]) {
+    /// Waits until each of the projects is folded up to a few records of late, or for a second at most.
+    pub async fn wait(mut self, projects: &[Arc<ProjectProgress>], clock: &dyn Clock) {
         let lag_max = self.lag_max;
         let keeps_up = || {
             let lag = |project: &Arc<ProjectProgress>| {
                 let expected = project.expected().get();
                 expected.saturating_sub(project.applied().get())
             };
-            projects.iter().all(|project| lag(project) <= lag_max)
+            let now = clock.elapsed();
+            let mut projects = projects.iter();
+            projects.all(|project| lag(project) <= lag_max && project.lag(now) <= AGE_MAX)
         };
         if keeps_up() {
             return;
@@ -59,6 +64,7 @@ mod tests {
 
     use super::super::progress::Projects;
     use super::*;
+    use crate::clock::ManualClock;
     use crate::log::Position;
 
     fn at(position: u64) -> Position {
@@ -78,12 +84,17 @@ mod tests {
     #[tokio::test]
     async fn a_write_is_answered_once_its_project_is_folded_wherever_the_others_are() {
         let (sender, backpressure) = backpressure(Duration::from_hours(1));
+        let clock = ManualClock::starting_at(Duration::ZERO);
         let projects = Projects::new(at(0), at(0));
         let (project, other) = (projects.get("p"), projects.get("q"));
         project.expect(at(100));
         let waiting = {
             let (backpressure, project) = (backpressure.clone(), project.clone());
-            tokio::spawn(async move { backpressure.wait(&[project]).await })
+            tokio::spawn(async move {
+                backpressure
+                    .wait(&[project], &ManualClock::starting_at(Duration::ZERO))
+                    .await
+            })
         };
         // It has a lane of its own, and the others are through.
         for of_lane in [0, 50, 89] {
@@ -95,11 +106,11 @@ mod tests {
             assert!(!waiting.is_finished(), "{of_lane}");
         }
         other.expect(at(210));
-        backpressure.clone().wait(&[other]).await;
+        backpressure.clone().wait(&[other], &clock).await;
         projects.publish(at(200), BTreeMap::from([("p".to_owned(), at(90))]));
         sender.send_replace(Progress::default());
         waiting.await.unwrap();
-        backpressure.wait(&[project]).await;
+        backpressure.wait(&[project], &clock).await;
     }
 
     #[tokio::test]
@@ -107,12 +118,38 @@ mod tests {
         let projects = Projects::new(at(0), at(0));
         let project = projects.get("p");
         project.expect(at(100));
+        let clock = ManualClock::starting_at(Duration::ZERO);
         let (_sender, impatient) = backpressure(Duration::ZERO);
-        impatient.wait(std::slice::from_ref(&project)).await;
+        impatient.wait(std::slice::from_ref(&project), &clock).await;
         let (sender, patient) = backpressure(Duration::from_hours(1));
         sender.send_modify(|progress| progress.failure = Some("a reason".into()));
-        patient.clone().wait(std::slice::from_ref(&project)).await;
+        patient
+            .clone()
+            .wait(std::slice::from_ref(&project), &clock)
+            .await;
         drop(sender);
-        patient.wait(&[project]).await;
+        patient.wait(&[project], &clock).await;
+    }
+
+    #[tokio::test]
+    async fn a_write_is_answered_once_its_project_is_folded_up_to_what_is_not_old() {
+        let (sender, backpressure) = backpressure(Duration::from_hours(1));
+        let projects = Projects::new(at(0), at(0));
+        let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+        let project = projects.get("p");
+        project.acknowledge(at(1), clock.elapsed());
+        clock.advance(AGE_MAX);
+        let written = std::slice::from_ref(&project);
+        backpressure.clone().wait(written, &*clock).await;
+        clock.advance(Duration::from_millis(1));
+        let waiting = {
+            let (project, clock) = (project.clone(), clock.clone());
+            tokio::spawn(async move { backpressure.wait(&[project], &*clock).await })
+        };
+        yield_now().await;
+        assert!(!waiting.is_finished());
+        projects.publish(at(1), BTreeMap::new());
+        sender.send_replace(Progress::default());
+        waiting.await.unwrap();
     }
 }

@@ -42,6 +42,10 @@ const LANES_MAX: usize = 64;
 /// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be
 /// it for one record or for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How many such pauses there are, as long as the records are few.
+const PAUSES_MAX: usize = 4;
+/// Records that wait for no more.
+const WAITING_RECORDS_MAX: usize = BATCH_RECORDS_MAX / 2;
 
 /// How often a full disk is looked at.
 const ROOM_PAUSE: Duration = Duration::from_millis(250);
@@ -115,12 +119,18 @@ impl Follower {
 
     /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may be gone before this
     /// thread is.
-    fn pause(&self, applied: Position) {
-        let nobody_waits = |wanted: &mut Position| *wanted <= applied;
-        drop(
-            self.wanting
-                .wait_timeout_while(lock(&self.wanted), PAUSE, nobody_waits),
-        );
+    fn pause(&self, log: &Log, applied: Position) {
+        let enough = applied.plus(WAITING_RECORDS_MAX);
+        let mut wanted = lock(&self.wanted);
+        for _ in 0..PAUSES_MAX {
+            let nobody_waits = |wanted: &mut Position| *wanted <= applied;
+            let waited = self.wanting.wait_timeout_while(wanted, PAUSE, nobody_waits);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if !timeout.timed_out() || log.last() >= enough {
+                return;
+            }
+            wanted = guard;
+        }
     }
 
     /// Waits until the disk has room, for an engine without takes no writes any more. Readers are told meanwhile that
@@ -202,7 +212,7 @@ impl Follower {
             if !goes_on {
                 return Ok(());
             }
-            self.pause(apply.front());
+            self.pause(log, apply.front());
         }
     }
 
