@@ -1,10 +1,13 @@
 //! What ten million events of a million customers cost.
 //!
 //! `cargo bench --bench scale -- 10000000` loads that many events of about 300 bytes each in batches, and prints
-//! the rate, how far the view lags, memory and disk, the time to readiness after a SIGKILL, and the time to fold a
-//! deleted view anew. Without a number it loads 200,000.
+//! the rate, how far the view lags, memory and disk, the time to readiness after a SIGKILL, and the time to rebuild the
+//! view. Without a number it loads 200,000; `600s` loads for so many seconds. `target/bench/scale.json` has what was
+//! seen meanwhile.
 //!
 //! A second number paces the load: so many commands a second, of which each fourth updates its customer.
+//!
+//! Beside the load one more caller writes an event and reads it back, ten times a second: the longest of both show.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -14,6 +17,8 @@
     reason = "a benchmark fails by panicking, and measures real time"
 )]
 
+#[path = "common/report.rs"]
+mod report;
 #[path = "common/server.rs"]
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod server;
@@ -27,59 +32,94 @@ use std::time::{Duration, Instant};
 
 use footfall::grpc::pb;
 use footfall::grpc::pb::command::Command;
+use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
 use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use footfall::model::properties::Properties;
+use serde_json::json;
 use tempfile::TempDir;
 use tonic::Request;
 use tonic::transport::Channel;
 
-use server::{AUTHORIZATION, Server, TOKEN};
+use server::{AUTHORIZATION, READER, Server, TOKEN};
 
 const CUSTOMERS: u64 = 1_000_000;
 const BATCH: u64 = 50;
 const CALLERS: usize = 32;
 const CHANNELS: usize = 4;
-/// Time between two lines of the table of memory and lag.
+/// Time between two lines of the table.
 const SAMPLE: Duration = Duration::from_secs(10);
+/// Time between two writes of the caller that reads them back.
+const PROBE: Duration = Duration::from_millis(100);
 
 fn main() {
-    let mut numbers = std::env::args().filter_map(|argument| argument.parse().ok());
-    let events = numbers.next().unwrap_or(200_000);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let seconds = words
+        .iter()
+        .find_map(|word| word.strip_suffix('s')?.parse().ok());
+    let mut numbers = words.iter().filter_map(|word| word.parse().ok());
+    let end = match seconds {
+        Some(seconds) => End::After(Duration::from_secs(seconds)),
+        None => End::At(numbers.next().unwrap_or(200_000)),
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run(events, numbers.next()));
+    runtime.block_on(run(end, numbers.next()));
 }
 
-async fn run(events: u64, pace: Option<u64>) {
+/// When the load ends.
+#[derive(Clone, Copy)]
+enum End {
+    At(u64),
+    After(Duration),
+}
+
+async fn run(end: End, pace: Option<u64>) {
     let dir = server::folder();
     let (server, admin) = Server::footfall(dir.path());
     let began = Instant::now();
-    let loading = tokio::spawn(load(server.address, events, pace));
-    println!("{:>8}  {:>10}  {:>8}", "seconds", "behind", "MiB");
-    let sample = || {
-        let (behind, memory) = (
-            metric(admin, "footfall_view_lag_records"),
-            memory_mib(&server, "VmRSS"),
-        );
-        let seconds = began.elapsed().as_secs();
-        println!("{seconds:>8}  {behind:>10}  {memory:>8}");
-        behind
-    };
+    let loading = tokio::spawn(load(server.address, end, pace));
+    let longest = Arc::new(Longest::default());
+    let probing = tokio::spawn(probe(server.address, longest.clone()));
+    println!(
+        "{:>8}  {:>10}  {:>10}  {:>8}  {:>8}  {:>8}  {:>8}",
+        "seconds", "behind", "age", "write", "read", "MiB", "disk"
+    );
+    let mut samples = Vec::new();
     while !loading.is_finished() {
-        sample();
         tokio::time::sleep(SAMPLE).await;
+        let sample = json!({
+            "seconds": began.elapsed().as_secs(),
+            "behind": metric(admin, "footfall_view_lag_records"),
+            "age": metric(admin, r#"footfall_view_lag_seconds{project="bench"}"#),
+            "write": longest.write.swap(0, Ordering::Relaxed) as f64 / 1e6,
+            "read": longest.read.swap(0, Ordering::Relaxed) as f64 / 1e6,
+            "memory_mib": memory_mib(&server, "VmRSS"),
+            "disk_mib": disk_mib(&dir, "log") + disk_mib(&dir, "view"),
+        });
+        let number = |name: &str| sample[name].as_f64().unwrap();
+        println!(
+            "{:>8}  {:>10}  {:>8.2} s  {:>6.2} s  {:>6.2} s  {:>8}  {:>8}",
+            number("seconds"),
+            number("behind"),
+            number("age"),
+            number("write"),
+            number("read"),
+            number("memory_mib"),
+            number("disk_mib")
+        );
+        samples.push(sample);
     }
-    let took = loading.await.unwrap();
+    let (events, took) = loading.await.unwrap();
+    probing.abort();
     let rate = events as f64 / took.as_secs_f64();
-    let lag = sample();
+    let lag = metric(admin, "footfall_view_lag_records");
     let began = Instant::now();
-    let mut sampled = Instant::now();
-    while metric(admin, "footfall_view_lag_records") > 0 {
+    while metric(admin, "footfall_view_lag_records") > 0.0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        if sampled.elapsed() > SAMPLE {
-            sampled = Instant::now();
-            sample();
-        }
     }
+    report::write(
+        "scale",
+        json!({"events": events, "a_second": rate, "samples": samples}),
+    );
     println!("commands                        {events}");
     println!("acknowledged a second           {rate:.0}");
     println!(
@@ -114,14 +154,14 @@ async fn run(events: u64, pace: Option<u64>) {
     let said = String::from_utf8_lossy(&rebuilt.stdout);
     assert!(rebuilt.status.success(), "{said}");
     println!(
-        "view folded anew                {:.2?}: {}",
+        "view rebuilt                    {:.2?}: {}",
         began.elapsed(),
         said.trim()
     );
 }
 
 /// A number of the metrics.
-fn metric(admin: SocketAddr, name: &str) -> u64 {
+fn metric(admin: SocketAddr, name: &str) -> f64 {
     let metrics = server::get(admin, "/metrics");
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap().trim().parse().unwrap()
@@ -138,8 +178,61 @@ fn memory_mib(server: &Server, name: &str) -> u64 {
     kib / 1024
 }
 
-/// Loads all events, `pace` a second if it says so, and tells how long that took.
-async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
+/// The longest write and the longest read of late, in microseconds.
+#[derive(Default)]
+struct Longest {
+    write: AtomicU64,
+    read: AtomicU64,
+}
+
+/// Writes events, each of another customer, and reads each of them back.
+async fn probe(address: SocketAddr, longest: Arc<Longest>) {
+    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.tcp_nodelay(true).connect().await.unwrap();
+    let mut writer = TrackingServiceClient::new(channel.clone());
+    let mut reader = CustomerServiceClient::new(channel);
+    for number in 0.. {
+        let customer_ids = BTreeMap::from([("registered".to_owned(), format!("probe-{number}"))]);
+        let began = Instant::now();
+        let event = pb::AddEventRequest {
+            customer_ids: customer_ids.clone(),
+            ..event(number)
+        };
+        writer
+            .add_event(authorized(event, AUTHORIZATION))
+            .await
+            .unwrap();
+        let written = Instant::now();
+        let its_events = pb::ListEventsRequest {
+            project_token: TOKEN.into(),
+            customer_ids,
+            event_types: vec!["page_visit".to_owned()],
+            ..Default::default()
+        };
+        let page = reader.list_events(authorized(its_events, READER)).await;
+        assert_eq!(page.unwrap().into_inner().events.len(), 1);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap();
+        longest
+            .write
+            .fetch_max(micros(written - began), Ordering::Relaxed);
+        longest
+            .read
+            .fetch_max(micros(written.elapsed()), Ordering::Relaxed);
+        tokio::time::sleep(PROBE).await;
+    }
+}
+
+fn authorized<M>(message: M, authorization: &str) -> Request<M> {
+    let mut request = Request::new(message);
+    let authorization = authorization.parse().unwrap();
+    request
+        .metadata_mut()
+        .insert("authorization", authorization);
+    request
+}
+
+/// Loads events until the end, `pace` a second if it says so; tells how many there were and how long that took.
+async fn load(address: SocketAddr, end: End, pace: Option<u64>) -> (u64, Duration) {
     let began = Instant::now();
     let mut channels = Vec::new();
     for _ in 0..CHANNELS {
@@ -147,14 +240,19 @@ async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
         channels.push(endpoint.tcp_nodelay(true).connect().await.unwrap());
     }
     let next = Arc::new(AtomicU64::new(0));
+    let done = Arc::new(AtomicU64::new(0));
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let mut client = TrackingServiceClient::new(channels[caller % CHANNELS].clone());
-            let next = next.clone();
+            let (next, done) = (next.clone(), done.clone());
             tokio::spawn(async move {
                 loop {
                     let first = next.fetch_add(BATCH, Ordering::Relaxed);
-                    if first >= events {
+                    let is_over = match end {
+                        End::At(events) => first >= events,
+                        End::After(time) => began.elapsed() >= time,
+                    };
+                    if is_over {
                         return;
                     }
                     if let Some(pace) = pace {
@@ -167,6 +265,7 @@ async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
                         .unwrap();
                     let results = answer.into_inner().results;
                     assert!(results.iter().all(|result| result.error.is_none()));
+                    done.fetch_add(BATCH, Ordering::Relaxed);
                 }
             })
         })
@@ -174,7 +273,7 @@ async fn load(address: SocketAddr, events: u64, pace: Option<u64>) -> Duration {
     for caller in callers {
         caller.await.unwrap();
     }
-    began.elapsed()
+    (done.load(Ordering::Relaxed), began.elapsed())
 }
 
 fn batch(first: u64, mixed: bool) -> Request<pb::ExecuteBatchRequest> {
@@ -185,15 +284,11 @@ fn batch(first: u64, mixed: bool) -> Request<pb::ExecuteBatchRequest> {
             false => Command::AddEvent(event(number)),
         }),
     });
-    let mut request = Request::new(pb::ExecuteBatchRequest {
+    let request = pb::ExecuteBatchRequest {
         project_token: TOKEN.into(),
         commands: commands.collect(),
-    });
-    let authorization = AUTHORIZATION.parse().unwrap();
-    request
-        .metadata_mut()
-        .insert("authorization", authorization);
-    request
+    };
+    authorized(request, AUTHORIZATION)
 }
 
 /// The IDs of a command's customer. Customers come in an order that no cache likes.

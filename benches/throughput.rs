@@ -32,6 +32,8 @@ mod descriptors;
 mod disk;
 #[path = "throughput/envoy.rs"]
 mod envoy;
+#[path = "common/report.rs"]
+mod file;
 #[path = "throughput/grpc.rs"]
 mod grpc;
 #[path = "throughput/latency.rs"]

@@ -9,6 +9,7 @@
 mod base;
 mod batch;
 mod layer;
+mod readers;
 mod rows;
 mod state;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,10 +28,12 @@ use fjall::{Slice, Snapshot};
 use super::keys::{self, Table};
 use super::read::Order;
 use super::{Error, Options};
-use crate::log::{Position, SetAside};
+use crate::log::Position;
 use base::Base;
 pub(super) use batch::Batch;
 use layer::Layer;
+pub(super) use readers::Held;
+use readers::Readers;
 pub(super) use rows::{Entry, Rows};
 pub(super) use state::State;
 
@@ -50,16 +53,6 @@ const CHECKPOINTS_IN_MEMORY: usize = 3;
 const RUNS_MAX: usize = 24;
 /// How often the fold looks whether it may go on.
 const WAIT: Duration = Duration::from_millis(50);
-/// Bytes of layers that somebody may keep for long.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
-
-/// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.
-const READERS_TRIES: usize = 50;
-const READERS_PAUSE: Duration = Duration::from_millis(10);
-
-/// How often the engine is made to write everything again before what it replaced counts as read by somebody.
-const PURGE_TRIES: usize = 3;
-
 /// Most entries of a page. In tests so few that most of what has pages has several.
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 
@@ -105,18 +98,6 @@ pub(super) struct Epoch {
     /// Ended: what they wrote is in the base.
     pub(super) ended: u64,
 }
-
-/// Who reads.
-#[derive(Default)]
-struct Readers {
-    /// Readers that began since the last purge have one of these.
-    present: Arc<()>,
-    /// Those who began before, as far as they have not ended.
-    earlier: Vec<Weak<()>>,
-}
-
-/// A state to read from, and what shows that somebody does.
-pub(super) type Held = (Arc<State>, Arc<()>);
 
 impl Store {
     /// Opens what is there, or makes an empty view if that is no view, or not whole.
@@ -314,6 +295,10 @@ impl Store {
         layers.epoch.ended = layers.epoch.begun;
         self.publish(&layers, Arc::new(self.base.snapshot()));
         self.changed.notify_all();
+        drop(layers);
+        if let Err(error) = self.base.remove_merged() {
+            tracing::warn!(%error, "what was merged stays on the disk for now");
+        }
         Ok(())
     }
 
@@ -378,72 +363,6 @@ impl Store {
         layers.saturating_add(merged)
     }
 
-    /// Waits a moment for everybody to end who may still read what was removed by now.
-    ///
-    /// # Errors
-    /// [`Error::StillRead`].
-    fn wait_for_readers(&self) -> Result<(), Error> {
-        {
-            let mut readers = lock(&self.readers);
-            let before = std::mem::take(&mut readers.present);
-            readers.earlier.push(Arc::downgrade(&before));
-        }
-        for _ in 0..READERS_TRIES {
-            let mut readers = lock(&self.readers);
-            readers.earlier.retain(|reader| reader.strong_count() > 0);
-            if readers.earlier.is_empty() {
-                return Ok(());
-            }
-            drop(readers);
-            std::thread::sleep(READERS_PAUSE);
-        }
-        Err(Error::StillRead)
-    }
-
-    /// Waits until nobody reads what was removed by now.
-    ///
-    /// # Errors
-    /// [`Error::StillRead`], [`Error::Store`].
-    pub(super) fn let_go(&self) -> Result<(), Error> {
-        self.checkpoint()?;
-        // To the engine, who reads what the last checkpoint wrote may also want what it wrote over.
-        self.checkpoint_again()?;
-        self.checkpoint_again()?;
-        self.wait_for_readers()
-    }
-
-    /// Removes from the disk what had been removed from the view when it was [let go](Self::let_go), and makes it stay
-    /// removed after a power cut. `aside` is the room for [`Store::disk_space`].
-    ///
-    /// # Errors
-    /// [`Error::StillRead`], [`Error::Store`].
-    pub(super) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
-        let checked = || aside.check().map_err(Error::store);
-        checked()?;
-        self.checkpoint_again()?;
-        let last = self.base.last_table()?;
-        self.base.compact()?;
-        // The engine removes the files once they are in no list that somebody reads by, and only as it merges.
-        for _ in 0..PURGE_TRIES {
-            checked()?;
-            self.checkpoint_again()?;
-            self.wait_for_readers()?;
-            self.checkpoint_again()?;
-            self.base.compact()?;
-            if !self.base.has_table_up_to(last)? {
-                return self.base.sync_folder();
-            }
-        }
-        Err(Error::StillRead)
-    }
-
-    /// A checkpoint that changes the base in any case, if by nothing.
-    fn checkpoint_again(&self) -> Result<(), Error> {
-        let format = self.get(Table::Meta, keys::FORMAT)?;
-        self.write_all([(Table::Meta, keys::FORMAT.into(), format)])?;
-        self.checkpoint()
-    }
-
     /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.turn)
@@ -481,32 +400,6 @@ impl Store {
         let bytes = (*value).try_into();
         let bytes = bytes.map_err(|_| Error::Damaged("a number of meta"))?;
         Ok(Some(u64::from_be_bytes(bytes)))
-    }
-
-    /// The present state, for those who read a short time.
-    pub(super) fn snapshot(&self) -> Held {
-        // First the note: a state that is not noted could be one of before.
-        let reader = lock(&self.readers).present.clone();
-        (self.state.load_full(), reader)
-    }
-
-    /// The present state, for those who may keep it long: they should not keep layers, which are in memory. Blocks on
-    /// the disk.
-    pub(super) fn lasting_snapshot(&self) -> Held {
-        let (state, reader) = self.snapshot();
-        if self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
-            return (state, reader);
-        }
-        if let Err(error) = self.checkpoint() {
-            // A full disk keeps nobody from reading; the fold waits for those who do.
-            tracing::warn!(%error, "no checkpoint can be made for a long read");
-            return (state, reader);
-        }
-        let state = State {
-            layers: Vec::new(),
-            ..State::clone(&self.state.load())
-        };
-        (Arc::new(state), reader)
     }
 
     fn layers(&self) -> MutexGuard<'_, Layers> {

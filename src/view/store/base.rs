@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fjall::compaction::Leveled;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice, Snapshot};
+use fjall::{
+    AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, Readable as _, Slice, Snapshot,
+};
 
 use super::super::nice::step_back;
 use super::super::{Error, Options};
@@ -93,6 +95,16 @@ impl Base {
             }
         }
         Ok(ingestion.finish()?)
+    }
+
+    /// Removes the files of tables that were merged, once no snapshot of before is left. The engine itself does so only
+    /// as it merges the next time: up to then they would take as much of the disk as what came of them.
+    pub(super) fn remove_merged(&self) -> Result<(), Error> {
+        let tracker = &self.database.supervisor.snapshot_tracker;
+        let read_from = tracker.get_seqno_safe_to_gc();
+        let mut versions = self.rows.tree.get_version_history_lock();
+        let removed = versions.maintenance(self.rows.path(), read_from);
+        Ok(removed.map_err(fjall::Error::from)?)
     }
 
     /// Writes all of it again, without what was removed or written over, but for what a snapshot still sees.

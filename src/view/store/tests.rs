@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::super::tests::scratch;
+use super::readers::KEPT_BYTES_MAX;
 use super::*;
+use crate::log::SetAside;
 
 /// Keys that are written over again and again.
 const KEYS: u64 = 16;
@@ -264,6 +266,22 @@ fn what_was_removed_is_nowhere_on_the_disk_after_a_purge() {
     store.purge(&SetAside::default()).unwrap();
     assert!(!is_on_disk(&secret[..12]));
     assert!(store.get(Table::Records, b"b").unwrap().is_some());
+}
+
+#[test]
+fn tables_that_were_merged_leave_the_disk_after_a_few_checkpoints() {
+    let (_dir, store) = store();
+    let write = |number: u64| {
+        let row = put(Table::Records, number.to_be_bytes(), b"value");
+        store.write_all([row]).unwrap();
+        store.checkpoint().unwrap();
+    };
+    (0..4).for_each(write);
+    let last = store.base.last_table().unwrap();
+    store.base.compact().unwrap();
+    assert!(store.base.has_table_up_to(last).unwrap());
+    (4..7).for_each(write);
+    assert!(!store.base.has_table_up_to(last).unwrap());
 }
 
 #[test]
