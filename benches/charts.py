@@ -1,10 +1,11 @@
-"""Draws the charts of docs/performance.md from a file that `cargo bench --bench throughput` has left.
+"""Draws the charts of docs/performance.md from the files that `cargo bench` has left.
 
-    python3 benches/charts.py              draws docs/charts from benches/published/throughput.json
-    python3 benches/charts.py --check      exits with 1 if docs/charts is not what it would draw
-    python3 benches/charts.py IN.json DIR  draws another run elsewhere
+    python3 benches/charts.py            draws docs/charts from benches/published
+    python3 benches/charts.py --check    exits with 1 if docs/charts is not what it would draw
+    python3 benches/charts.py FROM TO    draws other runs elsewhere
 
-To publish a run: copy target/bench/throughput.json to benches/published, draw, and change the tables and their date.
+To publish a run: copy throughput.json or scale.json from target/bench to benches/published, draw, and change the
+tables and their date. scale.json is of `cargo bench --bench scale -- 600s`.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = ROOT / "benches/published/throughput.json"
+PUBLISHED = ROOT / "benches/published"
 CHARTS = ROOT / "docs/charts"
 
 INK, FAINT, GRID, PAPER = "#1f2328", "#59636e", "#d1d9e0", "#ffffff"
@@ -124,9 +125,42 @@ def callers(report):
     return svg(720, top + high + 58, title, parts)
 
 
-def drawn(path):
-    report = json.loads(path.read_text())
-    return {"shares.svg": shares(report), "callers.svg": callers(report)}
+def curve(samples, name, fill, left, top, wide, high, most):
+    """A line through what the samples have under a name."""
+    end = max(sample["seconds"] for sample in samples)
+    places = [(left + wide * sample["seconds"] / end, top + high - high * sample[name] / most) for sample in samples]
+    points = [f"{x:.1f},{y:.1f}" for x, y in places]
+    return f'<polyline points="{" ".join(points)}" fill="none" stroke="{fill}" stroke-width="2"/>'
+
+
+def load(report):
+    """What was seen under full load: how long the longest write and read took, and memory, for each ten seconds."""
+    samples = report["samples"]
+    left, wide, high = 70, 560, 110
+    title = f"Full load: {rate(report['a_second'])} events a second, each readable at once"
+    panels = [
+        ("seconds: longest read, longest write", 70, [("read", FOOTFALL), ("write", GRPC)]),
+        ("memory, MiB", 230, [("memory_mib", FOOTFALL)]),
+    ]
+    parts = [text(16, 26, title, 15)]
+    for words, top, curves in panels:
+        most = max(sample[name] for sample in samples for name, _ in curves)
+        most = next(step for step in (1, 2, 5, 10, 250, 500, 1000, 2000, 5000) if step >= most)
+        parts.append(text(left, top - 12, words, 12))
+        for part in (0, 0.5, 1):
+            y = top + high - high * part
+            parts += [line(left, y, left + wide, y, GRID), text(left - 8, y + 4, f"{most * part:g}", 11, FAINT, "end")]
+        parts += [curve(samples, name, fill, left, top, wide, high, most) for name, fill in curves]
+    end = max(sample["seconds"] for sample in samples)
+    for part in range(6):
+        parts.append(text(left + wide * part / 5, 358, f"{end * part / 5:.0f} s", 11, FAINT, "middle"))
+    parts.append(text(16, 388, caption(report), 11, FAINT))
+    return svg(660, 402, title, parts)
+
+
+def drawn(folder):
+    throughput, scale = (json.loads((folder / name).read_text()) for name in ("throughput.json", "scale.json"))
+    return {"shares.svg": shares(throughput), "callers.svg": callers(throughput), "load.svg": load(scale)}
 
 
 def main(arguments):
@@ -134,16 +168,16 @@ def main(arguments):
         case ["--check"]:
             wrong = [name for name, chart in drawn(PUBLISHED).items() if (CHARTS / name).read_text() != chart]
             if wrong:
-                sys.exit(f"docs/charts is not what benches/charts.py draws of {PUBLISHED.name}: {', '.join(wrong)}")
+                sys.exit(f"docs/charts is not what benches/charts.py draws of benches/published: {', '.join(wrong)}")
             return
         case []:
-            path, folder = PUBLISHED, CHARTS
-        case [path, folder] if not path.startswith("-"):
-            path, folder = Path(path), Path(folder)
+            source, folder = PUBLISHED, CHARTS
+        case [source, folder] if not source.startswith("-"):
+            source, folder = Path(source), Path(folder)
         case _:
             sys.exit(__doc__)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in drawn(path).items():
+    for name, chart in drawn(source).items():
         (folder / name).write_text(chart)
         print(folder / name)
 

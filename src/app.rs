@@ -338,7 +338,7 @@ impl App {
             }
         };
         match drained {
-            // Whoever asked for the backup is told how it ended.
+            // Anyone who asked for the backup is told how it ended.
             true => {
                 let drained = async {
                     for operator in operators {
@@ -374,7 +374,7 @@ impl App {
     }
 }
 
-/// Drops the view of a stopped service and folds it anew from the log.
+/// Drops the view of a stopped service and rebuilds it from the log.
 ///
 /// # Errors
 /// [`StartError::Log`], [`StartError::View`].

@@ -6,7 +6,7 @@
 //!
 //! | floor | module | what it is |
 //! |--|--|--|
-//! | ground | [`model`] | the nouns, parsed once and valid for ever |
+//! | ground | [`model`] | the nouns, parsed once and valid forever |
 //! | | [`clock`] | time, handed in |
 //! | 1 | [`log`] | the ordered log: the truth |
 //! | | `engine` | guards around the files of the view's engine |

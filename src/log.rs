@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::model::panics::Panics;
 pub use disk::SetAside;
+pub(crate) use disk::is_full;
 pub use error::Error;
 pub use receipts::{CLOCK_SET_MIN, Receipts, Start};
 pub use recent::Written;
@@ -114,7 +115,7 @@ pub struct Log {
     panics: Panics,
     /// Where the first damage was found.
     damage: Arc<OnceLock<Position>>,
-    /// Whoever rewrites records has it alone.
+    /// Anyone who rewrites records has it alone.
     still: Arc<RwLock<()>>,
 }
 
@@ -253,7 +254,7 @@ impl Log {
         self.noted(Record::decode(position, bytes))
     }
 
-    /// Remembers where damage was found: the truth is not whole any more, and whoever asks is to know.
+    /// Remembers where damage was found: the truth is not whole any more, and anyone who asks is to know.
     fn noted<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Damaged { position, .. }) = &read {
             self.damage.get_or_init(|| *position);
@@ -277,7 +278,7 @@ impl Log {
         self.alone().rewrite(rewrites)
     }
 
-    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Whoever must hold
+    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Anyone who must hold
     /// something else while rewriting takes this first, for the wait may be a backup's.
     pub fn alone(&self) -> Alone<'_> {
         Alone {

@@ -56,7 +56,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum View {
-    /// Drops the view of a stopped service and folds it anew from the log
+    /// Drops the view of a stopped service and rebuilds it from the log
     Rebuild(Settings),
 }
 
@@ -169,7 +169,7 @@ fn check_config(settings: Settings) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The lines and the secret go apart, so that whoever appends the output to the settings has no secret in them.
+/// The lines and the secret go apart, so that anyone who appends the output to the settings has no secret in them.
 fn new_key() -> Result<(), StartError> {
     let key = NewKey::new()?;
     let lines = key.settings();
@@ -282,7 +282,7 @@ fn greet(first_run: &FirstRun, scheme: &str, app: &App) {
         }
     };
     let mut stdout = std::io::stdout();
-    // Whoever closed the output does not want to read it.
+    // Anyone who closed the output does not want to read it.
     let _ = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());

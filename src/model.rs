@@ -1,4 +1,4 @@
-//! Ground floor: the nouns of tracking, parsed once and valid for ever.
+//! Ground floor: the nouns of tracking, parsed once and valid forever.
 //!
 //! A value of one of these types keeps every rule that its type is about, so nothing above checks again.
 

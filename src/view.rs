@@ -105,8 +105,8 @@ pub struct View {
 }
 
 impl View {
-    /// Opens the view in `dir` and starts to follow the log. A view of another format is dropped and folded
-    /// anew.
+    /// Opens the view in `dir` and starts to follow the log. A view of another format is dropped and
+    /// rebuilt.
     ///
     /// # Errors
     /// [`Error::Ahead`]: the log has lost what the view has seen. [`Error::Store`].

@@ -1,6 +1,6 @@
 //! Copies a store into another folder, while a service runs on it or not.
 //!
-//! Whoever holds the store's lock makes the copy: the command itself, or the running service, which the command asks
+//! Anyone who holds the store's lock makes the copy: the command itself, or the running service, which the command asks
 //! over the second listener ([`ask`]). The file that leads there, and lets in, is [`super::door`]'s.
 
 mod ask;

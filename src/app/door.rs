@@ -61,7 +61,7 @@ pub(super) struct Address {
     pub(super) key: Key,
 }
 
-/// The file, as long as the service runs. Whoever makes it holds the folder's lock.
+/// The file, as long as the service runs. Anyone who makes it holds the folder's lock.
 #[derive(Debug)]
 pub(super) struct Door(PathBuf);
 

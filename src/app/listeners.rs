@@ -8,7 +8,7 @@ use super::StartError;
 use super::tls::Tls;
 use crate::config::server;
 
-/// The addresses, bound: whoever starts the service twice hears of it before anything is written.
+/// The addresses, bound: anyone who starts the service twice hears of it before anything is written.
 #[derive(Debug)]
 pub struct Listeners {
     pub(super) calls: TcpListener,

@@ -1,4 +1,4 @@
-//! How long a connection is waited for where hyper waits for ever.
+//! How long a connection is waited for where hyper waits forever.
 //!
 //! - A caller that sends the beginning of HTTP/2's preface, even one byte of it, has chosen neither HTTP/2 nor
 //!   HTTP/1.1, so that the timeouts of neither hold.

@@ -22,7 +22,7 @@ use crate::tracker::Tracker;
 #[derive(Clone, Debug)]
 pub struct Reload {
     limiters: Arc<Limiters>,
-    /// Weak, for whoever holds the tracker holds the store open.
+    /// Weak, for anyone who holds the tracker holds the store open.
     tracker: Weak<Tracker>,
     tls: Both<Tls>,
     clock: Arc<dyn Clock>,
@@ -114,7 +114,7 @@ impl Reload {
         types.save(dir)
     }
 
-    /// Loads the settings anew at each message, and tells the log what came of it.
+    /// Loads the settings again at each message, and tells the log what came of it.
     pub async fn at_each(
         self,
         mut asked: mpsc::Receiver<()>,

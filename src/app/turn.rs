@@ -3,7 +3,7 @@
 //!
 //! A caller that closes its sending side still waits for its answers (RFC 9112, 9.6). hyper takes that for the end of
 //! the connection, at once over HTTP/2. So the stream hides it from hyper while a call is open that has to be answered,
-//! and ends the answers that would go on for ever.
+//! and ends the answers that would go on forever.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ const LEAD_USUAL: Duration = Duration::from_secs(60);
 /// How long to leave it alone after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether something that was erased or is too old may still lie on the disk. Whoever cannot tell says so too.
+/// Whether something that was erased or is too old may still lie on the disk. Anyone who cannot tell says so too.
 pub(super) fn has_remains(log: &Log, view: &View) -> bool {
     log.has_remains().unwrap_or(true)
         || view

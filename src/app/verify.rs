@@ -48,7 +48,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
     match compared {
         Ok(Compared::Missing) => places.say("view: there is none; a start folds one"),
         Ok(Compared::OtherFormat) => {
-            places.say("view: of another format, or not written yet; a start folds it anew");
+            places.say("view: of another format, or not written yet; a start rebuilds it");
         }
         Ok(Compared::View { applied, entries }) => places.say(&format!(
             "view: {entries} entries are as the log says up to position {}",
@@ -88,7 +88,7 @@ impl<W: Write> Places<'_, W> {
     }
 
     fn say(&mut self, line: &str) {
-        // The exit code says what matters, and whoever closed the output does not want to read.
+        // The exit code says what matters, and anyone who closed the output does not want to read.
         let _ = writeln!(self.out, "{line}");
     }
 }

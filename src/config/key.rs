@@ -69,7 +69,7 @@ const PUBLIC_KEY: Kind<String> = Kind::secret("1 to 256 visible ASCII characters
     visible(value.text()?, b"")
 });
 
-/// Not shown in mistakes: whoever writes `id:secret` here would find the secret in a log.
+/// Not shown in mistakes: anyone who writes `id:secret` here would find the secret in a log.
 const KEY_ID: Kind<String> = Kind::secret(
     "1 to 256 visible ASCII characters other than \":\"",
     |value| visible(value.text()?, b":"),

@@ -22,7 +22,7 @@ pub enum Level {
     /// A change of state.
     #[default]
     Info,
-    /// For whoever looks for a fault.
+    /// For anyone who looks for a fault.
     Debug,
     /// Everything.
     Trace,

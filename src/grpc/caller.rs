@@ -108,12 +108,12 @@ fn shown(
     tracker.recognize(credentials, address(extensions), ticket)
 }
 
-/// The certificate's names as credentials, for whoever shows no others.
+/// The certificate's names as credentials, for anyone who shows no others.
 fn by_certificate(credentials: &Credentials, extensions: &Extensions) -> Option<Credentials> {
     let names = extensions.get::<CertificateNames>();
     match (credentials, names) {
         (Credentials::Missing, Some(names)) => Some(Credentials::Certificate(names.clone())),
-        // Whoever shows a key wants to be that one, even if it is a wrong one.
+        // Anyone who shows a key wants to be that one, even if it is a wrong one.
         _ => None,
     }
 }

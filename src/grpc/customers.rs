@@ -33,7 +33,7 @@ impl Customers {
         }
     }
 
-    /// Reads a customer, for whoever gives it another form than a message.
+    /// Reads a customer, for anyone who gives it another form than a message.
     ///
     /// # Errors
     /// The status that says why not.
@@ -51,7 +51,7 @@ impl Customers {
         Ok(self.tracker.customer(access, question, answer).await?)
     }
 
-    /// Lists events, for whoever gives them another form than a message.
+    /// Lists events, for anyone who gives them another form than a message.
     ///
     /// # Errors
     /// The status that says why not.
@@ -72,7 +72,7 @@ impl Customers {
         Ok(self.tracker.events(access, question, answer).await?)
     }
 
-    /// Begins an export, for whoever gives it another form than messages.
+    /// Begins an export, for anyone who gives it another form than messages.
     ///
     /// # Errors
     /// The status that says why not.

@@ -74,7 +74,7 @@ impl Health {
         });
     }
 
-    /// Lets watchers go once they have heard the last word: a service that drains would wait for them for ever.
+    /// Lets watchers go once they have heard the last word: a service that drains would wait for them forever.
     pub fn end(&self) {
         self.state.send_modify(|state| state.ended = true);
     }

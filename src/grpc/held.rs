@@ -19,7 +19,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// The same bytes, which hold the room that they take until they are dropped, whoever drops them.
+/// The same bytes, which hold the room that they take until they are dropped, no matter who drops them.
 pub fn counted(bytes: Bytes, held: Held) -> Bytes {
     Bytes::from_owner(Counted { bytes, _held: held })
 }

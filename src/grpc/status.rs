@@ -111,7 +111,9 @@ fn of_view(error: &view::Error) -> Status {
         }
         view::Error::Cancelled => return Status::cancelled(message),
         view::Error::Damaged(_) => Status::data_loss(message),
-        view::Error::Store(_) | view::Error::Panicked => Status::internal(message),
+        view::Error::Store(_) | view::Error::Full | view::Error::Panicked => {
+            Status::internal(message)
+        }
         view::Error::Log(error) => return of_log(error),
     };
     let cause = Cause {

@@ -1,7 +1,7 @@
 //! `TrackStream`: commands as they come, each acknowledged once it is durable.
 //!
-//! Nothing runs on a stream's behalf: whoever asks for the next acknowledgements makes it read on. So a caller who does
-//! not read them is not read from, and holds [`GROUPS_MAX`] groups of commands at most.
+//! Nothing runs on a stream's behalf: anyone who asks for the next acknowledgements makes it read on. So a caller who
+//! does not read them is not read from, and holds [`GROUPS_MAX`] groups of commands at most.
 //!
 //! What has come already is committed together, without waiting for more. The next group is taken in while the one
 //! before is on its way to the disk.

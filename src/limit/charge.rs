@@ -1,4 +1,4 @@
-//! What one call was charged to, for whoever answers it.
+//! What one call was charged to, for anyone who answers it.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -183,7 +183,7 @@ impl Table {
 
     /// Makes a free slot the owner's and charges it. None: another thread came between; look again.
     fn claim(&self, set: &Set, slot: &Slot, ended: u64, request: Request<'_>) -> Option<Verdict> {
-        // Before the old debt goes, so that whoever misses it finds the mark.
+        // Before the old debt goes, so that anyone who misses it finds the mark.
         if self.forgotten.load(SeqCst) < ended {
             self.forgotten.fetch_max(ended, SeqCst);
         }

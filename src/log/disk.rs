@@ -34,6 +34,7 @@ use bytes::Bytes;
 use super::store::Rewrites;
 use super::{Error, Position, Store, StoreError};
 use append::Appender;
+pub(crate) use append::is_full;
 use descriptors::Descriptors;
 use keeper::Keeper;
 use note::Note;

@@ -1,7 +1,7 @@
 //! The records that were committed last, in memory.
 //!
-//! Who follows the log wants them a moment after they were committed: the store need not be asked for them. The fold also
-//! takes what their writers knew of them, once.
+//! Who follows the log wants them a moment after they were committed: the store need not be asked for them. The fold
+//! also takes what their writers knew of them, once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

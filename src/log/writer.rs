@@ -116,7 +116,7 @@ impl Writer {
             Condition::Failed(reason) => return Err(Error::Failed(reason.clone())),
             Condition::Panicked => return Err(Error::Panicked),
         }
-        // An append that is larger than the queue must not be refused for ever: it goes alone.
+        // An append that is larger than the queue must not be refused forever: it goes alone.
         let fits = queue.records == 0
             || queue.records + count <= self.records_max && queue.bytes + bytes <= self.bytes_max;
         if !fits {
@@ -273,7 +273,7 @@ impl Writer {
     fn refuse(&self, group: Vec<Pending>, error: &StoreError) {
         let (error, behind) = match error {
             StoreError::Full => (Error::Full, VecDeque::new()),
-            // Whoever queued up behind a failed commit must not wait for the next one.
+            // Anyone who queued up behind a failed commit must not wait for the next one.
             StoreError::Failed(reason) => (
                 Error::Failed(reason.as_str().into()),
                 lock(&self.queue).take_pending(),

@@ -16,7 +16,7 @@ pub enum RequestClass {
     OtherGrpc,
     /// What a browser asks before it sends. Answered from constants.
     Preflight,
-    /// What a mobile SDK asks beside tracking. Whoever has a key is answered with nothing.
+    /// What a mobile SDK asks beside tracking. Anyone who has a key is answered with nothing.
     Sdk,
     /// A question of an orchestrator. Answered from what is known already.
     Probe(Probe),

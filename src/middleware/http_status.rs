@@ -2,6 +2,6 @@
 
 use http::StatusCode;
 
-/// An extension of the response, which whoever renders it for REST looks for.
+/// An extension of the response, which anyone who renders it for REST looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpStatus(pub StatusCode);

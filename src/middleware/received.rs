@@ -1,7 +1,7 @@
 //! A request's body, which over HTTP/2 is read to its end even where its call is answered before.
 //!
-//! Whoever drops a body that is on its way resets its stream. What comes for that stream still is the caller's fault by
-//! the book, and h2 ends a connection on which that happens often: that of a caller who goes on while it is refused,
+//! Anyone who drops a body that is on its way resets its stream. What comes for that stream still is the caller's fault
+//! by the book, and h2 ends a connection on which that happens often: that of a caller who goes on while it is refused,
 //! and that of a proxy, with the calls of others on it. So the rest is read and dropped, within bounds.
 
 use std::pin::Pin;

@@ -167,7 +167,7 @@ impl Project {
         match credentials {
             Credentials::Missing => Err(Error::NoKey),
             Credentials::Unreadable => Err(Error::UnreadableKey),
-            // Whoever shows nothing else may have a certificate for other reasons.
+            // Anyone who shows nothing else may have a certificate for other reasons.
             Credentials::Certificate(names) => {
                 let is_named =
                     |key: &Key| key.client_cert.as_ref().is_some_and(|name| names.has(name));

@@ -1,4 +1,4 @@
-//! What an answer is made of, for whoever writes it in the form in which it is sent.
+//! What an answer is made of, for anyone who writes it in the form in which it is sent.
 
 use super::page_token::PageToken;
 use super::{Error, IdValues};

@@ -1,6 +1,6 @@
 //! Which names of properties get a column of their own in a table of customers.
 //!
-//! Whoever may write makes up names, so that their number must not keep a table from being made, nor make it much
+//! Anyone who may write makes up names, so that their number must not keep a table from being made, nor make it much
 //! larger. The columns are those of the names that most customers have; of names that equally many have, those that
 //! were written first. What has no column is told in one that all share.
 

@@ -159,7 +159,7 @@ impl Tracker {
                 refuse(Failed::Unknown)?;
                 self.failures.charge(address, Failed::Unknown, now);
             }
-            // Whoever shows nothing does not guess.
+            // Anyone who shows nothing does not guess.
             Ok(_) | Err(_) => {}
         }
         let_in

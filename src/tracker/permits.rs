@@ -109,8 +109,8 @@ impl Permits {
         }
     }
 
-    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room goes alone, and
-    /// counts as if it just filled it. A small one waits for its own room only where there is none among all.
+    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room goes alone,
+    /// and counts as if it just filled it. A small one waits for its own room only where there is none among all.
     ///
     /// # Errors
     /// [`Error::AnswersNotTaken`].
@@ -142,7 +142,7 @@ impl Permits {
     }
 
     /// Waits for its turn: first among the reads of the key, then among those of the project, then among all. So
-    /// whoever has many reads waits where nobody else does.
+    /// anyone who has many reads waits where nobody else does.
     ///
     /// # Errors
     /// [`Error::TooManyReads`].

@@ -158,7 +158,7 @@ impl Tracker {
     }
 
     /// Ends all watches and the streams of commands, also those that begin from now on: a service that drains would
-    /// wait for them for ever.
+    /// wait for them forever.
     pub fn end_streams(&self) {
         self.streams_ended.send_replace(true);
     }

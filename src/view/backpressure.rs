@@ -1,8 +1,8 @@
 //! Writers wait for a fold that is far behind them.
 //!
 //! What is taken in faster than it can be read is no use to anybody. So the answer to a write waits, once that is
-//! durable, until neither too many nor too old records of its project are left to be folded. Callers see slower answers,
-//! and no refusals; a project that writes little waits for nobody.
+//! durable, until neither too many nor too old records of its project are left to be folded. Callers see slower
+//! answers, and no refusals; a project that writes little waits for nobody.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use super::Error;
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
-/// Whoever waits for a read: once this is dropped, the read ends.
+/// Anyone who waits for a read: once this is dropped, the read ends.
 #[derive(Debug)]
 pub struct Waiting(Arc<AtomicBool>);
 

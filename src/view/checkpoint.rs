@@ -66,10 +66,15 @@ fn run(store: &Store, log: &Log, closing: &AtomicBool) {
     step_back();
     let is_over = || closing.load(Ordering::Acquire);
     while store.wait_until_due(is_over) {
+        let mut is_told = false;
         while let Err(error) = store.checkpoint() {
-            if log.has_room_to_fold(store.room_to_fold()) {
+            let has_room = log.has_room_to_fold(store.room_to_fold());
+            if has_room && !matches!(error, Error::Full) {
                 tracing::error!(%error, "the view has stopped: no checkpoint can be made");
                 return store.fail(&error.to_string());
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::error!(%error, "the view's checkpoint waits for space");
             }
             if is_over() {
                 return;
@@ -80,7 +85,7 @@ fn run(store: &Store, log: &Log, closing: &AtomicBool) {
     }
 }
 
-/// Reports a panic of the thread, for the fold would wait for it for ever.
+/// Reports a panic of the thread, for the fold would wait for it forever.
 struct FailOnPanic<'a>(Option<&'a Store>);
 
 impl Drop for FailOnPanic<'_> {

@@ -32,6 +32,9 @@ pub enum Error {
     /// The view's folder cannot be read or written.
     #[error("the view's store failed: {0}")]
     Store(String),
+    /// The disk takes nothing more from the view, or no more files.
+    #[error("the disk is full")]
+    Full,
     /// Somebody still reads what has to leave the disk, such as an export that is not read to its end.
     #[error("what has to leave the disk is still being read")]
     StillRead,
@@ -64,7 +67,7 @@ impl Error {
             | Self::Cancelled
             | Self::Panicked => return self.to_string(),
             Self::Ahead { .. } | Self::Stopped(_) => "the view has stopped",
-            Self::Store(_) => "the view cannot be read",
+            Self::Store(_) | Self::Full => "the view cannot be read",
             Self::Damaged(_) => "the view is damaged",
             Self::Log(error) => return error.fragment(),
         };
@@ -72,12 +75,21 @@ impl Error {
     }
 
     pub(super) fn store(error: std::io::Error) -> Self {
-        Self::Store(error.to_string())
+        match log::is_full(&error) {
+            true => Self::Full,
+            false => Self::Store(error.to_string()),
+        }
     }
 }
 
 impl From<fjall::Error> for Error {
     fn from(error: fjall::Error) -> Self {
+        if let fjall::Error::Io(of_disk) | fjall::Error::Storage(fjall::LsmError::Io(of_disk)) =
+            &error
+            && log::is_full(of_disk)
+        {
+            return Self::Full;
+        }
         Self::Store(error.to_string())
     }
 }

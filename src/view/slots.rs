@@ -1,7 +1,8 @@
 //! A cache of small entries in one piece of memory, which grows with them up to a bound.
 //!
-//! A key belongs to one set of slots. In a set the entries lie in the order of their last use, and a new one takes the
-//! place of the last. Nothing is allocated for an entry alone, and no look-up touches more than two cache lines.
+//! A key belongs to two sets of slots, and lies in the second only if the first had no room. In a set the entries lie in
+//! the order of their last use; a new one takes the place of the last where both are full. Nothing is allocated for an
+//! entry alone, and no look-up touches more than four cache lines, most of them two.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -43,44 +44,62 @@ impl<const KEY: usize> Slots<KEY> {
         }
     }
 
-    fn set(&mut self, key: &[u64]) -> Option<&mut Set> {
+    /// The sets of a key, by their indices.
+    fn sets_of(&self, key: &[u64]) -> [usize; 2] {
         let last = key.last().copied().unwrap_or_default();
         let mixed = (last ^ self.seed).wrapping_mul(MIXER);
         // Twice, for keys that follow each other are to lie anywhere.
         let mixed = (mixed ^ mixed >> 32).wrapping_mul(MIXER);
-        let index = (mixed >> 32) as usize & (self.sets.len() - 1);
-        self.sets.get_mut(index)
+        let last = self.sets.len() - 1;
+        // The second one is another one.
+        let first = (mixed >> 32) as usize & last;
+        [first, (first ^ (mixed & 0xffff_ffff | 1) as usize) & last]
+    }
+
+    /// Where an entry lies that begins so: its set, and its place there.
+    fn find(&self, sets: [usize; 2], key: &[u64]) -> Option<(usize, usize)> {
+        let place = |index: usize| {
+            let set = self.sets.get(index)?;
+            let place = set.iter().position(|entry| entry.starts_with(key))?;
+            Some((index, place))
+        };
+        sets.into_iter().find_map(place)
+    }
+
+    /// The entry at a place of a set, which is the last one to go from now on.
+    fn used(&mut self, (index, place): (usize, usize)) -> Option<&mut Entry> {
+        let used = self.sets.get_mut(index)?.get_mut(..=place)?;
+        used.rotate_right(1);
+        used.first_mut()
     }
 
     /// The entry of a key, which is the last one to go from now on.
     pub(super) fn get(&mut self, key: [u64; KEY]) -> Option<&mut Entry> {
-        let set = self.set(&key)?;
-        let index = set.iter().position(|entry| entry.starts_with(&key))?;
-        set.get_mut(..=index)?.rotate_right(1);
-        set.first_mut()
+        let found = self.find(self.sets_of(&key), &key)?;
+        self.used(found)
     }
 
-    /// Puts an entry in the place of the one with its key, or else of the one of its set that was not used for longest:
-    /// that one is given back.
+    /// Puts an entry in the place of the one with its key, or else of the one of its first set that was not used for
+    /// longest: that one is given back.
     pub(super) fn put(&mut self, entry: Entry) -> Option<Entry> {
         let key = entry.get(..KEY)?;
-        let set = self.set(key)?;
-        let place = |key: &[u64]| set.iter().position(|other| other.starts_with(key));
-        let index = place(key).or_else(|| place(&[0; KEY]));
-        let used = set.get_mut(..=index.unwrap_or(WAYS - 1))?;
-        used.rotate_right(1);
-        let before = std::mem::replace(used.first_mut()?, entry);
+        let sets = self.sets_of(key);
+        let found = self.find(sets, key);
+        let place = found.or_else(|| self.find(sets, &[0; KEY]));
+        let [first, _] = sets;
+        let is_other = place.is_none();
+        let used = self.used(place.unwrap_or((first, WAYS - 1)))?;
+        let before = std::mem::replace(used, entry);
         if before == [0; 4] {
             self.count += 1;
             self.grow();
         }
-        let is_other = index.is_none() && before != [0; 4];
         is_other.then_some(before)
     }
 
     /// Makes room before many sets are full.
     fn grow(&mut self) {
-        let is_roomy = self.count < self.sets.len() * WAYS / 4;
+        let is_roomy = self.count < self.sets.len() * WAYS / 2;
         if is_roomy || self.sets.len() >= self.sets_max {
             return;
         }
@@ -95,8 +114,8 @@ impl<const KEY: usize> Slots<KEY> {
     }
 
     pub(super) fn remove(&mut self, key: [u64; KEY]) {
-        if let Some(set) = self.set(&key)
-            && let Some(entry) = set.iter_mut().find(|entry| entry.starts_with(&key))
+        if let Some((index, place)) = self.find(self.sets_of(&key), &key)
+            && let Some(entry) = self.sets.get_mut(index).and_then(|set| set.get_mut(place))
         {
             *entry = [0; 4];
             self.count -= 1;

@@ -8,6 +8,8 @@
 
 mod base;
 mod batch;
+#[cfg(test)]
+mod kills;
 mod layer;
 mod readers;
 mod rows;

@@ -19,7 +19,7 @@ use crate::log::{self, Position};
 pub enum Compared {
     /// There is no view: a start makes one.
     Missing,
-    /// The view has another format than this version's: a start folds it anew.
+    /// The view has another format than this version's: a start rebuilds it.
     OtherFormat,
     /// The view was compared.
     View {
@@ -41,7 +41,7 @@ pub fn compare(
     log: &dyn log::Store,
     found: &mut impl FnMut(String),
 ) -> Result<Compared, Error> {
-    // The engine may write its tables anew as soon as it has them open.
+    // The engine may write its tables again as soon as it has them open.
     if let Some(file) = files::broken(dir).map_err(Error::store)? {
         found(format!("{} is not what was written", file.display()));
     }

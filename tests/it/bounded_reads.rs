@@ -1,4 +1,4 @@
-//! Answers of bounded size, which whoever writes cannot make impossible.
+//! Answers of bounded size, which anyone who writes cannot make impossible.
 
 use std::collections::{BTreeMap, BTreeSet};
 

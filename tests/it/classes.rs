@@ -101,7 +101,7 @@ async fn ask(
     Told {
         status: head.status.as_u16(),
         grpc_status: status.map(|status| status.to_str().unwrap().to_owned()),
-        // What lasts does not come to an end; whoever is refused has all of it.
+        // What lasts does not come to an end; anyone who is refused has all of it.
         body: match status.is_some() || head.headers.contains_key("content-length") {
             true => body.collect().await.unwrap().to_bytes(),
             false => Bytes::new(),

@@ -109,7 +109,7 @@ async fn an_erased_customer_is_read_no_more_and_leaves_every_file() {
     has_left(&server).await;
     assert_eq!(files_with(&data, NAME), [""; 0]);
     assert_eq!(files_with(&data, NOTE), [""; 0]);
-    // Everybody else, and whoever comes now, is as before; also from a view that is folded anew.
+    // Everybody else, and anyone who comes now, is as before; also from a view that is rebuilt.
     server
         .adds(&json!({"customer_ids": {"registered": NAME}, "event_type": "back"}))
         .await;
@@ -188,7 +188,7 @@ async fn an_erasure_that_waits_for_its_time_is_done_when_it_comes() {
         .unwrap();
     assert!(!server.knows(json!({"cookie": "c"})).await);
     let dir = server.stop().await;
-    // Not even a restart forgets it, nor a view that is folded anew.
+    // Not even a restart forgets it, nor a view that is rebuilt.
     std::fs::remove_dir_all(dir.path().join("data/view")).unwrap();
     let server = Setup::default().start_in(dir).await;
     assert!(!server.knows(json!({"cookie": "c"})).await);

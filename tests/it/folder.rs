@@ -1,4 +1,4 @@
-//! The data folder over time: folded anew, damaged, and on a disk without space.
+//! The data folder over time: rebuilt, damaged, and on a disk without space.
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};

@@ -54,7 +54,7 @@ async fn answers(server: &Server, headers: &[(&str, &str)]) -> Vec<(String, Answ
             for (name, value) in headers {
                 request = request.header(name, value);
             }
-            // A watch that is let in by mistake goes on for ever.
+            // A watch that is let in by mistake goes on forever.
             let answer = tokio::time::timeout(Duration::from_secs(20), request.send()).await;
             let mut answer = answer.unwrap_or_else(|_| panic!("{path} as {key:?}"));
             answer

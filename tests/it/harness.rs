@@ -105,7 +105,7 @@ impl Setup {
         self
     }
 
-    /// Makes whoever asks for the time next panic, each time the trap is set.
+    /// Makes anyone who asks for the time next panic, each time the trap is set.
     pub fn trapped(mut self, trap: &Trap) -> Self {
         self.trap = Some(trap.clone());
         self

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Server;
 
-/// Updates whoever the IDs name; the property tells which request it was.
+/// Updates anyone who the IDs name; the property tells which request it was.
 async fn update(server: &Server, ids: Value, properties: Value) {
     server
         .updates(&json!({"customer_ids": ids, "properties": properties}))

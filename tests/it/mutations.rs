@@ -284,7 +284,7 @@ async fn fuzz(goes_on: impl Fn(u64) -> bool + Send + Sync + 'static) {
     }
     let mut count = 0;
     while let Some(sent) = senders.join_next().await {
-        // Whoever fails ends the others.
+        // Anyone who fails ends the others.
         over.fetch_or(sent.is_err(), Ordering::Relaxed);
         count += sent.unwrap_or_else(|error| panic!("{error}: {}", log(dir.path())));
     }

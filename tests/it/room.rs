@@ -28,10 +28,13 @@ struct Disk {
 impl Disk {
     /// None: this machine does not let us have one.
     fn new(mib: u64) -> Option<Self> {
+        Self::with(&format!("size={mib}m"))
+    }
+
+    fn with(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]);
+        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]);
         let mounted = mount.arg(dir.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self { dir });
@@ -50,6 +53,16 @@ impl Disk {
     fn free_mib(&self) -> u64 {
         let disk = rustix::fs::statvfs(self.path()).unwrap();
         (disk.f_bavail * disk.f_frsize) >> 20
+    }
+
+    /// Lets no file be made any more, as long as the folder is there: there is room all the same.
+    fn fill_with_files(&self) -> PathBuf {
+        let folder = self.path().join("files");
+        fs::create_dir(&folder).unwrap();
+        let made = (0..).map(|n: u32| fs::File::create(folder.join(n.to_string())));
+        let refused = made.into_iter().find_map(Result::err).unwrap();
+        assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull);
+        folder
     }
 
     /// Takes all room but so much; it is there again once the file is removed.
@@ -231,4 +244,31 @@ async fn a_backup_that_finds_no_room_takes_none_from_the_service() {
     let (code, said) = run(command(disk.path()).args(["backup", "copy"]));
     assert_eq!(code, Some(0), "{said}");
     assert!(process.terminate().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_on_which_no_file_can_be_made_is_full_although_it_has_room() {
+    let Some(disk) = Disk::with("size=600m,nr_inodes=500") else {
+        return;
+    };
+    let settings = [
+        SETTINGS[0],
+        SETTINGS[1],
+        ("FOOTFALL_VIEW_CHECKPOINT_BYTES", "64KiB"),
+    ];
+    let process = Process::start_with(disk.path(), &settings);
+    let project = Project::read(disk.path());
+    project.visit(&process, "before").await;
+    let files = disk.fill_with_files();
+    let taken = write_until_full(&process, &project).await;
+    assert_eq!(project.visits(&process, "c-49").await, taken);
+    assert!(disk.free_mib() > 100);
+    fs::remove_dir_all(files).unwrap();
+    is_ready(&process).await;
+    project.visit(&process, "later").await;
+    assert_eq!(project.visits(&process, "later").await, 1);
+    assert_eq!(project.visits(&process, "c-49").await, taken);
+    assert!(process.terminate().success());
+    let (code, said) = run(command(disk.path()).args(["log", "verify"]));
+    assert_eq!(code, Some(0), "{said}");
 }

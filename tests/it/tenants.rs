@@ -192,7 +192,7 @@ async fn rpcs(server: &Server, token: &str, authorization: &str) -> Vec<Result<S
             project_token: project_token.clone()
         })),
         asks!(customers.anonymize_customer(anonymize)),
-        // Whoever was anonymised is known no more; somebody has to be there to be erased.
+        // Anyone who was anonymised is known no more; somebody has to be there to be erased.
         asks!(tracking.add_event(again)),
         asks!(customers.erase_customer(erase)),
     ]

@@ -15,7 +15,7 @@ use crate::log::Log;
 pub(in crate::app) struct Backups {
     log: Log,
     data: Arc<data::Options>,
-    /// Whoever has the permit copies.
+    /// Anyone who has the permit copies.
     one: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
 }

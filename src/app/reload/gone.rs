@@ -1,4 +1,4 @@
-//! What new settings take away. More often a mistake than meant, and whoever called with it is told nothing.
+//! What new settings take away. More often a mistake than meant, and anyone who called with it is told nothing.
 
 use crate::config::{KeyAccess, KeyConfig, ProjectConfig};
 

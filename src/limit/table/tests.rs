@@ -110,7 +110,7 @@ fn a_full_set_charges_newcomers_to_overflow_and_keeps_every_debt() {
         assert!(!table.check(key(number), now, quota).overflowed);
         assert!(admitted(table.check(key(number), now, quota)));
     }
-    // Sixteen callers' bursts, whoever of the prefix comes.
+    // Sixteen callers' bursts, no matter who of the prefix comes.
     for newcomer in 100..132 {
         let charge = table.check(key(newcomer), now, quota);
         assert!(charge.overflowed && admitted(charge));

@@ -261,7 +261,8 @@ fn seal_bytes(bytes: u64) -> u64 {
     entries.saturating_mul(SEAL_ENTRY_BYTES as u64) + 64 + TRAILER_BYTES as u64
 }
 
-pub(super) fn is_full(error: &io::Error) -> bool {
+/// Whether the disk takes nothing more, or no more files.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -1,4 +1,4 @@
-//! Looks after the files that keep other processes out: whoever finds them gone takes the folder for free.
+//! Looks after the files that keep other processes out: anyone who finds them gone takes the folder for free.
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ struct Id {
 }
 
 impl Keeper {
-    /// For whoever has the locks of the store in `dir`.
+    /// For anyone who has the locks of the store in `dir`.
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
         let files = [dir.join(NOTE_FILE), dir.join(LOG_DIR).join(LOCK)];
         let known = files.map(|file| Ok((file.clone(), id(&file)?)));

@@ -107,8 +107,8 @@ impl Room {
 }
 
 impl SetAside {
-    /// Whether the disk has any space left, for whoever uses what was set aside piece by piece: other processes write
-    /// too.
+    /// Whether the disk has any space left, for anyone who uses what was set aside piece by piece: other processes
+    /// write too.
     ///
     /// # Errors
     /// Of the kind `StorageFull`; what the system says.

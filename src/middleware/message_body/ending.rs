@@ -1,4 +1,4 @@
-//! An answer that says why the body of its request ended early, where whoever answers does not.
+//! An answer that says why the body of its request ended early, where anyone who answers does not.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

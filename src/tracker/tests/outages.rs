@@ -107,7 +107,7 @@ impl Play {
             }
         };
         if first {
-            // Whoever comes later must find this one in the commit that hangs.
+            // Anyone who comes later must find this one in the commit that hangs.
             self.service.store.wait_for_hanging();
             self.truth.hangs_since(self.service.elapsed());
         }

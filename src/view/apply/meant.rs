@@ -8,7 +8,7 @@ use crate::view::Error;
 
 impl Apply<'_> {
     /// The customers whom a record is to forget: those that were found when it was asked for, or those that they merged
-    /// into since. It is nobody else, whoever has got the IDs by now.
+    /// into since. It is nobody else, no matter who has the IDs by now.
     pub(super) fn meant(&mut self, project: u32, record: &Record) -> Result<BTreeSet<u64>, Error> {
         let mut holders = Vec::new();
         for id in record.ids.as_slice() {

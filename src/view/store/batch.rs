@@ -114,7 +114,7 @@ impl Batch {
         self.rows.clear();
         self.bytes.clear();
         self.by_key.clear();
-        // What one large batch has taken is not kept for ever.
+        // What one large batch has taken is not kept forever.
         self.rows.shrink_to(ROWS_KEPT);
         self.by_key.shrink_to(ROWS_KEPT, |_| 0);
         self.bytes.shrink_to(BYTES_KEPT);

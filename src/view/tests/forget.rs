@@ -17,7 +17,7 @@ enum Step {
     TakeOut,
     /// All but so many of the last records are too old.
     Expire(u64),
-    /// The view is folded anew.
+    /// The view is rebuilt.
     Rebuild,
 }
 

@@ -142,7 +142,7 @@ def anonymising_a_customer_of_many_events_and_merges(target):
 
 
 def gone(target, customer):
-    """Whoever was forgotten is not read any more once that was answered."""
+    """Anyone who was forgotten is not read any more once that was answered."""
     with http1.Caller(target.address) as caller:
         answer = caller.asks(EXPORT_ONE, {"customer_ids": customer}, http1.PRIVATE)
     target.count("a read after it: " + http1.outcome(answer))

@@ -16,7 +16,7 @@ ADD_EVENT = http2.TRACKING + b"AddEvent"
 DESCRIPTORS = 1024
 TRIES = 50
 QUOTA = 5
-# The attacker has five requests an hour; the honest caller, and whoever counts at the end, have no limit.
+# The attacker has five requests an hour; the honest caller, and anyone who counts at the end, have no limit.
 FIVE = f'requests = {QUOTA}\nperiod = "1h"\nexempt = ["127.0.0.2/32", "127.0.0.3/32"]'
 COUNTING = "127.0.0.3"
 

@@ -43,7 +43,7 @@ pub(super) fn key(setting: &Setting, peer: &str, lines: &[Vec<u8>]) -> String {
             Believed::Nobody | Believed::Networks { .. } => HOPS_MAX,
         };
         for element in elements.iter().rev().take(most) {
-            // Whoever reported what is of no use is charged: the client so far.
+            // Anyone who reported what is of no use is charged: the client so far.
             let Some(ip) = element else { break };
             client = Some(ip.clone());
             if let Believed::Networks { networks, .. } = &setting.believed

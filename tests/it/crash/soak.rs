@@ -18,7 +18,7 @@ async fn kills(writing: Duration, moments: std::ops::Range<u64>) {
         let moment = dice.between(moments.clone()).min(left);
         left -= moment;
         let begin = Instant::now();
-        // Whoever writes stops at the kill.
+        // Anyone who writes stops at the kill.
         let writing = scene.write(begin + 2 * writing);
         // The moment is drawn, nothing is waited for.
         tokio::time::sleep_until(begin + moment).await;

@@ -57,7 +57,7 @@ impl Stopped {
         for n in 0..6 {
             write(&process, &project, n).await;
         }
-        // Whoever reads has the view follow at once; what it has not folded yet would be in no table.
+        // Anyone who reads has the view follow at once; what it has not folded yet would be in no table.
         assert_eq!(read(&process, &project, 0).await.0, 200);
         assert!(process.terminate().success());
         let data = dir.path().join("footfall-data");

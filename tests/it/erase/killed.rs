@@ -36,7 +36,7 @@ async fn erasures_come_to_their_end_however_often_the_service_is_killed() {
         for customer in erased.iter().rev().take(ERASED) {
             erase(&process, &project, *customer).await;
         }
-        // From the rewriting of the log to the middle of making the engine write its files anew.
+        // From the rewriting of the log to the middle of making the engine write its files again.
         tokio::time::sleep(dice.between(0..2_500)).await;
         process.kill();
         process = Process::start_with(dir.path(), &SETTINGS);

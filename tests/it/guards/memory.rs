@@ -94,7 +94,7 @@ async fn bodies_beyond_the_memory_are_unavailable_for_a_moment_and_small_ones_ar
     // What is small is taken all the same.
     server.serves().await;
 
-    // Whoever goes away leaves what it held.
+    // Anyone who goes away leaves what it held.
     drop((slow, other, third));
     is_at_rest(&server).await;
     assert_eq!(

@@ -80,7 +80,7 @@ async fn an_address_has_so_many_calls_under_way_and_others_have_theirs() {
     assert_eq!(request.refused().await, (503, text.to_owned()));
     assert_eq!(server.rejected("requests_per_address_max").await, 1);
     assert_eq!(asks(&server, "203.0.113.8").await, 200);
-    // Whoever leaves in the middle leaves its place, too.
+    // Anyone who leaves in the middle leaves its place, too.
     drop(slow);
     while asks(&server, "203.0.113.7").await != 200 {}
     server.stop().await;

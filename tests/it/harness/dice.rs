@@ -46,7 +46,7 @@ impl Dice {
     }
 }
 
-/// What whoever runs a test asks for.
+/// What anyone who runs a test asks for.
 pub fn number_from_environment(name: &str) -> Option<u64> {
     #[expect(
         clippy::disallowed_methods,

@@ -132,7 +132,7 @@ async fn cuts(count: u64) -> Option<usize> {
         for caller in &callers {
             writing.spawn(caller.clone().write(process.address, project.clone()));
         }
-        // From a time at which all is young to the middle of making the engine write its files anew.
+        // From a time at which all is young to the middle of making the engine write its files again.
         Moment::within(5_000, &mut dice).comes(disk.dir()).await;
         let acknowledged = |caller: &Caller| caller.acknowledged.load(Ordering::Acquire);
         let before: Vec<usize> = callers.iter().map(acknowledged).collect();

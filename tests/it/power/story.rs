@@ -112,7 +112,7 @@ impl<'a> Story<'a> {
                 self = self.without_view();
                 Moment::within(200, self.dice)
             }
-            // From the rewriting of the log to the middle of making the engine write its files anew.
+            // From the rewriting of the log to the middle of making the engine write its files again.
             During::Erasure => match self.dice.one_in(2) {
                 true => Moment::of_change(self.dice),
                 false => Moment::within(3_000, self.dice),

@@ -37,7 +37,7 @@ async fn a_slow_handshake_is_cut_off_and_nobody_else_waits_for_it() {
     );
     is_closed(&mut slow).await;
     comes_to(&server, "Timeout", 1).await;
-    // Whoever shook hands and says nothing is no better.
+    // Anyone who shook hands and says nothing is no better.
     let mut silent = caller.connect(server.address).await.unwrap();
     let mut nothing = Vec::new();
     let _ = silent.read_to_end(&mut nothing).await;
@@ -46,7 +46,7 @@ async fn a_slow_handshake_is_cut_off_and_nobody_else_waits_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_counts_as_a_connection() {
-    // The slot is for whoever comes next.
+    // The slot is for anyone who comes next.
     let limited = "[server]\nheader_timeout = \"1s\"\nconnections_max = 1";
     let (papers, server) = secured(limited).await;
     let slow = hesitates(&server).await;
@@ -75,7 +75,7 @@ async fn what_is_under_way_over_tls_is_answered_before_a_stop() {
     let (papers, server) = secured("").await;
     let stream = papers.caller().connect(server.address).await.unwrap();
     server.signal();
-    // Until nobody is accepted any more, and whoever is there is told to end.
+    // Until nobody is accepted any more, and anyone who is there is told to end.
     while TcpStream::connect(server.address).await.is_ok() {}
     let answer = time(&server, PRIVATE).send_over(stream).await.unwrap();
     assert_eq!(answer.status, 200);

@@ -127,7 +127,7 @@ async fn a_certificate_s_name_is_a_key_over_rest() {
     assert_eq!(may(&shop, &server, &[]).await, (200, 403));
     let reader = showing(&["dns:reader.example.org"]);
     assert_eq!(may(&reader, &server, &[]).await, (403, 200));
-    // Whoever shows a key is that key, or nobody.
+    // Anyone who shows a key is that key, or nobody.
     let public = [("Authorization", PUBLIC)];
     assert_eq!(may(&shop, &server, &public).await, (403, 403));
     for wrong in ["Token wrong", "Bearer x", "Basic cmVhZGVyOndyb25n"] {

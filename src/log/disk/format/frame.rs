@@ -49,8 +49,8 @@ impl Head {
         Self::try_peek(header, bytes).unwrap_or(Peek::None)
     }
 
-    /// The positions of the first record and of the one behind the last, and the bytes of the whole frame, as a head says
-    /// that may be damaged. `bytes` have [`FIXED_BYTES`] at least.
+    /// The positions of the first record and of the one behind the last, and the bytes of the whole frame, as a head
+    /// says that may be damaged. `bytes` have [`FIXED_BYTES`] at least.
     pub(in crate::log::disk) fn glance(
         header: &Header,
         mut bytes: &[u8],
