@@ -5,7 +5,7 @@
 //! [`Store`] keeps the records: [`disk`] embeds one, [`memory`] serves tests and fails on demand.
 //!
 //! - One writer commits what is queued as one batch with one sync, and wakes everybody: group commit without a
-//!   timer. A commit that is under way is what later appends wait for and then share.
+//!   timer. A commit that is in flight is what later appends wait for and then share.
 //! - The first commit that fails latches the log: later appends fail at once, reads go on. A full disk is not
 //!   such a failure; appends are refused until space is freed.
 //! - A full queue refuses at once. Nothing waits without a bound.

@@ -68,7 +68,7 @@ pub struct Options {
     /// Longest that an export stays with one moment, and keeps from the disk's being rid of what left since. Default 30
     /// s.
     pub snapshot_timeout: Duration,
-    /// Most watches and exports that a key has under way. Default 64.
+    /// Most watches and exports that a key has in flight. Default 64.
     pub watchers_max: usize,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
     pub watch_heartbeat: Duration,

@@ -253,7 +253,7 @@ impl Acceptor {
         Self { stop, task }
     }
 
-    /// Stops accepting, lets what is under way finish, and ends.
+    /// Stops accepting, lets what is in flight finish, and ends.
     pub(super) async fn drain(self) {
         // The task has ended already, if nobody listens.
         let _ = self.stop.send(());
@@ -342,7 +342,7 @@ where
         });
     }
 
-    /// Lets every connection finish what is under way.
+    /// Lets every connection finish what is in flight.
     async fn drain(self) {
         self.draining.send_replace(true);
         self.draining.closed().await;

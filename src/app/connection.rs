@@ -60,7 +60,7 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    /// Serves a stream until it ends, or until draining has begun and what is under way is done.
+    /// Serves a stream until it ends, or until draining has begun and what is in flight is done.
     pub(super) async fn serve(
         mut self,
         stream: TcpStream,

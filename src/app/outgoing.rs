@@ -16,7 +16,7 @@ const GOAWAY: u8 = 7;
 /// The frames that a connection sends, of which no more is kept than tells of a guard.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// The frame under way: its head, and the beginning of its payload where that is looked at.
+    /// The frame in flight: its head, and the beginning of its payload where that is looked at.
     kept: [u8; HEAD_BYTES + PAYLOAD_BYTES_MAX],
     filled: usize,
     /// As many bytes are kept before they are looked at.

@@ -42,9 +42,9 @@ pub struct Options {
     /// HTTP/2 streams of one connection, in all its time, that were reset for what their caller did wrong. Default
     /// 1024.
     pub error_resets_max: NonZeroUsize,
-    /// Calls under way, from their headers until their answers begin. Default 16384.
+    /// Calls in flight, from their headers until their answers begin. Default 16384.
     pub requests_max: NonZeroUsize,
-    /// Calls under way of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2. Default
+    /// Calls in flight of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2. Default
     /// 1024.
     pub requests_per_address_max: NonZeroUsize,
     /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
@@ -60,7 +60,7 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Longest a read waits for the view, and an append for the disk. Default 10 s.
     pub request_timeout: Duration,
-    /// Watches and exports that one key may have under way. Default 64.
+    /// Watches and exports that one key may have in flight. Default 64.
     pub watchers_max: NonZeroUsize,
     /// Reads that run at once, in all. Default 64.
     pub reads_max: NonZeroUsize,
@@ -78,7 +78,7 @@ pub struct Options {
     pub snapshot_timeout: Duration,
     /// Longest silence of a watch before it tells its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
-    /// Watches, exports, streams of commands, watches of health and reflections under way, over all protocols. Default
+    /// Watches, exports, streams of commands, watches of health and reflections in flight, over all protocols. Default
     /// 16384.
     pub streaming_calls_max: NonZeroUsize,
     /// The same of one client address (IPv6: of a /64). Default 256.
@@ -101,7 +101,7 @@ pub struct Options {
     pub batch_bytes_max: NonZeroUsize,
     /// How long a stopping server still accepts connections after it stopped being ready. Default 0 s.
     pub drain_wait: Duration,
-    /// Longest a stopping server waits for the requests under way. Default 30 s.
+    /// Longest a stopping server waits for the requests in flight. Default 30 s.
     pub drain_timeout: Duration,
     /// Origins whose pages may call: `*`, or such as `https://example.com`. Default `*`; empty: none may.
     pub cors_origins: Vec<String>,

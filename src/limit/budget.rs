@@ -2,7 +2,7 @@
 //!
 //! Bytes are taken as they come, and given back when they are gone, whatever way a call ends: a [`Meter`] gives back
 //! all that it holds when its last clone is dropped. The first [`FREE_BYTES`] of a call are not counted. They come with
-//! its place among the calls under way, so that a small call needs neither the budget nor its lock, and is served
+//! its place among the calls in flight, so that a small call needs neither the budget nor its lock, and is served
 //! however full the budget is.
 
 use std::collections::HashMap;

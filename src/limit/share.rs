@@ -1,4 +1,4 @@
-//! How much each address, or each key, has at once of what lasts: connections, calls under way, streams.
+//! How much each address, or each key, has at once of what lasts: connections, calls in flight, streams.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

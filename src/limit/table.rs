@@ -25,7 +25,7 @@ pub const SLOTS_PER_OVERFLOW: usize = 256;
 /// Callers' quotas that an overflow bucket holds.
 pub const OVERFLOW_SHARE: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// Looks at a set that is full but for a claim under way, before it counts as full.
+/// Looks at a set that is full but for a claim in flight, before it counts as full.
 const PATIENCE: u32 = 64;
 
 /// Most sets that are looked at to estimate how many slots are in debt.

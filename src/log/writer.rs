@@ -52,7 +52,7 @@ struct Queue {
     records: usize,
     bytes: usize,
     condition: Condition,
-    /// When the commit under way began, on the clock's elapsed time.
+    /// When the commit in flight began, on the clock's elapsed time.
     commit_began: Option<Duration>,
 }
 
@@ -322,7 +322,7 @@ impl Drop for LatchOnPanic<'_> {
             let mut queue = lock(&writer.queue);
             tracing::error!("the log's writer panicked; the log takes no more appends");
             queue.condition = Condition::Panicked;
-            // No commit is under way any more: this is a failure, and not a disk that takes its time.
+            // No commit is in flight any more: this is a failure, and not a disk that takes its time.
             queue.commit_began = None;
             queue.take_pending();
         }

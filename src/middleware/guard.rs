@@ -39,9 +39,9 @@ pub enum Guard {
     /// What nobody honest sends over HTTP/2 and no setting bounds: frames of headers without an end, frames without a
     /// byte.
     Http2Flood,
-    /// Calls under way, in all.
+    /// Calls in flight, in all.
     Requests,
-    /// Calls under way of an address.
+    /// Calls in flight of an address.
     RequestsPerAddress,
     /// The wait for a body, or for a stream's first message.
     BodyTimeout,

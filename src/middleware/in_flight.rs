@@ -1,7 +1,7 @@
-//! How many calls may be under way at once, in all and of one address: beyond it a call is refused before its body is
+//! How many calls may be in flight at once, in all and of one address: beyond it a call is refused before its body is
 //! read.
 //!
-//! A call is under way from its headers until its answer begins: that is when the service works for it, and when its
+//! A call is in flight from its headers until its answer begins: that is when the service works for it, and when its
 //! body takes room. A streaming call goes on behind that, so it has a place of another kind too, until its stream ends:
 //! or a handful of watches would use up what everybody needs. Who only probes takes no place of those that call, and
 //! has few.
@@ -72,7 +72,7 @@ impl Untaken {
     }
 }
 
-/// A call under way.
+/// A call in flight.
 #[derive(Debug)]
 pub struct UnderWay {
     entered: Entered,

@@ -1,4 +1,4 @@
-//! The room for calls under way: places in all and by address, of calls, of streaming calls and of probes, and the
+//! The room for calls in flight: places in all and by address, of calls, of streaming calls and of probes, and the
 //! memory of bodies.
 
 use std::num::NonZeroUsize;
@@ -14,15 +14,15 @@ use super::{Answers, Classified, RequestClass, refusal};
 use crate::limit::{Budget, BudgetOptions, KeyHolder, Meter, Share, Shares};
 use crate::model::address::{AddressKey, ClientAddress, Resolver};
 
-/// Most probes under way of an address.
+/// Most probes in flight of an address.
 const PROBES_PER_ADDRESS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomOptions {
-    /// Calls under way.
+    /// Calls in flight.
     pub calls_max: NonZeroUsize,
-    /// Calls under way of an address.
+    /// Calls in flight of an address.
     pub calls_per_address_max: NonZeroUsize,
     /// Streaming calls.
     pub streaming_max: NonZeroUsize,
@@ -36,7 +36,7 @@ pub struct RoomOptions {
     pub budget: BudgetOptions,
 }
 
-/// The room for calls under way. Clones share it.
+/// The room for calls in flight. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Room {
     calls: Places,
@@ -165,12 +165,12 @@ impl Room {
         self.budget.taken()
     }
 
-    /// How many calls are under way.
+    /// How many calls are in flight.
     pub fn calls_taken(&self) -> usize {
         self.calls.taken()
     }
 
-    /// How many streaming calls are under way.
+    /// How many streaming calls are in flight.
     pub fn streaming_taken(&self) -> usize {
         self.streaming.taken()
     }

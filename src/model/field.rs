@@ -2,7 +2,7 @@
 
 use prost::encoding::encode_varint;
 
-/// Such a field under way.
+/// Such a field in flight.
 ///
 /// Protobuf puts the length before the content. One byte is kept free for it, and the content is moved only where that
 /// is not enough: messages are small and shallow, so that this costs less than a pass that measures.

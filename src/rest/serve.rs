@@ -30,7 +30,7 @@ use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 /// Most bodies that are decompressed at once.
 const DECODERS_MAX: usize = 8;
 
-/// Most customers of a bulk that are anonymised at once; a key has no more reads under way by default.
+/// Most customers of a bulk that are anonymised at once; a key has no more reads in flight by default.
 const ANONYMIZED_AT_ONCE_MAX: usize = 8;
 /// The answer of `GET /`, which balancers probe.
 const ROOT: &str = concat!(

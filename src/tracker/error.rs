@@ -79,7 +79,7 @@ pub enum Error {
         /// The wait after which one request passes, if no other comes before it.
         retry_after: std::time::Duration,
     },
-    /// The key has too many watches and exports under way.
+    /// The key has too many watches and exports in flight.
     #[error("the key has {0} watches and exports under way, which is the most")]
     TooManyStreams(usize),
     /// So much of earlier answers is not taken yet that there is no room for another.

@@ -24,7 +24,7 @@ pub struct ExportedCustomer {
     pub properties: Properties,
 }
 
-/// An export under way. Between its steps it holds what one of them told, and a moment of the view for a while.
+/// An export in flight. Between its steps it holds what one of them told, and a moment of the view for a while.
 #[derive(Debug)]
 pub struct Export {
     /// The types of IDs, each with whether it is soft, in the project's order.

@@ -240,7 +240,7 @@ impl Tracker {
         projects.map(|entry| entry.project.ids.skipped()).sum()
     }
 
-    /// From now on, these are the projects. Who was let in before finishes what is under way, but for watches, which
+    /// From now on, these are the projects. Who was let in before finishes what is in flight, but for watches, which
     /// end if their key is gone or another.
     pub fn replace(&self, members: Vec<Member>) {
         let replace = |before: &mut Arc<Members>| {

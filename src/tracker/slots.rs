@@ -1,4 +1,4 @@
-//! How many streams a key may have under way: they last, so that the rate limit alone would not bound them.
+//! How many streams a key may have in flight: they last, so that the rate limit alone would not bound them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

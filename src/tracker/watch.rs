@@ -72,7 +72,7 @@ pub struct WatchedEvent {
     pub event: StoredEvent,
 }
 
-/// A watch under way.
+/// A watch in flight.
 #[derive(Debug)]
 pub struct Watch {
     log: Log,

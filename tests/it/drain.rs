@@ -1,4 +1,4 @@
-//! Stopping: what is under way is finished, and nothing that was accepted is left without an answer.
+//! Stopping: what is in flight is finished, and nothing that was accepted is left without an answer.
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;

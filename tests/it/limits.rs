@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 use crate::harness::{PUBLIC, Server, Setup, TOKEN, authorized};
 
 const QUOTA: usize = 6_000;
-/// How many requests are under way at once.
+/// How many requests are in flight at once.
 const AT_ONCE: usize = 50;
 const CLIENT: &str = "203.0.113.7";
 const OTHER_CLIENT: &str = "203.0.113.8";

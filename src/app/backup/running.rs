@@ -60,7 +60,7 @@ impl Backups {
         })
     }
 
-    /// Ends the backup that is under way, waits until what it made is removed, and lets none begin any more; gives
+    /// Ends the backup that is in flight, waits until what it made is removed, and lets none begin any more; gives
     /// whether there was one.
     pub(in crate::app) async fn stop(&self) -> bool {
         self.stop.store(true, Ordering::Relaxed);

@@ -53,7 +53,7 @@ pub(super) enum Place<'a> {
     Own(&'a Slot, u64),
     /// A slot whose debt ended at this time.
     Free(&'a Slot, u64),
-    /// Nothing free, but a claim is under way.
+    /// Nothing free, but a claim is in flight.
     Soon,
     /// Live debt of others in every slot.
     Full,
@@ -126,7 +126,7 @@ impl Request<'_> {
 }
 
 impl Slot {
-    /// This slot as the owner's place. None: it is not, or no longer, or a claim is under way.
+    /// This slot as the owner's place. None: it is not, or no longer, or a claim is in flight.
     #[inline]
     pub(super) fn confirm(&self, owner: u64) -> Option<Place<'_>> {
         // The TAT first: it vouches for the owner if it is still the same when it is charged.

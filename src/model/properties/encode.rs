@@ -72,7 +72,7 @@ pub(super) fn item(out: &mut Vec<u8>) -> Field {
     Field::open(out, LIST_ITEM)
 }
 
-/// The entries of an object under way.
+/// The entries of an object in flight.
 pub(super) struct Entries {
     start: usize,
     spans: Vec<Span>,
@@ -83,7 +83,7 @@ struct Span {
     entry: Range<usize>,
 }
 
-/// An entry under way: its value comes next.
+/// An entry in flight: its value comes next.
 #[must_use]
 pub(super) struct Entry {
     start: usize,

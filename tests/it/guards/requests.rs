@@ -1,4 +1,4 @@
-//! Calls under way, in all and by address; and what does not count as one.
+//! Calls in flight, in all and by address; and what does not count as one.
 
 use std::sync::Arc;
 use std::time::Duration;

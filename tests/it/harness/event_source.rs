@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::{Answer, PRIVATE, Server, TOKEN};
 
-/// A stream of events under way.
+/// A stream of events in flight.
 pub struct EventSource {
     stream: TcpStream,
     /// What was read and is not decoded yet.

@@ -128,7 +128,7 @@ pub async fn told(answer: Response<Incoming>) -> Told {
     (text("grpc-status"), text("grpc-message"))
 }
 
-/// Whatever it had under way is cut off.
+/// Whatever it had in flight is cut off.
 impl Drop for Half {
     fn drop(&mut self) {
         // Its other end may have closed it.

@@ -7,7 +7,7 @@ use tonic::{Status, Streaming};
 use super::calls::json;
 use super::{PRIVATE, Server, TOKEN, authorized};
 
-/// A watch under way.
+/// A watch in flight.
 pub struct Watcher {
     messages: Streaming<pb::WatchEventsResponse>,
     /// The cursor of the last message.
