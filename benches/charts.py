@@ -87,7 +87,7 @@ def shares(report):
             text(left + wide + 12, y + 15, f"{footfall} of {other} a second ({baseline})", 12, FAINT),
         ]
     parts.append(text(16, height - 12, caption(report), 11, FAINT))
-    return svg(860, height, title, parts)
+    return svg(900, height, title, parts)
 
 
 def callers(report):
@@ -137,20 +137,20 @@ def load(report):
     """What was seen under full load: how long the longest write and read took, and memory, for each ten seconds."""
     samples = report["samples"]
     left, wide, high = 70, 560, 110
-    title = f"Full load: {rate(report['a_second'])} events a second, each readable at once"
+    title = f"Full load: {rate(report['a_second'])} events a second, in batches of 50"
     panels = [
-        ("seconds: longest read, longest write", 70, [("read", FOOTFALL), ("write", GRPC)]),
-        ("memory, MiB", 230, [("memory_mib", FOOTFALL)]),
+        (70, [("read", "longest read, seconds", FOOTFALL), ("write", "longest write", GRPC)]),
+        (230, [("memory_mib", "memory, MiB", FOOTFALL)]),
     ]
     parts = [text(16, 26, title, 15)]
-    for words, top, curves in panels:
-        most = max(sample[name] for sample in samples for name, _ in curves)
+    for top, curves in panels:
+        most = max(sample[name] for sample in samples for name, _, _ in curves)
         most = next(step for step in (1, 2, 5, 10, 250, 500, 1000, 2000, 5000) if step >= most)
-        parts.append(text(left, top - 12, words, 12))
+        parts += [text(left + 160 * place, top - 12, words, 12, fill) for place, (_, words, fill) in enumerate(curves)]
         for part in (0, 0.5, 1):
             y = top + high - high * part
             parts += [line(left, y, left + wide, y, GRID), text(left - 8, y + 4, f"{most * part:g}", 11, FAINT, "end")]
-        parts += [curve(samples, name, fill, left, top, wide, high, most) for name, fill in curves]
+        parts += [curve(samples, name, fill, left, top, wide, high, most) for name, _, fill in curves]
     end = max(sample["seconds"] for sample in samples)
     for part in range(6):
         parts.append(text(left + wide * part / 5, 358, f"{end * part / 5:.0f} s", 11, FAINT, "middle"))
