@@ -53,7 +53,8 @@ impl<const KEY: usize> Slots<KEY> {
         let last = self.sets.len() - 1;
         // The second one is another one.
         let first = (mixed >> 32) as usize & last;
-        [first, (first ^ (mixed & 0xffff_ffff | 1) as usize) & last]
+        let apart = (mixed.wrapping_mul(MIXER) >> 32) as usize | 1;
+        [first, (first ^ apart) & last]
     }
 
     /// Where an entry lies that begins so: its set, and its place there.
