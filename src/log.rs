@@ -240,9 +240,6 @@ impl Log {
     /// # Errors
     /// [`Error::Damaged`] when it is not there, [`Error::Read`].
     pub fn read(&self, position: Position) -> Result<Bytes, Error> {
-        if let Some(record) = self.writer.recent().read(position) {
-            return Ok(record);
-        }
         self.noted(self.store.read(position))
     }
 

@@ -72,7 +72,7 @@ pub struct Options {
     pub open_files_max: usize,
     /// Cache for reading, in bytes. Default 128 MiB.
     pub cache_bytes: u64,
-    /// What is remembered of IDs and customers, in bytes: half of it of either. Default 256 MiB.
+    /// What is remembered, in bytes: of IDs half of it, of customers and of properties a quarter each. Default 256 MiB.
     pub known_bytes: usize,
     /// Bytes that are folded before they are written to the disk. Up to three times as many may be in memory. Default
     /// 64 MiB.

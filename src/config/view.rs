@@ -8,7 +8,8 @@ use super::units::{SIZE, count, nonzero};
 /// The memory of what is read, and how far it may lag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// What is remembered of IDs and customers, so that the fold need not look them up, in bytes. Default 256 MiB.
+    /// What is remembered of IDs, customers and properties, so that the fold need not look them up, in bytes. Default
+    /// 256 MiB.
     pub cache_bytes: NonZeroUsize,
     /// Bytes that are folded before they are written to the disk; three times as many may be in memory. Default 64 MiB.
     pub checkpoint_bytes: NonZeroUsize,

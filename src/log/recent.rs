@@ -63,14 +63,6 @@ impl Recent {
         Some(records.collect())
     }
 
-    /// The record at a position, if it is still there.
-    pub(super) fn read(&self, position: Position) -> Option<Bytes> {
-        let before = Position::from_number(position.get().checked_sub(1)?);
-        let mut end = self.end();
-        let (_, (bytes, _)) = end.after(before, 1)?.next()?;
-        Some(bytes.clone())
-    }
-
     /// As [`Self::read_after`], with what their writers knew of them, for the first who asks for that.
     pub(super) fn take_after(
         &self,
@@ -165,11 +157,6 @@ mod tests {
         assert_eq!(recent.read_after(at(4), 9).unwrap(), all);
         assert_eq!(recent.read_after(at(4), 2).unwrap(), all[..2]);
         assert_eq!(recent.read_after(at(6), 9).unwrap(), all[2..]);
-        assert_eq!(recent.read(at(6)), Some(record("b")));
-        assert_eq!(
-            [4, 8, 0].map(|other| recent.read(at(other))),
-            [None, None, None]
-        );
     }
 
     #[test]

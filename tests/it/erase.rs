@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use footfall::grpc::pb::customer_service_client::CustomerServiceClient;
 use footfall::grpc::pb::{EraseCustomerRequest, ExportCustomersRequest};
+use footfall::model::customer_id::CustomerId;
+use footfall::view::keys;
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -136,15 +138,26 @@ async fn an_export_that_nobody_takes_keeps_nothing_erased_on_the_disk() {
         .await;
     // Filler that no window of HTTP/2 holds.
     let filler = "x".repeat(10_000);
-    for ten in 0..COUNT / 10 {
-        let command = |n: usize| {
-            json!({"name": "customers", "data": {"customer_ids": {"registered": format!("a-{ten}-{n}")},
+    // Before the one who is erased in the order in which customers are exported.
+    let place = |value: &str| {
+        let id = CustomerId {
+            kind: "registered".into(),
+            value: value.to_owned(),
+            soft: false,
+        };
+        keys::id_digest(0, &id)
+    };
+    let names = (0..).map(|n| format!("a-{n}"));
+    let mut names = names.filter(|name| place(name) < place(NAME));
+    for _ in 0..COUNT / 10 {
+        let command = |name: String| {
+            json!({"name": "customers", "data": {"customer_ids": {"registered": name},
                 "properties": {"filler": filler}}})
         };
-        let batch = json!({"commands": (0..10).map(command).collect::<Vec<_>>()}).to_string();
+        let commands: Vec<_> = names.by_ref().take(10).map(command).collect();
+        let batch = json!({ "commands": commands }).to_string();
         assert_eq!(server.track("batch", &batch).send().await.status, 200);
     }
-    // Behind them in the order in which customers are told.
     known(&server).await;
     let mut client = CustomerServiceClient::new(server.channel().await);
     let question = ExportCustomersRequest {
