@@ -28,7 +28,10 @@ pub struct TrappedClock(pub Arc<ManualClock>, pub Trap);
 impl Clock for TrappedClock {
     fn now(&self) -> Timestamp {
         let Self(clock, Trap(is_set)) = self;
-        assert!(!is_set.swap(false, Ordering::SeqCst), "the trap was set");
+        // The thread that looks for what has to leave asks as well, each second.
+        let is_of_a_call = std::thread::current().name() != Some("upkeep");
+        let springs = is_of_a_call && is_set.swap(false, Ordering::SeqCst);
+        assert!(!springs, "the trap was set");
         clock.now()
     }
 
