@@ -5,7 +5,8 @@
 //! dropping the whole view only costs the time to fold the log again.
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
-//! - [`apply`] turns one record into writes, with what it remembers of IDs (`ids`) and customers (`summaries`)
+//! - [`apply`] turns one record into writes, with what it remembers of IDs (`ids`), customers (`summaries`) and
+//!   properties (`updates`)
 //! - `store` has them: layers in memory over a base on the disk, which a `checkpoint` brings up to date
 //! - `erase` and `expire` take out of the log, and of the view, what has to leave
 //! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events
