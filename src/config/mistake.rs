@@ -1,4 +1,4 @@
-//! Mistakes in the settings, in the words of anyone who has to mend them.
+//! Mistakes in the settings, in the words of anyone who has to correct them.
 
 use std::error::Error;
 use std::fmt;
