@@ -52,6 +52,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::log::{Log, Position};
+use apply::Apply;
 pub use apply::Counts;
 pub use backpressure::Backpressure;
 pub use cancel::{Cancel, Waiting};
@@ -95,6 +96,18 @@ impl Default for Options {
     }
 }
 
+/// Opens the store in `dir`; makes an empty one where that has damage in what the fold begins with.
+fn open(dir: &Path, options: &Options) -> Result<Store, Error> {
+    let store = Store::open(dir, options)?;
+    let Err(error) = Apply::new(&store).map(drop) else {
+        return Ok(store);
+    };
+    tracing::warn!(%error, "the view cannot be read; rebuilding it");
+    drop(store);
+    store::remove(dir)?;
+    Store::open(dir, options)
+}
+
 /// A handle to the view.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -125,7 +138,7 @@ impl View {
         runtime: Handle,
         options: &Options,
     ) -> Result<Self, Error> {
-        let store = Arc::new(Store::open(dir, options)?);
+        let store = Arc::new(open(dir, options)?);
         let (applied, last) = (store.front()?, log.last());
         if applied > last {
             return Err(Error::Ahead { applied, last });

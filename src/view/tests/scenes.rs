@@ -245,17 +245,47 @@ fn rebuilt(change: impl FnOnce(&std::path::Path)) -> u64 {
     bench.counts().records
 }
 
+/// Changes every table of a closed view.
+fn change_tables(view: &std::path::Path, change: impl Fn(&mut Vec<u8>)) {
+    for table in std::fs::read_dir(view.join("keyspaces/1/tables")).unwrap() {
+        let path = table.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
 #[test]
 fn a_view_with_a_damaged_table_is_rebuilt() {
     assert_eq!(rebuilt(|_| {}), 0, "a whole one is not");
-    let folded = rebuilt(|view| {
-        let tables = view.join("keyspaces/1/tables");
-        for table in std::fs::read_dir(tables).unwrap() {
-            let path = table.unwrap().path();
-            let mut bytes = std::fs::read(&path).unwrap();
-            bytes.truncate(bytes.len() / 2);
-            std::fs::write(path, bytes).unwrap();
-        }
-    });
+    let folded = rebuilt(|view| change_tables(view, |bytes| bytes.truncate(bytes.len() / 2)));
     assert_eq!(folded, 4);
+}
+
+#[test]
+fn a_view_starts_whatever_row_is_damaged() {
+    const PARTS: usize = 20;
+    let events = |n: i64| {
+        let (registered, cookie) = (format!("r-{n}"), format!("c-{}", n * n));
+        let ids = [
+            ("registered", registered.as_str()),
+            ("cookie", cookie.as_str()),
+        ];
+        let properties = format!(r#"{{"n": {n}}}"#);
+        [
+            update(&ids, &properties, n),
+            event(&ids, "visit", &properties, n),
+        ]
+    };
+    for part in 0..PARTS {
+        let mut bench = Bench::new();
+        let requests: Vec<_> = (1..200).flat_map(events).collect();
+        bench.takes(&requests);
+        bench.close();
+        change_tables(&bench.dir().join("view"), |bytes| {
+            let at = bytes.len() * part / PARTS;
+            bytes[at] ^= 4;
+        });
+        bench.open();
+    }
 }
