@@ -3,11 +3,11 @@
 //! - [`quota`]: how often a caller may call.
 //! - [`bucket`]: the arithmetic of one caller's bucket (GCRA), on one word.
 //! - [`table`]: buckets for any number of callers, in a fixed number of slots.
-//! - [`ladder`]: the buckets of one caller: its own, and those of wider IPv6 networks.
+//! - [`prefix_quotas`]: the buckets of one caller: its own, and those of wider IPv6 networks.
 //! - [`limiter`]: overrides, exemptions and shadow mode on top, as the middleware asks.
 //! - [`account`]: buckets of a project and of its keys, once a caller is known.
 //! - [`refused`]: which addresses are refused most, in memory of fixed size.
-//! - [`failures`]: how often callers may fail to be let in.
+//! - [`auth_failures`]: how often callers may fail to be let in.
 //! - [`charge`]: what one call was charged to, so that one place tells its caller.
 //!
 //! Nothing here reads a clock, waits, allocates after the start or runs in the background.
@@ -86,27 +86,27 @@
 //!   looks.
 
 pub mod account;
+pub mod auth_failures;
 pub mod bucket;
 pub mod budget;
 pub mod charge;
-pub mod failures;
 pub mod holder;
-pub mod ladder;
+pub mod keyed_semaphore;
 pub mod limiter;
+pub mod prefix_quotas;
 pub mod quota;
 pub mod refused;
-pub mod share;
 pub mod table;
 
 pub use account::{Account, AccountCounters, AccountCounts, Charged, Quotas};
-pub use bucket::{Refusal, Standing, Verdict};
+pub use auth_failures::{AuthFailureLimiter, Failed, FailureCounts};
+pub use bucket::{Refusal, Remaining, Verdict};
 pub use budget::{Budget, BudgetOptions, Meter, Spent};
-pub use charge::{Charge, Subject, Ticket};
-pub use failures::{Failed, FailureCounts, Failures};
+pub use charge::{Charge, QuotaOutcome, Subject};
 pub use holder::{Holder, KeyHolder};
-pub use ladder::Times;
+pub use keyed_semaphore::{KeyedPermit, KeyedSemaphore};
 pub use limiter::{Counts, Decision, Limiter, Options};
+pub use prefix_quotas::PrefixMultipliers;
 pub use quota::Quota;
 pub use refused::{Offender, Refused, Summary};
-pub use share::{Share, Shares};
 pub use table::Table;

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limit::{Account, AccountCounters, AccountCounts, Failures, KeyHolder, Meter};
+use crate::limit::{Account, AccountCounters, AccountCounts, AuthFailureLimiter, KeyHolder, Meter};
 use crate::log::Log;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
@@ -92,7 +92,7 @@ impl Default for Options {
 pub struct Tracker {
     members: tokio::sync::watch::Sender<Arc<Members>>,
     account_counters: AccountCounters,
-    failures: Arc<Failures>,
+    failures: Arc<AuthFailureLimiter>,
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
@@ -138,7 +138,7 @@ impl Tracker {
     /// A tracker of these projects.
     pub fn new(
         projects: Vec<Member>,
-        failures: Arc<Failures>,
+        failures: Arc<AuthFailureLimiter>,
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,

@@ -22,7 +22,7 @@ use super::proxy_protocol;
 use super::timer::LateTimer;
 use super::tls::Tls;
 use crate::config::server;
-use crate::limit::{Share, Shares};
+use crate::limit::{KeyedPermit, KeyedSemaphore};
 use crate::middleware::observe::Ids;
 use crate::middleware::{Body, Guard, Received, Rejections};
 use crate::model::address::{AddressKey, ClientAddress, Peer, Resolver};
@@ -49,7 +49,7 @@ pub(super) struct Guards {
     connections: Arc<Semaphore>,
     operators_max: usize,
     /// None: an address may have as many as there are.
-    by_address: Option<Arc<Shares<AddressKey>>>,
+    by_address: Option<Arc<KeyedSemaphore<AddressKey>>>,
     /// Knows the proxies, which connect for many.
     resolver: Arc<Resolver>,
     /// Whether each connection begins with a head of the PROXY protocol.
@@ -79,7 +79,7 @@ impl Guards {
         Self {
             connections: Arc::new(Semaphore::new(permits(options.connections_max))),
             operators_max: permits(options.admin_connections_max),
-            by_address: Some(Shares::new(options.connections_per_address_max)),
+            by_address: Some(KeyedSemaphore::new(options.connections_per_address_max)),
             resolver,
             proxy_protocol: options.proxy_protocol,
             rejections,
@@ -204,7 +204,7 @@ impl Guards {
 #[derive(Debug)]
 struct Place {
     _slot: Option<OwnedSemaphorePermit>,
-    _share: Option<Share<AddressKey>>,
+    _share: Option<KeyedPermit<AddressKey>>,
 }
 
 /// Accepts connections until it is drained.

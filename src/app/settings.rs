@@ -9,7 +9,7 @@ use crate::config::{
     TrustConfig, UnlistedIds,
 };
 use crate::config::{client_address, rate_limit, server};
-use crate::limit::{self, BudgetOptions, Failures, Limiter, Quota, Quotas};
+use crate::limit::{self, AuthFailureLimiter, BudgetOptions, Limiter, Quota, Quotas};
 use crate::middleware::RoomOptions;
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::{Schema, Unlisted};
@@ -70,7 +70,7 @@ pub(super) fn limiter_options(options: &rate_limit::Options) -> Result<limit::Op
     Ok(limit::Options {
         quota: Quota::new(options.requests, options.period, options.burst)?,
         overrides,
-        times: limit::Times {
+        multipliers: limit::PrefixMultipliers {
             prefix_56: options.ipv6_56_times,
             prefix_48: options.ipv6_48_times,
         },
@@ -106,9 +106,13 @@ pub(super) fn probe_limiter() -> Result<Limiter, StartError> {
     Ok(Limiter::new(options, [random()?, random()?]))
 }
 
-pub(super) fn failures(options: &rate_limit::Options) -> Result<Failures, StartError> {
+pub(super) fn failures(options: &rate_limit::Options) -> Result<AuthFailureLimiter, StartError> {
     let quota = failure_quota(options)?;
-    Ok(Failures::new(quota, FAILURE_SLOTS, [random()?, random()?]))
+    Ok(AuthFailureLimiter::new(
+        quota,
+        FAILURE_SLOTS,
+        [random()?, random()?],
+    ))
 }
 
 pub(super) fn failure_quota(options: &rate_limit::Options) -> Result<Option<Quota>, StartError> {

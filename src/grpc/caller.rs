@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tonic::{Extensions, Request};
 
-use crate::limit::Ticket;
+use crate::limit::QuotaOutcome;
 use crate::model::address::ClientAddress;
 use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
@@ -43,9 +43,12 @@ pub(super) fn enter(
     extensions: &Extensions,
 ) -> Result<Access, Error> {
     // A call that came through no layer is charged too; nobody asks how it stands.
-    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
-    let access = authenticate(tracker, token, show, extensions, &ticket)?;
-    tracker.charge(&access, &ticket)?;
+    let quota_outcome = extensions
+        .get::<QuotaOutcome>()
+        .cloned()
+        .unwrap_or_default();
+    let access = authenticate(tracker, token, show, extensions, &quota_outcome)?;
+    tracker.charge(&access, &quota_outcome)?;
     Ok(access)
 }
 
@@ -56,10 +59,13 @@ pub(super) fn admit(
     credentials: Credentials,
     extensions: &Extensions,
 ) -> Result<(), Error> {
-    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
+    let quota_outcome = extensions
+        .get::<QuotaOutcome>()
+        .cloned()
+        .unwrap_or_default();
     match token.is_empty() {
-        true => shown(tracker, &credentials, extensions, &ticket).map(drop),
-        false => authenticate(tracker, token, || credentials, extensions, &ticket).map(drop),
+        true => shown(tracker, &credentials, extensions, &quota_outcome).map(drop),
+        false => authenticate(tracker, token, || credentials, extensions, &quota_outcome).map(drop),
     }
 }
 
@@ -69,7 +75,7 @@ pub(super) fn authenticate(
     token: &str,
     show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
-    ticket: &Ticket,
+    quota_outcome: &QuotaOutcome,
 ) -> Result<Access, Error> {
     // What was shown has been looked at already, if it came with the headers of a gRPC call.
     let known = extensions.get::<Known>();
@@ -79,7 +85,7 @@ pub(super) fn authenticate(
     let credentials = &show();
     let by_certificate = by_certificate(credentials, extensions);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
-    tracker.authenticate(token, credentials, address(extensions), ticket)
+    tracker.authenticate(token, credentials, address(extensions), quota_outcome)
 }
 
 /// Looks at what the headers of a gRPC call show, before its message is read.
@@ -92,8 +98,11 @@ pub(super) fn recognize(
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
     };
-    let ticket = extensions.get::<Ticket>().cloned().unwrap_or_default();
-    shown(tracker, &credentials, extensions, &ticket)
+    let quota_outcome = extensions
+        .get::<QuotaOutcome>()
+        .cloned()
+        .unwrap_or_default();
+    shown(tracker, &credentials, extensions, &quota_outcome)
 }
 
 /// The keys that a caller may mean.
@@ -101,11 +110,11 @@ fn shown(
     tracker: &Tracker,
     credentials: &Credentials,
     extensions: &Extensions,
-    ticket: &Ticket,
+    quota_outcome: &QuotaOutcome,
 ) -> Result<Known, Error> {
     let by_certificate = by_certificate(credentials, extensions);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
-    tracker.recognize(credentials, address(extensions), ticket)
+    tracker.recognize(credentials, address(extensions), quota_outcome)
 }
 
 /// The certificate's names as credentials, for anyone who shows no others.

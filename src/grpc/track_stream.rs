@@ -21,7 +21,7 @@ use super::pb;
 use super::status::{invalid, unavailable};
 use super::streams::{Messages, id_of};
 use super::tracking::{Prepared, Tracking, rpc_status};
-use crate::limit::{KeyHolder, Share, Ticket};
+use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
 use crate::middleware::{Guard, KeyStreams, Rejections, Toll, cause, refusal};
 use crate::model::credentials::Credentials;
 use crate::tracker::{Accepted, Access, Error, Tracker};
@@ -100,7 +100,7 @@ struct Lane {
     /// Known once the first message has said whose stream it is.
     access: Option<Access>,
     /// The stream's place among those of its key.
-    place: Option<Share<KeyHolder>>,
+    place: Option<KeyedPermit<KeyHolder>>,
     /// How many messages were taken.
     taken: u64,
 }
@@ -226,11 +226,17 @@ impl Lane {
         if let Some(access) = self.access.take() {
             return Ok(tracker.renew(access)?);
         }
-        let ticket = Ticket::default();
+        let quota_outcome = QuotaOutcome::default();
         // Nobody looks at them again.
         let credentials = std::mem::replace(&mut self.credentials, Credentials::Missing);
-        let access = authenticate(tracker, token, || credentials, &self.extensions, &ticket)
-            .map_err(|error| refused(&ticket, error))?;
+        let access = authenticate(
+            tracker,
+            token,
+            || credentials,
+            &self.extensions,
+            &quota_outcome,
+        )
+        .map_err(|error| refused(&quota_outcome, error))?;
         // A stream that came through no layer has no bounds of its own.
         if let Some(streams) = self.extensions.get::<KeyStreams>() {
             let place = streams.take(access.holder());
@@ -269,10 +275,10 @@ impl Lane {
         if let Some(status) = refusal::status(address.as_slice()) {
             return Err(status);
         }
-        let ticket = Ticket::default();
-        match self.tracking.tracker.charge(access, &ticket) {
+        let quota_outcome = QuotaOutcome::default();
+        match self.tracking.tracker.charge(access, &quota_outcome) {
             Ok(()) => Ok(()),
-            Err(error) => Err(refused(&ticket, error)),
+            Err(error) => Err(refused(&quota_outcome, error)),
         }
     }
 }
@@ -322,8 +328,8 @@ fn check_id(id: &str) -> Result<(), Status> {
 }
 
 /// A refusal by a quota in full; the answer's head, which would tell it, is sent already.
-fn refused(ticket: &Ticket, error: Error) -> Status {
-    refusal::status(ticket.charges()).unwrap_or_else(|| error.into())
+fn refused(quota_outcome: &QuotaOutcome, error: Error) -> Status {
+    refusal::status(quota_outcome.charges()).unwrap_or_else(|| error.into())
 }
 
 fn draining() -> Status {

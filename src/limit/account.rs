@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::bucket::{self, Verdict};
-use super::{Quota, Refusal, Standing};
+use super::{Quota, Refusal, Remaining};
 
 /// The quotas of a project and of its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,15 +161,15 @@ impl<'a> Trial<'a> {
         match self.verdict {
             Verdict::Refused(_) if shadow => None,
             Verdict::Refused(refusal) => Some(Verdict::Refused(refusal)),
-            Verdict::Admitted(standing) if charges => {
+            Verdict::Admitted(remaining) if charges => {
                 *self.tat = self.next;
-                Some(Verdict::Admitted(standing))
+                Some(Verdict::Admitted(remaining))
             }
             // Another quota refuses: this one keeps what it would have cost.
-            Verdict::Admitted(standing) => Some(Verdict::Admitted(Standing {
-                remaining: standing.remaining.saturating_add(1),
+            Verdict::Admitted(remaining) => Some(Verdict::Admitted(Remaining {
+                remaining: remaining.remaining.saturating_add(1),
                 reset: Duration::from_nanos(self.tat.saturating_sub(self.now)),
-                ..standing
+                ..remaining
             })),
         }
     }

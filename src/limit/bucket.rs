@@ -15,14 +15,14 @@ pub const TIME_MAX: u64 = 1 << 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The request may pass, and was charged.
-    Admitted(Standing),
+    Admitted(Remaining),
     /// The request may not pass, and costs nothing.
     Refused(Refusal),
 }
 
 /// What an admitted caller has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Remaining {
     /// The quota that the caller is held to.
     pub quota: Quota,
     /// Requests that would pass now, one after the other.
@@ -64,24 +64,24 @@ pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
             }),
         );
     }
-    let (tat, standing) = charge_anyway(tat, now, quota);
-    (tat, Verdict::Admitted(standing))
+    let (tat, remaining) = charge_anyway(tat, now, quota);
+    (tat, Verdict::Admitted(remaining))
 }
 
 /// Charges one request at `now` that has been admitted already, be the bucket empty or not. The new
 /// word is greater than `tat`; what the bucket cannot pay for is debt like any other.
 #[must_use]
 #[inline]
-pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Standing) {
+pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Remaining) {
     let (present, debt) = owed(tat, now, quota);
     let left = quota.capacity().saturating_sub(debt);
     let tat = quota.nanos_at(present + debt);
-    let standing = Standing {
+    let remaining = Remaining {
         quota,
         remaining: u32::try_from(left / quota.interval()).unwrap_or(u32::MAX),
         reset: until(tat, now),
     };
-    (tat, standing)
+    (tat, remaining)
 }
 
 /// The ticks at `now`, and those owed from then on with one more request.

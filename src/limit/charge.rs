@@ -42,9 +42,9 @@ pub struct Charge {
 
 /// Goes with a call to where its caller gets known, and says in front what it was charged to there.
 #[derive(Clone, Debug, Default)]
-pub struct Ticket(Arc<OnceLock<Vec<Charge>>>);
+pub struct QuotaOutcome(Arc<OnceLock<Vec<Charge>>>);
 
-impl Ticket {
+impl QuotaOutcome {
     /// Notes what the call was charged to. Of several notes the first one stays: a call is charged once.
     pub fn note(&self, charges: Vec<Charge>) {
         // Had it been noted already, the first note would be the one that the call was decided by.

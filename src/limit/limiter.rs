@@ -1,7 +1,7 @@
 //! What the middleware asks: may this address call now?
 
-use super::ladder::{Ladder, Outcome};
-use super::{Quota, Refusal, Standing, Table, Times, Verdict};
+use super::prefix_quotas::{Outcome, PrefixQuotas};
+use super::{PrefixMultipliers, Quota, Refusal, Remaining, Table, Verdict};
 use crate::model::address::{AddressKey, ClientAddress};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -35,7 +35,7 @@ pub struct Options {
     pub overrides: Vec<(IpNet, Quota)>,
     /// Quotas of the wider networks of an IPv6 address, beside its own. Default 16 for a /56, 64 for a
     /// /48.
-    pub times: Times,
+    pub multipliers: PrefixMultipliers,
     /// Networks whose addresses are neither limited nor counted, nor charged to wider ones. Default none.
     pub exempt: Vec<IpNet>,
     /// Count what would be refused, but let it pass. Default false.
@@ -51,7 +51,7 @@ pub enum Decision {
     /// The address is not limited.
     Exempt,
     /// Within the quota, and charged. Of all that were charged, this is the one that has least left.
-    Admitted(AddressKey, Standing),
+    Admitted(AddressKey, Remaining),
     /// Beyond the quota of this one; nothing was charged to any.
     Refused(AddressKey, Refusal),
     /// Passes, but only because [`Options::shadow`] is on; nothing was charged.
@@ -84,14 +84,14 @@ pub struct Limiter {
 /// What can change while the limiter is in use.
 #[derive(Debug)]
 struct Policy {
-    ladder: Ladder,
+    quotas: PrefixQuotas,
     rules: Rules,
     shadow: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Rule {
-    Limit(Ladder),
+    Limit(PrefixQuotas),
     Exempt,
 }
 
@@ -118,7 +118,7 @@ impl Default for Options {
         Self {
             quota: Quota::default(),
             overrides: Vec::new(),
-            times: Times::default(),
+            multipliers: PrefixMultipliers::default(),
             exempt: Vec::new(),
             shadow: false,
             slots: SLOTS_DEFAULT,
@@ -149,16 +149,16 @@ impl Limiter {
     /// Charges one request of `address`. `now` is the time since one origin, the same in all calls.
     pub fn check(&self, address: ClientAddress, now: Duration) -> Decision {
         let policy = self.policy.load();
-        let ladder = match policy.rules.of(address) {
+        let quotas = match policy.rules.of(address) {
             Some(Rule::Exempt) => return Decision::Exempt,
-            Some(Rule::Limit(ladder)) => ladder,
-            None => &policy.ladder,
+            Some(Rule::Limit(quotas)) => quotas,
+            None => &policy.quotas,
         };
         let key = address.key();
-        let outcome = ladder.charge(&self.table, key, now);
+        let outcome = quotas.charge(&self.table, key, now);
         let by = outcome.by;
         let decision = match outcome.verdict {
-            Verdict::Admitted(standing) => Decision::Admitted(by, standing),
+            Verdict::Admitted(remaining) => Decision::Admitted(by, remaining),
             Verdict::Refused(refusal) if policy.shadow => Decision::Shadowed(by, refusal),
             Verdict::Refused(refusal) => Decision::Refused(by, refusal),
         };
@@ -220,7 +220,7 @@ impl Limiter {
 impl Policy {
     fn new(options: &Options) -> Self {
         Self {
-            ladder: Ladder::new(options.quota, options.times),
+            quotas: PrefixQuotas::new(options.quota, options.multipliers),
             rules: Rules::new(options),
             shadow: options.shadow,
         }
@@ -229,7 +229,7 @@ impl Policy {
 
 impl Rules {
     fn new(options: &Options) -> Self {
-        let limit = |quota| Rule::Limit(Ladder::new(quota, options.times));
+        let limit = |quota| Rule::Limit(PrefixQuotas::new(quota, options.multipliers));
         let limits = options
             .overrides
             .iter()

@@ -5,7 +5,7 @@
 mod set;
 
 use super::Quota;
-use super::bucket::{self, Refusal, Standing, Verdict};
+use super::bucket::{self, Refusal, Remaining, Verdict};
 use crate::model::address::AddressKey;
 use siphasher::sip::SipHasher13;
 use std::fmt;
@@ -16,7 +16,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-pub(super) use set::Manner;
+pub(super) use set::Mode;
 pub use set::WAYS;
 use set::{CLAIMED, NOBODY, Place, Request, Set, Slot};
 
@@ -52,7 +52,7 @@ pub struct Table {
 
 /// Where a key has its bucket under a quota.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spot<'a> {
+pub(super) struct SlotRef<'a> {
     pub(super) key: AddressKey,
     quota: &'a Quota,
     /// The key's hash.
@@ -88,7 +88,7 @@ impl Table {
     /// would shut out those of a fast one.
     #[inline]
     pub fn check(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
-        self.ask(&self.spot(key, &quota), now, Manner::Check)
+        self.ask(&self.slot(key, &quota), now, Mode::Acquire)
     }
 
     /// The number of slots.
@@ -115,7 +115,7 @@ impl Table {
     /// The bucket of `key` under `quota`. Memory begins to bring its set, so that the waits of several
     /// spots are one.
     #[inline]
-    pub(super) fn spot<'a>(&self, key: AddressKey, quota: &'a Quota) -> Spot<'a> {
+    pub(super) fn slot<'a>(&self, key: AddressKey, quota: &'a Quota) -> SlotRef<'a> {
         let owner = match key {
             AddressKey::V6Wide(..) => self.hash_with(word(key), quota),
             AddressKey::V4(_) | AddressKey::V6(_) | AddressKey::Unix => self.hash(word(key)),
@@ -123,32 +123,37 @@ impl Table {
         let owner = owner.max(NOBODY + 1);
         let Set([first, .., last]) = pick(&self.sets, owner);
         let _ = (first.owner.load(Relaxed), last.owner.load(Relaxed));
-        Spot { key, quota, owner }
+        SlotRef { key, quota, owner }
     }
 
-    /// As [`Table::spot`], of a bucket that the key has about one thing alone, and under one quota alone.
-    pub(super) fn spot_about<'a>(&self, key: AddressKey, about: u64, quota: &'a Quota) -> Spot<'a> {
+    /// As [`Table::slot`], of a bucket that the key has about one thing alone, and under one quota alone.
+    pub(super) fn slot_about<'a>(
+        &self,
+        key: AddressKey,
+        about: u64,
+        quota: &'a Quota,
+    ) -> SlotRef<'a> {
         let word = self.hash(word(key)) ^ about;
         let owner = self.hash_with(word, quota).max(NOBODY + 1);
-        Spot { key, quota, owner }
+        SlotRef { key, quota, owner }
     }
 
     /// As [`Table::check`]; or only says what that would answer, or charges in any case.
     #[inline]
-    pub(super) fn ask(&self, spot: &Spot<'_>, now: Duration, manner: Manner) -> Charge {
+    pub(super) fn ask(&self, slot: &SlotRef<'_>, now: Duration, mode: Mode) -> Charge {
         let request = Request {
-            owner: spot.owner,
+            owner: slot.owner,
             now: bucket::nanos(now),
-            quota: spot.quota,
-            manner,
+            quota: slot.quota,
+            mode,
         };
-        match self.charge(pick(&self.sets, spot.owner), request) {
+        match self.charge(pick(&self.sets, slot.owner), request) {
             Some(verdict) => Charge {
                 verdict,
                 overflowed: false,
             },
             None => Charge {
-                verdict: self.charge_overflow(spot.key, request),
+                verdict: self.charge_overflow(slot.key, request),
                 overflowed: true,
             },
         }
@@ -163,7 +168,7 @@ impl Table {
             let own = hint.and_then(|slot| slot.confirm(request.owner));
             let charged = match own.unwrap_or_else(|| set.place(request.owner, request.now)) {
                 Place::Own(slot, tat) => slot.charge(tat, request),
-                Place::Free(..) if matches!(request.manner, Manner::Look) => {
+                Place::Free(..) if matches!(request.mode, Mode::Peek) => {
                     let (_, verdict) = request.decide(self.start(request), request.quota);
                     Some(verdict)
                 }
@@ -293,10 +298,10 @@ fn pick<T>(items: &[T], hash: u64) -> &T {
 /// A shared bucket's verdict, for one caller that is held to `quota` elsewhere.
 fn in_terms_of(quota: Quota, verdict: Verdict) -> Verdict {
     match verdict {
-        Verdict::Admitted(standing) => Verdict::Admitted(Standing {
+        Verdict::Admitted(remaining) => Verdict::Admitted(Remaining {
             quota,
-            remaining: standing.remaining.min(quota.burst().get() - 1),
-            ..standing
+            remaining: remaining.remaining.min(quota.burst().get() - 1),
+            ..remaining
         }),
         Verdict::Refused(refusal) => Verdict::Refused(Refusal { quota, ..refusal }),
     }

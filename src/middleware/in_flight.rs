@@ -30,7 +30,7 @@ use super::rate_limit::address;
 use super::room::{Entered, Room};
 use super::stalls::Stalls;
 use super::{Body, Classified};
-use crate::limit::{Meter, Share};
+use crate::limit::{KeyedPermit, Meter};
 use crate::model::address::AddressKey;
 
 /// Refuses calls with `UNAVAILABLE` for which there is no room, and counts what any guard behind it refuses.
@@ -57,7 +57,7 @@ pub(super) struct Untaken(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     /// The address's place, over HTTP/2.
-    _place: Option<Share<AddressKey>>,
+    _place: Option<KeyedPermit<AddressKey>>,
     /// What the body of the request held of the memory.
     _meter: Option<Meter>,
 }

@@ -1,7 +1,7 @@
 //! The rate limit: stands before the services and refuses an address without reading the body.
 //!
 //! Whose call it is beyond that, a service finds out. It charges the project and the key itself, and notes on the
-//! call's [`Ticket`] what came of it, so that this layer tells of all quotas in one place.
+//! call's [`QuotaOutcome`] what came of it, so that this layer tells of all quotas in one place.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -16,7 +16,9 @@ use tower::{Layer, Service, layer::layer_fn};
 use super::finish::{Finish, Finished};
 use super::{Body, Classified, refusal};
 use crate::clock::Clock;
-use crate::limit::{Charge, Decision, Failures, Limiter, Refused, Subject, Ticket, Verdict};
+use crate::limit::{
+    AuthFailureLimiter, Charge, Decision, Limiter, QuotaOutcome, Refused, Subject, Verdict,
+};
 use crate::model::address::ClientAddress;
 
 /// The quotas of calls and of probes.
@@ -27,7 +29,7 @@ pub struct Limiters {
     /// What orchestrators may probe, which traffic must not take from them.
     pub probes: Limiter,
     /// How often callers may fail to be let in, which is asked where they are.
-    pub failures: Arc<Failures>,
+    pub failures: Arc<AuthFailureLimiter>,
     /// Which addresses' calls are refused, or would be without shadow mode.
     pub refused: Refused,
 }
@@ -62,7 +64,7 @@ impl Toll {
 fn charge(decision: Decision) -> Option<Charge> {
     let (by, verdict) = match decision {
         Decision::Exempt | Decision::Shadowed(..) => return None,
-        Decision::Admitted(by, standing) => (by, Verdict::Admitted(standing)),
+        Decision::Admitted(by, remaining) => (by, Verdict::Admitted(remaining)),
         Decision::Refused(by, refusal) => (by, Verdict::Refused(refusal)),
     };
     Some(Charge {
@@ -111,13 +113,13 @@ pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
 #[derive(Debug)]
 pub struct Stand {
     address: Option<Charge>,
-    ticket: Ticket,
+    quota_outcome: QuotaOutcome,
 }
 
 impl Finish<Body> for Stand {
     fn finish(self, mut response: Response<Body>) -> Response<Body> {
         let all: Vec<_>;
-        let charges = match self.ticket.charges() {
+        let charges = match self.quota_outcome.charges() {
             // Most projects and keys have no quota of their own.
             [] => self.address.as_slice(),
             noted => {
@@ -129,7 +131,7 @@ impl Finish<Body> for Stand {
         if let Some(refusal) = refusal::response(charges) {
             return refusal;
         }
-        refusal::standing_headers(charges, response.headers_mut());
+        refusal::quota_headers(charges, response.headers_mut());
         response
     }
 }
@@ -152,8 +154,8 @@ where
         if let Some(refusal) = refusal::response(address_charge.as_slice()) {
             return Either::Right(ready(Ok(refusal)));
         }
-        let ticket = Ticket::default();
-        request.extensions_mut().insert(ticket.clone());
+        let quota_outcome = QuotaOutcome::default();
+        request.extensions_mut().insert(quota_outcome.clone());
         if classified.sends_many() {
             let toll = Toll {
                 limiters: self.limiters.clone(),
@@ -165,7 +167,7 @@ where
         let stand = Stand {
             // Probes are limited, but nobody counts on how far.
             address: address_charge.filter(|_| !classified.is_probe()),
-            ticket,
+            quota_outcome,
         };
         Either::Left(Finished::new(self.inner.call(request), stand))
     }

@@ -68,7 +68,7 @@ pub fn memory_guard(spent: Spent) -> Guard {
 /// The answer to a call that one of `charges` refuses; none if all of them admit it.
 pub(super) fn response(charges: &[Charge]) -> Option<Response<Body>> {
     let mut response = status(charges)?.into_http();
-    standing_headers(charges, response.headers_mut());
+    quota_headers(charges, response.headers_mut());
     Some(response)
 }
 
@@ -141,7 +141,7 @@ fn of(subject: &Subject) -> String {
 }
 
 /// Says how the caller stands, on an answer that was limited.
-pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
+pub(super) fn quota_headers(charges: &[Charge], headers: &mut HeaderMap) {
     if charges.is_empty() {
         return;
     }
@@ -149,7 +149,7 @@ pub(super) fn standing_headers(charges: &[Charge], headers: &mut HeaderMap) {
     let (mut policies, mut limits) = (items(), items());
     for Charge { subject, verdict } in charges {
         let (quota, remaining, reset) = match verdict {
-            Verdict::Admitted(standing) => (standing.quota, standing.remaining, standing.reset),
+            Verdict::Admitted(remaining) => (remaining.quota, remaining.remaining, remaining.reset),
             Verdict::Refused(refusal) => (refusal.quota, 0, refusal.reset),
         };
         let window = seconds(quota.period());

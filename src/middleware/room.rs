@@ -11,7 +11,7 @@ use tonic::Status;
 use super::guard::{Guard, Rejections};
 use super::stalls::Stalls;
 use super::{Answers, Classified, RequestClass, refusal};
-use crate::limit::{Budget, BudgetOptions, KeyHolder, Meter, Share, Shares};
+use crate::limit::{Budget, BudgetOptions, KeyHolder, KeyedPermit, KeyedSemaphore, Meter};
 use crate::model::address::{AddressKey, ClientAddress, Resolver};
 
 /// Most probes in flight of an address.
@@ -41,7 +41,7 @@ pub struct RoomOptions {
 pub struct Room {
     calls: Places,
     streaming: Places,
-    probes: Arc<Shares<AddressKey>>,
+    probes: Arc<KeyedSemaphore<AddressKey>>,
     keys: KeyStreams,
     stalls: Stalls,
     budget: Budget,
@@ -55,7 +55,7 @@ pub struct Room {
 struct Places {
     all: Arc<Semaphore>,
     all_max: usize,
-    by_address: Arc<Shares<AddressKey>>,
+    by_address: Arc<KeyedSemaphore<AddressKey>>,
     address_max: usize,
     /// What they are places of.
     name: &'static str,
@@ -67,7 +67,7 @@ struct Places {
 /// requests.
 #[derive(Clone, Debug)]
 pub struct KeyStreams {
-    shares: Arc<Shares<KeyHolder>>,
+    shares: Arc<KeyedSemaphore<KeyHolder>>,
     max: usize,
 }
 
@@ -82,7 +82,7 @@ impl Places {
         Self {
             all: Arc::new(Semaphore::new(all_max)),
             all_max,
-            by_address: Shares::new(address_max),
+            by_address: KeyedSemaphore::new(address_max),
             address_max: address_max.get(),
             name,
             all_guard,
@@ -121,7 +121,7 @@ impl KeyStreams {
     ///
     /// # Errors
     /// `UNAVAILABLE`: the key has all that it may have.
-    pub fn take(&self, key: KeyHolder) -> Result<Share<KeyHolder>, Status> {
+    pub fn take(&self, key: KeyHolder) -> Result<KeyedPermit<KeyHolder>, Status> {
         self.shares.take(key).ok_or_else(|| {
             let text = format!(
                 "{} streams of the key are open, which is the most",
@@ -148,9 +148,9 @@ impl Room {
                 "streaming calls",
                 [Guard::StreamingCalls, Guard::StreamingCallsPerAddress],
             ),
-            probes: Shares::new(PROBES_PER_ADDRESS_MAX),
+            probes: KeyedSemaphore::new(PROBES_PER_ADDRESS_MAX),
             keys: KeyStreams {
-                shares: Shares::new(options.streaming_per_key_max),
+                shares: KeyedSemaphore::new(options.streaming_per_key_max),
                 max: options.streaming_per_key_max.get(),
             },
             stalls: Stalls::new(options.stalled_max, rejections.clone()),
@@ -253,5 +253,5 @@ pub(super) struct Entered {
 #[derive(Debug)]
 pub(super) struct Place {
     _all: Option<OwnedSemaphorePermit>,
-    pub(super) by_address: Option<Share<AddressKey>>,
+    pub(super) by_address: Option<KeyedPermit<AddressKey>>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::members::Members;
 use super::{Access, AccessError, Error, Tracker};
-use crate::limit::{Failed, Meter, Ticket};
+use crate::limit::{Failed, Meter, QuotaOutcome};
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project, PublicKey};
@@ -94,7 +94,7 @@ impl Tracker {
         &self,
         credentials: &Credentials,
         address: ClientAddress,
-        ticket: &Ticket,
+        quota_outcome: &QuotaOutcome,
     ) -> Result<Known, Error> {
         let (now, today) = (self.clock.elapsed(), self.clock.now());
         let mut places = self.members.borrow().keys.named(credentials);
@@ -110,11 +110,11 @@ impl Tracker {
             }
             Credentials::Private { .. } if places.len() > NAMESAKES_MAX => Ok(Known(Vec::new())),
             Credentials::Private { id, .. } if !places.is_empty() => {
-                self.compare(places, credentials, id, (address, ticket))
+                self.compare(places, credentials, id, (address, quota_outcome))
             }
             Credentials::Public(_) if !places.is_empty() => Ok(Known(places)),
             Credentials::Private { .. } | Credentials::Public(_) => {
-                self.refuse(Failed::Unknown, (address, ticket))?;
+                self.refuse(Failed::Unknown, (address, quota_outcome))?;
                 self.failures.charge(address, Failed::Unknown, now);
                 Err(AccessError::UnknownKey.into())
             }
@@ -128,12 +128,12 @@ impl Tracker {
         places: Vec<Place>,
         credentials: &Credentials,
         id: &str,
-        (address, ticket): (ClientAddress, &Ticket),
+        (address, quota_outcome): (ClientAddress, &QuotaOutcome),
     ) -> Result<Known, Error> {
         let (now, today) = (self.clock.elapsed(), self.clock.now());
         let guess = |place: &Place| -> Result<(), Error> {
             let token = &place.0.token;
-            self.refuse(Failed::Secret { token, id }, (address, ticket))
+            self.refuse(Failed::Secret { token, id }, (address, quota_outcome))
         };
         let (mut shown, mut refused) = (Vec::new(), Ok(()));
         for place in &places {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::known::Keys;
 use super::{Access, AccessError, Error, Tracker};
-use crate::limit::{Account, Charge, Failed, Quotas, Subject, Ticket, Verdict};
+use crate::limit::{Account, Charge, Failed, QuotaOutcome, Quotas, Subject, Verdict};
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project};
@@ -122,7 +122,7 @@ impl Members {
 }
 
 impl Tracker {
-    /// Lets a caller into a project. Who failed too often is refused, which is noted on the ticket: with the ID of a
+    /// Lets a caller into a project. Who failed too often is refused, which is noted on the outcome: with the ID of a
     /// key before its secret is compared, and else if this is a failure too.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl Tracker {
         token: &str,
         credentials: &Credentials,
         address: ClientAddress,
-        ticket: &Ticket,
+        quota_outcome: &QuotaOutcome,
     ) -> Result<Access, Error> {
         let now = self.clock.elapsed();
         let failed = match credentials {
@@ -142,7 +142,7 @@ impl Tracker {
             | Credentials::Certificate(_)
             | Credentials::Public(_) => Failed::Unknown,
         };
-        let refuse = |failed| self.refuse(failed, (address, ticket));
+        let refuse = |failed| self.refuse(failed, (address, quota_outcome));
         if failed != Failed::Unknown {
             refuse(failed)?;
         }
@@ -165,17 +165,17 @@ impl Tracker {
         let_in
     }
 
-    /// Refuses who has failed too often, which is noted on the ticket.
+    /// Refuses who has failed too often, which is noted on the outcome.
     pub(super) fn refuse(
         &self,
         failed: Failed<'_>,
-        (address, ticket): (ClientAddress, &Ticket),
+        (address, quota_outcome): (ClientAddress, &QuotaOutcome),
     ) -> Result<(), Error> {
         let now = self.clock.elapsed();
         match self.failures.refusal(address, failed, now) {
             None => Ok(()),
             Some((by, refusal)) => {
-                ticket.note(vec![Charge {
+                quota_outcome.note(vec![Charge {
                     subject: Subject::Failures(by),
                     verdict: Verdict::Refused(refusal),
                 }]);
@@ -196,11 +196,11 @@ impl Tracker {
         Ok(renewed.ok_or(AccessError::UnknownKey)?)
     }
 
-    /// Charges a call to the quotas of its project and of its key, and notes on its ticket what came of it.
+    /// Charges a call to the quotas of its project and of its key, and notes on its outcome what came of it.
     ///
     /// # Errors
     /// [`Error::OverQuota`]: nothing was charged.
-    pub fn charge(&self, access: &Access, ticket: &Ticket) -> Result<(), Error> {
+    pub fn charge(&self, access: &Access, quota_outcome: &QuotaOutcome) -> Result<(), Error> {
         if access.account.is_unlimited() {
             return Ok(());
         }
@@ -225,7 +225,7 @@ impl Tracker {
             },
             verdict,
         });
-        ticket.note(project.into_iter().chain(key).collect());
+        quota_outcome.note(project.into_iter().chain(key).collect());
         let waits = charged.refusals().map(|refusal| refusal.retry_after);
         match waits.max() {
             None => Ok(()),

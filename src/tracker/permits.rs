@@ -48,16 +48,16 @@ impl Default for ReadLimits {
 pub(super) struct Permits {
     all: Arc<Semaphore>,
     /// By token, of projects that were read: there are never more than the settings have named.
-    projects: Shares<String>,
+    projects: KeyedSemaphores<String>,
     /// Likewise by the project's token and the key's ID.
-    keys: Shares<KeyName>,
+    keys: KeyedSemaphores<KeyName>,
     /// For answers of any size.
     answers: Arc<Semaphore>,
     answers_max: u32,
     /// For small ones alone.
     small_answers: Arc<Semaphore>,
     small_answers_max: u32,
-    answers_of_keys: Shares<KeyName>,
+    answers_of_keys: KeyedSemaphores<KeyName>,
     /// Longest that a read waits for its permit, and its answer for room.
     timeout: Duration,
 }
@@ -74,7 +74,7 @@ const SMALL_SHARE: u32 = 4;
 
 /// What each one of many has left.
 #[derive(Debug)]
-struct Shares<K> {
+struct KeyedSemaphores<K> {
     max: usize,
     left: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
@@ -98,13 +98,13 @@ impl Permits {
         let answers_max = all - small_answers_max;
         Self {
             all: Arc::new(Semaphore::new(limits.max.min(Semaphore::MAX_PERMITS))),
-            projects: Shares::new(limits.per_project_max),
-            keys: Shares::new(limits.per_key_max),
+            projects: KeyedSemaphores::new(limits.per_project_max),
+            keys: KeyedSemaphores::new(limits.per_key_max),
             answers: Arc::new(Semaphore::new(answers_max as usize)),
             answers_max,
             small_answers: Arc::new(Semaphore::new(small_answers_max as usize)),
             small_answers_max,
-            answers_of_keys: Shares::new(units(limits.answers_per_key_bytes_max) as usize),
+            answers_of_keys: KeyedSemaphores::new(units(limits.answers_per_key_bytes_max) as usize),
             timeout,
         }
     }
@@ -168,7 +168,7 @@ impl Permits {
     }
 }
 
-impl<K: Eq + Hash> Shares<K> {
+impl<K: Eq + Hash> KeyedSemaphores<K> {
     fn new(max: usize) -> Self {
         Self {
             max: max.min(Semaphore::MAX_PERMITS),

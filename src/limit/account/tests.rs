@@ -28,7 +28,7 @@ fn passing(account: &Account, place: usize) -> usize {
 
 fn remaining(verdict: Option<Verdict>) -> u32 {
     match verdict {
-        Some(Verdict::Admitted(standing)) => standing.remaining,
+        Some(Verdict::Admitted(remaining)) => remaining.remaining,
         other => panic!("{other:?}"),
     }
 }

@@ -40,7 +40,7 @@ impl Bucket {
     fn refusal(&mut self, now: u64) -> Refusal {
         match self.ask(now) {
             Verdict::Refused(refusal) => refusal,
-            Verdict::Admitted(standing) => panic!("admitted: {standing:?}"),
+            Verdict::Admitted(remaining) => panic!("admitted: {remaining:?}"),
         }
     }
 }
@@ -165,7 +165,7 @@ proptest! {
         let mut bucket = Bucket::full(quota);
         for now in arrivals {
             let reset = match bucket.ask(now) {
-                Verdict::Admitted(standing) => standing.reset,
+                Verdict::Admitted(remaining) => remaining.reset,
                 Verdict::Refused(refusal) => refusal.reset,
             };
             let full = now + nanos(reset);
@@ -181,9 +181,9 @@ proptest! {
     fn what_remains_is_what_passes((quota, arrivals) in quotas_and_arrivals()) {
         let mut bucket = Bucket::full(quota);
         for now in arrivals {
-            if let Verdict::Admitted(standing) = bucket.ask(now) {
+            if let Verdict::Admitted(remaining) = bucket.ask(now) {
                 let mut next = bucket;
-                for _ in 0..standing.remaining {
+                for _ in 0..remaining.remaining {
                     prop_assert!(next.admits(now));
                 }
                 prop_assert!(!next.admits(now));

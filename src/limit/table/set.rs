@@ -33,18 +33,18 @@ pub(super) struct Request<'a> {
     pub(super) owner: u64,
     pub(super) now: u64,
     pub(super) quota: &'a Quota,
-    pub(super) manner: Manner,
+    pub(super) mode: Mode,
 }
 
 /// What is done to a bucket.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::limit) enum Manner {
+pub(in crate::limit) enum Mode {
     /// Charge it, if it admits the request.
-    Check,
+    Acquire,
     /// Only say what it would say.
-    Look,
+    Peek,
     /// Charge it for a request that was admitted already, even if it has nothing left.
-    ChargeAnyway,
+    Force,
 }
 
 /// What an owner finds in its set.
@@ -114,12 +114,12 @@ impl Request<'_> {
     /// The bucket's new word, which differs from `tat` if something was charged, and the answer.
     #[inline]
     pub(super) fn decide(self, tat: u64, quota: &Quota) -> (u64, Verdict) {
-        match self.manner {
-            Manner::Check => bucket::decide(tat, self.now, *quota),
-            Manner::Look => (tat, bucket::decide(tat, self.now, *quota).1),
-            Manner::ChargeAnyway => {
-                let (next, standing) = bucket::charge_anyway(tat, self.now, *quota);
-                (next, Verdict::Admitted(standing))
+        match self.mode {
+            Mode::Acquire => bucket::decide(tat, self.now, *quota),
+            Mode::Peek => (tat, bucket::decide(tat, self.now, *quota).1),
+            Mode::Force => {
+                let (next, remaining) = bucket::charge_anyway(tat, self.now, *quota);
+                (next, Verdict::Admitted(remaining))
             }
         }
     }

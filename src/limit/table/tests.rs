@@ -166,10 +166,10 @@ fn in_overflow_a_caller_is_told_no_more_than_its_own_quota() {
     for number in 0..8 {
         table.check(key(number), Duration::ZERO, quota);
     }
-    let Verdict::Admitted(standing) = table.check(key(8), Duration::ZERO, quota).verdict else {
+    let Verdict::Admitted(remaining) = table.check(key(8), Duration::ZERO, quota).verdict else {
         panic!("refused");
     };
-    assert_eq!((standing.quota, standing.remaining), (quota, 2));
+    assert_eq!((remaining.quota, remaining.remaining), (quota, 2));
 }
 
 /// Leaves the first slot as a thread does that is stopped in the middle of a claim for `key`.

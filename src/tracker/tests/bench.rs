@@ -13,7 +13,7 @@ use super::super::{
     UpdateCustomer,
 };
 use crate::clock::ManualClock;
-use crate::limit::{Failures, Ticket};
+use crate::limit::{AuthFailureLimiter, QuotaOutcome};
 use crate::log::memory::MemoryStore;
 use crate::log::{Log, Options};
 use crate::model::address::ClientAddress;
@@ -44,12 +44,17 @@ pub(super) fn enter(
     token: &str,
     credentials: &Credentials,
 ) -> Result<Access, Error> {
-    tracker.authenticate(token, credentials, ClientAddress::Unix, &Ticket::default())
+    tracker.authenticate(
+        token,
+        credentials,
+        ClientAddress::Unix,
+        &QuotaOutcome::default(),
+    )
 }
 
 /// As many failures as callers like.
-pub(super) fn any_failures() -> Arc<Failures> {
-    Arc::new(Failures::new(None, NonZeroUsize::MIN, [0, 0]))
+pub(super) fn any_failures() -> Arc<AuthFailureLimiter> {
+    Arc::new(AuthFailureLimiter::new(None, NonZeroUsize::MIN, [0, 0]))
 }
 
 impl Bench {

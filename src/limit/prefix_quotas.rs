@@ -1,6 +1,6 @@
 //! The buckets that one caller is charged to: its own, and those of the wider networks it is in.
 
-use super::table::{Charge, Manner, Spot, Table};
+use super::table::{Charge, Mode, SlotRef, Table};
 use super::{Quota, Refusal, Verdict};
 use crate::model::address::{AddressKey, Width};
 use std::num::NonZeroU32;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How many callers' quotas the wider networks of an IPv6 address have. None: no limit of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct PrefixMultipliers {
     /// All /64s of a /56 together. Default 16.
     pub prefix_56: Option<NonZeroU32>,
     /// All /64s of a /48 together. Default 64.
@@ -17,15 +17,15 @@ pub struct Times {
 
 /// One quota with those of the wider networks whose callers have it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ladder {
+pub(super) struct PrefixQuotas {
     quota: Quota,
     wider: [Option<(Width, Quota)>; 2],
 }
 
 /// The buckets of one caller: its own, and those of the wider networks, the narrowest first.
-struct Rungs<'a> {
-    own: Spot<'a>,
-    wider: [Option<Spot<'a>>; 2],
+struct BucketChain<'a> {
+    own: SlotRef<'a>,
+    wider: [Option<SlotRef<'a>>; 2],
 }
 
 /// What came of a request, and which of its buckets says so.
@@ -38,7 +38,7 @@ pub(super) struct Outcome {
     pub(super) overflowed: bool,
 }
 
-impl Default for Times {
+impl Default for PrefixMultipliers {
     fn default() -> Self {
         Self {
             prefix_56: NonZeroU32::new(16),
@@ -47,14 +47,14 @@ impl Default for Times {
     }
 }
 
-impl Ladder {
-    pub(super) fn new(quota: Quota, times: Times) -> Self {
-        let rung = |width, times: Option<NonZeroU32>| Some((width, quota.shared_by(times?)));
+impl PrefixQuotas {
+    pub(super) fn new(quota: Quota, multipliers: PrefixMultipliers) -> Self {
+        let wider_quota = |width, times: Option<NonZeroU32>| Some((width, quota.shared_by(times?)));
         Self {
             quota,
             wider: [
-                rung(Width::Prefix56, times.prefix_56),
-                rung(Width::Prefix48, times.prefix_48),
+                wider_quota(Width::Prefix56, multipliers.prefix_56),
+                wider_quota(Width::Prefix48, multipliers.prefix_48),
             ],
         }
     }
@@ -65,29 +65,29 @@ impl Ladder {
     #[inline]
     pub(super) fn charge(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
         match key {
-            AddressKey::V6(_) => self.rungs(table, key).charge(table, now),
+            AddressKey::V6(_) => self.chain(table, key).charge(table, now),
             AddressKey::V4(_) | AddressKey::V6Wide(..) | AddressKey::Unix => {
-                let spot = table.spot(key, &self.quota);
-                Outcome::of(&spot, table.ask(&spot, now, Manner::Check))
+                let slot = table.slot(key, &self.quota);
+                Outcome::of(&slot, table.ask(&slot, now, Mode::Acquire))
             }
         }
     }
 
     #[inline]
-    fn rungs<'a>(&'a self, table: &Table, key: AddressKey) -> Rungs<'a> {
+    fn chain<'a>(&'a self, table: &Table, key: AddressKey) -> BucketChain<'a> {
         let [of_56, of_48] = &self.wider;
-        let spot = |rung: &'a Option<(Width, Quota)>| {
-            let (width, quota) = rung.as_ref()?;
-            Some(table.spot(key.widened(*width)?, quota))
+        let slot = |wider_quota: &'a Option<(Width, Quota)>| {
+            let (width, quota) = wider_quota.as_ref()?;
+            Some(table.slot(key.widened(*width)?, quota))
         };
-        Rungs {
-            own: table.spot(key, &self.quota),
-            wider: [spot(of_56), spot(of_48)],
+        BucketChain {
+            own: table.slot(key, &self.quota),
+            wider: [slot(of_56), slot(of_48)],
         }
     }
 }
 
-impl Rungs<'_> {
+impl BucketChain<'_> {
     fn charge(&self, table: &Table, now: Duration) -> Outcome {
         match self.refusal(table, now) {
             Some(refused) => refused,
@@ -99,7 +99,7 @@ impl Rungs<'_> {
     #[inline]
     fn refusal(&self, table: &Table, now: Duration) -> Option<Outcome> {
         let look =
-            |spot: &Spot<'_>| Outcome::of(spot, table.ask(spot, now, Manner::Look)).if_refused();
+            |slot: &SlotRef<'_>| Outcome::of(slot, table.ask(slot, now, Mode::Peek)).if_refused();
         let refused = self
             .wider
             .iter()
@@ -112,22 +112,23 @@ impl Rungs<'_> {
     /// Charges one request that no wider network refused a moment ago.
     #[inline]
     fn charge_looked(&self, table: &Table, now: Duration) -> Outcome {
-        let charge = |spot: &Spot<'_>, manner| Outcome::of(spot, table.ask(spot, now, manner));
-        let own = charge(&self.own, Manner::Check);
+        let charge = |slot: &SlotRef<'_>, mode| Outcome::of(slot, table.ask(slot, now, mode));
+        let own = charge(&self.own, Mode::Acquire);
         if own.refusal().is_some() {
             return own;
         }
-        self.wider.iter().flatten().fold(own, |all, wide| {
-            all.tighter(charge(wide, Manner::ChargeAnyway))
-        })
+        self.wider
+            .iter()
+            .flatten()
+            .fold(own, |all, wide| all.tighter(charge(wide, Mode::Force)))
     }
 }
 
 impl Outcome {
     #[inline]
-    fn of(spot: &Spot<'_>, charge: Charge) -> Self {
+    fn of(slot: &SlotRef<'_>, charge: Charge) -> Self {
         Self {
-            by: spot.key,
+            by: slot.key,
             verdict: charge.verdict,
             overflowed: charge.overflowed,
         }
@@ -157,7 +158,7 @@ impl Outcome {
     /// Of two buckets that were charged, the one that has less left.
     fn tighter(self, other: Self) -> Self {
         let left = |of: &Self| match of.verdict {
-            Verdict::Admitted(standing) => standing.remaining,
+            Verdict::Admitted(remaining) => remaining.remaining,
             Verdict::Refused(_) => 0,
         };
         let tighter = if left(&other) < left(&self) {

@@ -14,11 +14,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use siphasher::sip::SipHasher13;
 
-use super::table::{Manner, Table};
+use super::table::{Mode, Table};
 use super::{Quota, Refusal, Verdict};
 use crate::model::address::{AddressKey, ClientAddress, Width};
 
-/// How many addresses' failures an IPv6 /56 has, and a /48: as [`Times`](super::Times) by default.
+/// How many addresses' failures an IPv6 /56 has, and a /48: as [`PrefixMultipliers`](super::PrefixMultipliers) by default.
 const WIDER: [(Width, NonZeroU32); 2] = [
     (Width::Prefix56, NonZeroU32::new(16).unwrap()),
     (Width::Prefix48, NonZeroU32::new(64).unwrap()),
@@ -26,7 +26,7 @@ const WIDER: [(Width, NonZeroU32); 2] = [
 
 /// Holds each address to so many failures, in fixed memory.
 #[derive(Debug)]
-pub struct Failures {
+pub struct AuthFailureLimiter {
     table: Table,
     hash_key: [u64; 2],
     /// None: no limit.
@@ -49,7 +49,7 @@ pub enum Failed<'a> {
     Unknown,
 }
 
-/// Failures since the start.
+/// AuthFailureLimiter since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailureCounts {
     /// Those that were charged.
@@ -58,7 +58,7 @@ pub struct FailureCounts {
     pub refused: u64,
 }
 
-impl Failures {
+impl AuthFailureLimiter {
     /// Nobody has failed yet. `hash_key` must be random and this process' own, see [`Table::new`].
     #[must_use]
     pub fn new(quota: Option<Quota>, slots: NonZeroUsize, hash_key: [u64; 2]) -> Self {
@@ -83,7 +83,7 @@ impl Failures {
         failed: Failed<'_>,
         now: Duration,
     ) -> Option<(AddressKey, Refusal)> {
-        let refusal = self.ask(address, failed, now, Manner::Look);
+        let refusal = self.ask(address, failed, now, Mode::Peek);
         if refusal.is_some() {
             self.refused.fetch_add(1, Relaxed);
         }
@@ -93,7 +93,7 @@ impl Failures {
     /// Charges a failure. It has happened, so it is charged whatever is left.
     pub fn charge(&self, address: ClientAddress, failed: Failed<'_>, now: Duration) {
         self.failed.fetch_add(1, Relaxed);
-        self.ask(address, failed, now, Manner::ChargeAnyway);
+        self.ask(address, failed, now, Mode::Force);
     }
 
     /// The failures so far.
@@ -110,7 +110,7 @@ impl Failures {
         address: ClientAddress,
         failed: Failed<'_>,
         now: Duration,
-        manner: Manner,
+        mode: Mode,
     ) -> Option<(AddressKey, Refusal)> {
         let quota = self.quota.load_full()?;
         let (own, about) = (address.key(), self.about(failed));
@@ -120,8 +120,8 @@ impl Failures {
         });
         let refusals = [(own, *quota)].into_iter().chain(wider);
         let refusals = refusals.filter_map(|(key, quota)| {
-            let spot = self.table.spot_about(key, about, &quota);
-            match self.table.ask(&spot, now, manner).verdict {
+            let slot = self.table.slot_about(key, about, &quota);
+            match self.table.ask(&slot, now, mode).verdict {
                 Verdict::Admitted(_) => None,
                 Verdict::Refused(refusal) => Some((key, refusal)),
             }
@@ -156,18 +156,18 @@ mod tests {
         id: "other",
     };
 
-    fn failures(times: u32) -> Failures {
+    fn failures(times: u32) -> AuthFailureLimiter {
         let times = NonZeroU32::new(times).unwrap();
         let quota = Quota::new(times, Duration::from_secs(60), times).unwrap();
-        Failures::new(Some(quota), NonZeroUsize::new(4_096).unwrap(), [1, 2])
+        AuthFailureLimiter::new(Some(quota), NonZeroUsize::new(4_096).unwrap(), [1, 2])
     }
 
     fn address(text: &str) -> ClientAddress {
         ClientAddress::Ip(text.parse().unwrap())
     }
 
-    /// Failures until the first refusal.
-    fn fails(failures: &Failures, from: &str, at: Failed<'_>, now: Duration) -> usize {
+    /// AuthFailureLimiter until the first refusal.
+    fn fails(failures: &AuthFailureLimiter, from: &str, at: Failed<'_>, now: Duration) -> usize {
         let mut count = 0;
         while count < 10_000 && failures.refusal(address(from), at, now).is_none() {
             failures.charge(address(from), at, now);

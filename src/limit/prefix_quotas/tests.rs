@@ -14,8 +14,8 @@ fn table() -> Table {
     Table::new(NonZeroUsize::new(1 << 14).unwrap(), HASH_KEY)
 }
 
-fn times(prefix_56: u32, prefix_48: u32) -> Times {
-    Times {
+fn times(prefix_56: u32, prefix_48: u32) -> PrefixMultipliers {
+    PrefixMultipliers {
         prefix_56: NonZeroU32::new(prefix_56),
         prefix_48: NonZeroU32::new(prefix_48),
     }
@@ -48,11 +48,11 @@ impl Unlimited {
         key: AddressKey,
         now: u64,
         kind: usize,
-        ladder: &Ladder,
+        quotas: &PrefixQuotas,
     ) -> Vec<(AddressKey, Refusal)> {
-        let buckets: Vec<_> = std::iter::once((key, ladder.quota))
+        let buckets: Vec<_> = std::iter::once((key, quotas.quota))
             .chain(
-                ladder
+                quotas
                     .wider
                     .iter()
                     .flatten()
@@ -82,15 +82,15 @@ proptest! {
     ) {
         let (table, mut unlimited) = (table(), Unlimited::default());
         // 7 in 1 ms has no whole interval, and half of it has others.
-        let ladders = [quota(1, Duration::from_millis(1), 3), quota(7, Duration::from_millis(9), 2)]
-            .map(|quota| Ladder::new(quota, times(2, 3)));
+        let all_quotas = [quota(1, Duration::from_millis(1), 3), quota(7, Duration::from_millis(9), 2)]
+            .map(|quota| PrefixQuotas::new(quota, times(2, 3)));
         let mut now = NOW;
         for ((key, kind), pause) in requests {
             now += Duration::from_nanos(pause);
-            let ladder = &ladders[kind];
-            let outcome = ladder.charge(&table, key, now);
+            let quotas = &all_quotas[kind];
+            let outcome = quotas.charge(&table, key, now);
             prop_assert!(!outcome.overflowed);
-            let refused = unlimited.charge(key, bucket::nanos(now), kind, ladder);
+            let refused = unlimited.charge(key, bucket::nanos(now), kind, quotas);
             match outcome.verdict {
                 Verdict::Admitted(_) => prop_assert!(refused.is_empty()),
                 Verdict::Refused(refusal) => {
@@ -107,15 +107,15 @@ proptest! {
         requests in prop::collection::vec((callers(), 0..200_000_u64), 1..200),
     ) {
         let table = table();
-        let ladder = Ladder::new(quota(1, Duration::from_millis(1), 3), times(2, 3));
+        let quotas = PrefixQuotas::new(quota(1, Duration::from_millis(1), 3), times(2, 3));
         let mut now = NOW;
         for ((key, _), pause) in requests {
             now += Duration::from_nanos(pause);
-            if let Some(refusal) = ladder.charge(&table, key, now).refusal() {
+            if let Some(refusal) = quotas.charge(&table, key, now).refusal() {
                 now += refusal.retry_after - Duration::from_nanos(1);
-                prop_assert!(ladder.charge(&table, key, now).refusal().is_some());
+                prop_assert!(quotas.charge(&table, key, now).refusal().is_some());
                 now += Duration::from_nanos(1);
-                prop_assert!(ladder.charge(&table, key, now).refusal().is_none());
+                prop_assert!(quotas.charge(&table, key, now).refusal().is_none());
             }
         }
     }
@@ -126,17 +126,17 @@ proptest! {
     ) {
         let table = table();
         // As many callers as the wider networks have quotas for.
-        let ladder = Ladder::new(quota(1, Duration::from_millis(1), 3), times(3, 6));
+        let quotas = PrefixQuotas::new(quota(1, Duration::from_millis(1), 3), times(3, 6));
         let mut alone = HashMap::<_, u64>::new();
         let mut now = NOW;
         for (of_56, of_64, pause) in requests {
             now += Duration::from_nanos(pause);
             let key = key(0, of_56, of_64);
             let tat = alone.entry(key).or_default();
-            let (next, verdict) = bucket::decide(*tat, bucket::nanos(now), ladder.quota);
+            let (next, verdict) = bucket::decide(*tat, bucket::nanos(now), quotas.quota);
             *tat = next;
             if matches!(verdict, Verdict::Admitted(_)) {
-                let outcome = ladder.charge(&table, key, now);
+                let outcome = quotas.charge(&table, key, now);
                 prop_assert!(outcome.refusal().is_none(), "{outcome:?}");
             }
         }
@@ -145,12 +145,15 @@ proptest! {
 
 #[test]
 fn whoever_has_a_48_has_not_65536_quotas() {
-    let (table, ladder) = (
+    let (table, quotas) = (
         table(),
-        Ladder::new(quota(1, Duration::from_secs(1), 5), Times::default()),
+        PrefixQuotas::new(
+            quota(1, Duration::from_secs(1), 5),
+            PrefixMultipliers::default(),
+        ),
     );
     let admitted = |keys: &mut dyn Iterator<Item = AddressKey>| {
-        keys.filter(|key| ladder.charge(&table, *key, NOW).refusal().is_none())
+        keys.filter(|key| quotas.charge(&table, *key, NOW).refusal().is_none())
             .count()
     };
     assert_eq!(
@@ -164,14 +167,14 @@ fn whoever_has_a_48_has_not_65536_quotas() {
 
 #[test]
 fn the_bucket_with_the_least_left_tells_how_the_caller_stands() {
-    let (table, ladder) = (
+    let (table, quotas) = (
         table(),
-        Ladder::new(quota(1, Duration::from_secs(1), 5), times(2, 0)),
+        PrefixQuotas::new(quota(1, Duration::from_secs(1), 5), times(2, 0)),
     );
     let left = |of_64| {
-        let outcome = ladder.charge(&table, key(0, 0, of_64), NOW);
+        let outcome = quotas.charge(&table, key(0, 0, of_64), NOW);
         match outcome.verdict {
-            Verdict::Admitted(standing) => (outcome.by.to_string(), standing.remaining),
+            Verdict::Admitted(remaining) => (outcome.by.to_string(), remaining.remaining),
             Verdict::Refused(refusal) => panic!("{refusal:?}"),
         }
     };
@@ -184,12 +187,12 @@ fn the_bucket_with_the_least_left_tells_how_the_caller_stands() {
 
 #[test]
 fn without_times_a_caller_has_one_bucket() {
-    let (table, ladder) = (
+    let (table, quotas) = (
         table(),
-        Ladder::new(quota(1, Duration::from_secs(1), 1), times(0, 0)),
+        PrefixQuotas::new(quota(1, Duration::from_secs(1), 1), times(0, 0)),
     );
     assert!((0..256).all(|of_64| {
-        ladder
+        quotas
             .charge(&table, key(0, 0, of_64), NOW)
             .refusal()
             .is_none()
@@ -199,17 +202,17 @@ fn without_times_a_caller_has_one_bucket() {
 #[test]
 fn callers_that_looked_before_either_was_charged_both_pass_and_the_excess_is_paid_back() {
     let (table, quota) = (table(), quota(1, Duration::from_secs(1), 1));
-    let ladder = Ladder::new(quota, times(1, 0));
-    let both = [1, 2].map(|of_64| ladder.rungs(&table, key(0, 0, of_64)));
+    let quotas = PrefixQuotas::new(quota, times(1, 0));
+    let both = [1, 2].map(|of_64| quotas.chain(&table, key(0, 0, of_64)));
     assert!(
         both.iter()
-            .all(|rungs| rungs.refusal(&table, NOW).is_none())
+            .all(|chain| chain.refusal(&table, NOW).is_none())
     );
-    for rungs in both {
-        assert!(rungs.charge_looked(&table, NOW).refusal().is_none());
+    for chain in both {
+        assert!(chain.charge_looked(&table, NOW).refusal().is_none());
     }
     // Two are owed where one fits.
-    let refused = ladder.charge(&table, key(0, 0, 3), NOW);
+    let refused = quotas.charge(&table, key(0, 0, 3), NOW);
     assert_eq!(
         refused.refusal().unwrap().retry_after,
         Duration::from_secs(2)
@@ -224,14 +227,14 @@ fn threads_overdraw_a_wider_bucket_by_less_than_their_number_and_its_debt_is_pai
     let interval = Duration::from_secs(1) / 2;
     for round in 0..300 {
         let table = table();
-        let ladder = Ladder::new(quota(1, Duration::from_secs(1), 50), times(2, 0));
+        let quotas = PrefixQuotas::new(quota(1, Duration::from_secs(1), 50), times(2, 0));
         let start = Barrier::new(THREADS as usize);
         let sends = |thread: u32| {
             start.wait();
             (0..60)
                 .map(|_| {
                     let key = key(round, 0, thread.into());
-                    ladder.charge(&table, key, NOW).refusal().is_none()
+                    quotas.charge(&table, key, NOW).refusal().is_none()
                 })
                 .map(u32::from)
                 .sum()
@@ -252,7 +255,7 @@ fn threads_overdraw_a_wider_bucket_by_less_than_their_number_and_its_debt_is_pai
         let admitted: u32 = counts.iter().sum();
         assert!((WIDE..WIDE + THREADS).contains(&admitted), "{counts:?}");
         let excess = admitted - WIDE;
-        let refusal = ladder.charge(&table, key(round, 0, 9), NOW).refusal();
+        let refusal = quotas.charge(&table, key(round, 0, 9), NOW).refusal();
         assert_eq!(refusal.unwrap().retry_after, interval * (excess + 1));
     }
 }

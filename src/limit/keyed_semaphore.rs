@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// There is an entry for each holder that has something and for no other, so that whatever bounds all of it bounds the
 /// map too.
 #[derive(Debug)]
-pub struct Shares<K: Eq + Hash> {
+pub struct KeyedSemaphore<K: Eq + Hash> {
     each_max: NonZeroUsize,
     taken: Mutex<HashMap<K, NonZeroUsize>>,
 }
 
 /// One of what a holder has, until it is dropped.
 #[derive(Debug)]
-pub struct Share<K: Eq + Hash> {
-    of: Arc<Shares<K>>,
+pub struct KeyedPermit<K: Eq + Hash> {
+    of: Arc<KeyedSemaphore<K>>,
     key: K,
 }
 
-impl<K: Clone + Eq + Hash> Shares<K> {
+impl<K: Clone + Eq + Hash> KeyedSemaphore<K> {
     /// Gives each holder up to `each_max` at once.
     pub fn new(each_max: NonZeroUsize) -> Arc<Self> {
         Arc::new(Self {
@@ -33,7 +33,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     }
 
     /// One more for a holder; none: it has all that it may have.
-    pub fn take(self: &Arc<Self>, key: K) -> Option<Share<K>> {
+    pub fn take(self: &Arc<Self>, key: K) -> Option<KeyedPermit<K>> {
         self.with(|taken| match taken.entry(key.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(NonZeroUsize::MIN);
@@ -47,21 +47,21 @@ impl<K: Clone + Eq + Hash> Shares<K> {
                 has_room
             }
         })
-        .then(|| Share {
+        .then(|| KeyedPermit {
             of: self.clone(),
             key,
         })
     }
 }
 
-impl<K: Eq + Hash> Shares<K> {
+impl<K: Eq + Hash> KeyedSemaphore<K> {
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<K, NonZeroUsize>) -> T) -> T {
         // Nothing in here panics half way.
         work(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl<K: Eq + Hash> Drop for Share<K> {
+impl<K: Eq + Hash> Drop for KeyedPermit<K> {
     fn drop(&mut self) {
         self.of.with(|taken| {
             let Some(has) = taken.get_mut(&self.key) else {
@@ -86,23 +86,23 @@ mod tests {
 
     #[test]
     fn an_address_has_so_much_at_once_and_others_have_theirs() {
-        let shares = Shares::new(NonZeroUsize::new(2).unwrap());
-        let (first, second) = (shares.take(of(1)), shares.take(of(1)));
+        let semaphore = KeyedSemaphore::new(NonZeroUsize::new(2).unwrap());
+        let (first, second) = (semaphore.take(of(1)), semaphore.take(of(1)));
         assert!(first.is_some() && second.is_some());
-        assert!(shares.take(of(1)).is_none());
-        let other = shares.take(of(2));
+        assert!(semaphore.take(of(1)).is_none());
+        let other = semaphore.take(of(2));
         assert!(other.is_some());
         drop(first);
-        assert!(shares.take(of(1)).is_some());
+        assert!(semaphore.take(of(1)).is_some());
     }
 
     #[test]
     fn nothing_is_kept_of_an_address_that_has_nothing() {
-        let shares = Shares::new(NonZeroUsize::MIN);
+        let semaphore = KeyedSemaphore::new(NonZeroUsize::MIN);
         for host in 0..=255 {
-            let share = shares.take(of(host));
-            assert!(share.is_some() && shares.take(of(host)).is_none());
+            let permit = semaphore.take(of(host));
+            assert!(permit.is_some() && semaphore.take(of(host)).is_none());
         }
-        assert_eq!(shares.with(|taken| taken.len()), 0);
+        assert_eq!(semaphore.with(|taken| taken.len()), 0);
     }
 }
