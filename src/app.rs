@@ -44,7 +44,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
-use crate::middleware::{Limiters, Rejections, Room, observe};
+use crate::middleware::{ConcurrencyLimit, Limiters, Rejections, observe};
 use crate::model::panics::Panics;
 use crate::tracker::{self, Member, Tracker};
 use crate::view::{self, Counts, View};
@@ -188,8 +188,8 @@ impl App {
         let rejections = Rejections::new(&mut registry);
         settings::proxies_are_named(config)?;
         let resolver = Arc::new(settings::resolver(&config.client_address)?);
-        let room = Room::new(
-            settings::room(&config.server),
+        let concurrency = ConcurrencyLimit::new(
+            settings::concurrency(&config.server),
             resolver.clone(),
             rejections.clone(),
         );
@@ -209,7 +209,7 @@ impl App {
             tracker.clone(),
             log.clone(),
             view.clone(),
-            room.clone(),
+            concurrency.clone(),
         );
         let reload = Reload::new(limiters.clone(), &tracker, tls.clone(), &clock, config);
         let health = Health::default();
@@ -228,7 +228,7 @@ impl App {
             health: health.clone(),
             limiters,
             resolver,
-            room,
+            concurrency,
             header_bytes_max: config.server.header_bytes_max,
             rejections,
             metrics: requests,

@@ -13,10 +13,12 @@
 //! [`guard`] names the limits beside the quotas, and counts what they turn away.
 
 mod caller_ended;
+pub mod catch_panic;
 pub mod cause;
 pub mod class;
-pub mod contain;
+pub mod concurrency_limit;
 pub mod deadline;
+mod drained_body;
 mod finish;
 pub mod guard;
 pub mod header_list;
@@ -29,29 +31,27 @@ pub mod observe;
 mod path;
 pub mod peer;
 pub mod rate_limit;
-mod received;
 pub mod refusal;
-pub mod room;
 pub mod rpc;
 mod stalls;
 
 pub use caller_ended::{CallerEnded, Lasting};
+pub use catch_panic::CatchPanic;
 pub use cause::Cause;
 pub use class::{Classified, Classify, Probe, RequestClass};
-pub use contain::Contain;
+pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyOptions, KeyStreams};
 pub use deadline::{Deadline, InTime};
+pub use drained_body::DrainedBody;
 pub use finish::{Finish, Finished};
-pub use guard::{Guard, Inside, Rejections};
+pub use guard::{Guard, NestedRejections, Rejections};
 pub use header_list::HeaderList;
 pub use http_status::HttpStatus;
 pub use in_flight::InFlight;
 pub use message_body::{Checked, Ending, MessageBody, Pace};
 pub use message_coding::{Decoded, MessageCoding};
 pub use observe::{Observe, RequestId};
-pub use peer::Peering;
-pub use rate_limit::{Limiters, RateLimit, Toll};
-pub use received::Received;
-pub use room::{KeyStreams, Room, RoomOptions};
+pub use peer::ResolveClient;
+pub use rate_limit::{Limiters, MessageCharge, RateLimit};
 pub use rpc::{Answers, Rpc, Service};
 pub use stalls::Stalls;
 

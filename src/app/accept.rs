@@ -24,7 +24,7 @@ use super::tls::Tls;
 use crate::config::server;
 use crate::limit::{KeyedPermit, KeyedSemaphore};
 use crate::middleware::observe::Ids;
-use crate::middleware::{Body, Guard, Received, Rejections};
+use crate::middleware::{Body, DrainedBody, Guard, Rejections};
 use crate::model::address::{AddressKey, ClientAddress, Peer, Resolver};
 
 /// How long to wait after a failed accept: the process may be out of descriptors.
@@ -223,7 +223,7 @@ impl Acceptor {
         tls: Option<Tls>,
     ) -> Self
     where
-        S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<DrainedBody>, Response = Response<Body>, Error = Infallible>,
         S: Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
@@ -277,7 +277,7 @@ struct Connections<S> {
 
 impl<S> Connections<S>
 where
-    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<DrainedBody>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {

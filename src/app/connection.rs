@@ -24,7 +24,7 @@ use super::tls::{self, Reason, Tls};
 use super::turn::{Answering, Turn};
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
-use crate::middleware::{Body, Guard, Received, Rejections};
+use crate::middleware::{Body, DrainedBody, Guard, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
 
@@ -56,7 +56,7 @@ struct Caller {
 
 impl<S> Connection<S>
 where
-    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<DrainedBody>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
@@ -195,7 +195,7 @@ struct Signed<S> {
 
 impl<S> hyper::service::Service<Request<Incoming>> for Signed<S>
 where
-    S: Service<Request<Received>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<DrainedBody>, Response = Response<Body>, Error = Infallible>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -203,7 +203,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answering<S::Future> {
         let begun = self.turn.begin(&request, &self.keep_alive);
-        let request = Received::request(request, || self.turn.caller_ended());
+        let request = DrainedBody::request(request, || self.turn.caller_ended());
         let request = self.caller.sign(request);
         Answering::new(begun, self.service.borrow_mut().call(request))
     }
@@ -211,7 +211,7 @@ where
 
 impl Caller {
     /// Says whose request it is.
-    fn sign(&self, mut request: Request<Received>) -> Request<Received> {
+    fn sign(&self, mut request: Request<DrainedBody>) -> Request<DrainedBody> {
         request.extensions_mut().insert(self.peer);
         // A browser shows its user's certificate to whatever page asks it to call; only a script of ours should have
         // its say with it, and pages always tell their origin.

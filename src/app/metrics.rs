@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::upkeep;
 use crate::clock::Clock;
 use crate::log::{Log, State};
-use crate::middleware::{Limiters, Room};
+use crate::middleware::{ConcurrencyLimit, Limiters};
 use crate::tracker::Tracker;
 use crate::view::View;
 
@@ -23,7 +23,7 @@ struct Counted {
     tracker: Arc<Tracker>,
     log: Log,
     view: View,
-    room: Room,
+    concurrency: ConcurrencyLimit,
 }
 
 pub(super) fn register(
@@ -33,7 +33,7 @@ pub(super) fn register(
     tracker: Arc<Tracker>,
     log: Log,
     view: View,
-    room: Room,
+    concurrency: ConcurrencyLimit,
 ) {
     registry.register_collector(Box::new(Counted {
         limiters,
@@ -41,7 +41,7 @@ pub(super) fn register(
         tracker,
         log,
         view,
-        room,
+        concurrency,
     }));
 }
 
@@ -139,22 +139,22 @@ impl Collector for Counted {
             (
                 "footfall_body_memory_bytes",
                 "Memory that bodies and messages take of body_memory_max",
-                number(self.room.memory_taken()),
+                number(self.concurrency.memory_taken()),
             ),
             (
                 "footfall_requests_under_way",
                 "Calls whose answers have not begun",
-                number(self.room.calls_taken()),
+                number(self.concurrency.calls_taken()),
             ),
             (
                 "footfall_streaming_calls",
                 "Streaming calls under way",
-                number(self.room.streaming_taken()),
+                number(self.concurrency.streaming_taken()),
             ),
             (
                 "footfall_streams_stalled",
                 "Streams that send and whose callers do not take what they are answered",
-                number(self.room.stalls().count()),
+                number(self.concurrency.stalls().count()),
             ),
             (
                 "footfall_rate_limit_slots",

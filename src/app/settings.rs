@@ -10,7 +10,7 @@ use crate::config::{
 };
 use crate::config::{client_address, rate_limit, server};
 use crate::limit::{self, AuthFailureLimiter, BudgetOptions, Limiter, Quota, Quotas};
-use crate::middleware::RoomOptions;
+use crate::middleware::ConcurrencyOptions;
 use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::{Schema, Unlisted};
 use crate::model::project::{Key, KeyAccess, Project, PublicKey, SecretHash};
@@ -80,8 +80,8 @@ pub(super) fn limiter_options(options: &rate_limit::Options) -> Result<limit::Op
     })
 }
 
-pub(super) fn room(options: &server::Options) -> RoomOptions {
-    RoomOptions {
+pub(super) fn concurrency(options: &server::Options) -> ConcurrencyOptions {
+    ConcurrencyOptions {
         calls_max: options.requests_max,
         calls_per_address_max: options.requests_per_address_max,
         streaming_max: options.streaming_calls_max,

@@ -26,9 +26,10 @@ use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
-    Body, Checked, Classified, Contain, Deadline, Decoded, Ending, HeaderList, InFlight, InTime,
-    Limiters, MessageBody, MessageCoding, Observe, Pace, Peering, RateLimit, Received, Rejections,
-    RequestClass, Room, Rpc, Service as Serves, Toll, class, message_body, message_coding,
+    Body, CatchPanic, Checked, Classified, ConcurrencyLimit, Deadline, Decoded, DrainedBody,
+    Ending, HeaderList, InFlight, InTime, Limiters, MessageBody, MessageCharge, MessageCoding,
+    Observe, Pace, RateLimit, Rejections, RequestClass, ResolveClient, Rpc, Service as Serves,
+    class, message_body, message_coding,
 };
 use crate::model::address::Resolver;
 use crate::model::panics::Panics;
@@ -53,7 +54,7 @@ pub(super) struct Stack {
     pub(super) health: Health,
     pub(super) limiters: Arc<Limiters>,
     pub(super) resolver: Arc<Resolver>,
-    pub(super) room: Room,
+    pub(super) concurrency: ConcurrencyLimit,
     pub(super) header_bytes_max: NonZeroU32,
     pub(super) rejections: Rejections,
     pub(super) metrics: Metrics,
@@ -66,7 +67,8 @@ pub(super) struct Stack {
 }
 
 /// The whole of it, from the outermost layer in.
-pub(super) type Layers = Observe<Render<Contain<Peering<RateLimit<InFlight<HeaderList<Router>>>>>>>;
+pub(super) type Layers =
+    Observe<Render<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Router>>>>>>>;
 
 impl Stack {
     pub(super) fn build(self) -> Result<Layers, StartError> {
@@ -98,10 +100,10 @@ impl Stack {
             )),
         };
         let headed = HeaderList::layer(self.header_bytes_max).layer(router);
-        let in_flight = InFlight::layer(self.room).layer(headed);
+        let in_flight = InFlight::layer(self.concurrency).layer(headed);
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
-        let peering = Peering::layer(self.resolver).layer(limited);
-        let contained = Contain::layer(self.panics).layer(peering);
+        let peering = ResolveClient::layer(self.resolver).layer(limited);
+        let contained = CatchPanic::layer(self.panics).layer(peering);
         let rendered = Render::layer(self.cors, offload).layer(contained);
         let observe = Observe::layer(self.metrics, classify, self.ids, self.clock);
         Ok(observe.layer(rendered))
@@ -121,7 +123,7 @@ struct Reflection {
 }
 
 /// The messages of a call.
-type Messages = Decoded<MessageBody<Received>>;
+type Messages = Decoded<MessageBody<DrainedBody>>;
 type Boxed = BoxCloneSyncService<Request<Checked<Messages>>, Response<Body>, Infallible>;
 
 impl Reflection {
@@ -171,7 +173,7 @@ pub(super) struct Router {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl Service<Request<Received>> for Router {
+impl Service<Request<DrainedBody>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer;
@@ -180,7 +182,7 @@ impl Service<Request<Received>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Received>) -> Answer {
+    fn call(&mut self, request: Request<DrainedBody>) -> Answer {
         let classified = Classified::of(request.extensions());
         let rpc = match classified.class {
             RequestClass::Grpc(rpc) => rpc,
@@ -225,7 +227,7 @@ impl Router {
         rpc: &Rpc,
         classified: Classified,
         codings: Codings,
-        request: Request<Received>,
+        request: Request<DrainedBody>,
     ) -> Answer {
         let coding = codings.of_request;
         match rpc.service {
@@ -279,7 +281,7 @@ impl Router {
     /// Bounds the messages of a call.
     fn bounded(
         &self,
-        request: Request<Received>,
+        request: Request<DrainedBody>,
         pace: Pace,
         bytes_max: usize,
         coding: Option<MessageCoding>,
@@ -304,14 +306,14 @@ impl Router {
     /// Asks reflection, which keeps to itself why it stops to read.
     fn reflect(
         &self,
-        request: Request<Received>,
+        request: Request<DrainedBody>,
         coding: Option<MessageCoding>,
         service: &Boxed,
     ) -> Answer {
-        let toll: Option<Toll> = request.extensions().get().cloned();
+        let message_charge: Option<MessageCharge> = request.extensions().get().cloned();
         let request = self.bounded(
             request,
-            Pace::ManyInTime(toll),
+            Pace::ManyInTime(message_charge),
             OPEN_MESSAGE_BYTES_MAX,
             coding,
         );

@@ -22,7 +22,7 @@ use super::status::{invalid, unavailable};
 use super::streams::{Messages, id_of};
 use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
-use crate::middleware::{Guard, KeyStreams, Rejections, Toll, cause, refusal};
+use crate::middleware::{Guard, KeyStreams, MessageCharge, Rejections, cause, refusal};
 use crate::model::credentials::Credentials;
 use crate::tracker::{Accepted, Access, Error, Tracker};
 
@@ -270,8 +270,8 @@ impl Lane {
     /// Charges a message to all quotas.
     fn charge(&self, access: &Access) -> Result<(), Status> {
         // A call that came through no layer has no address.
-        let toll = self.extensions.get::<Toll>();
-        let address = toll.and_then(Toll::charge);
+        let message_charge = self.extensions.get::<MessageCharge>();
+        let address = message_charge.and_then(MessageCharge::charge);
         if let Some(status) = refusal::status(address.as_slice()) {
             return Err(status);
         }

@@ -10,7 +10,7 @@ use super::caller::{self, access, enter};
 use super::convert::{time, timestamp};
 use super::streams::Messages;
 use super::{pb, track_stream};
-use crate::middleware::Inside;
+use crate::middleware::NestedRejections;
 use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
@@ -205,7 +205,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
         check_batch(commands.len())?;
         let mut accepted = Vec::with_capacity(commands.len());
         let mut results = Vec::with_capacity(commands.len());
-        let mut inside = Inside::default();
+        let mut nested = NestedRejections::default();
         for mut command in commands {
             let command_id = std::mem::take(&mut command.command_id);
             let (error, time) = match self.prepare(&access, command) {
@@ -215,7 +215,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
                 }
                 Ok(Prepared::Time) => (None, Some(timestamp(self.tracker.now()))),
                 Err(status) => {
-                    inside.note(&status);
+                    nested.note(&status);
                     (Some(rpc_status(&status)), None)
                 }
             };
@@ -231,7 +231,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
             start_time: Some(timestamp(start_time)),
             end_time: Some(timestamp(self.tracker.now())),
         });
-        inside.go_with(response.extensions_mut());
+        nested.go_with(response.extensions_mut());
         Ok(response)
     }
 
@@ -258,7 +258,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
     }
 }
 
-/// A status as it stands inside a message.
+/// A status as it stands inside of a message.
 pub(super) fn rpc_status(status: &Status) -> tonic_types::Status {
     use prost::Message as _;
     // The details of a status are this very message; without any it has code and text alone.

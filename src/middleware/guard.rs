@@ -162,11 +162,11 @@ impl Guard {
     }
 }
 
-/// Goes with an answer: what guards refused of it, whose statuses are told inside of it.
+/// Goes with an answer: what guards refused of it, whose statuses are inside of it.
 #[derive(Clone, Debug, Default)]
-pub struct Inside(Vec<Guard>);
+pub struct NestedRejections(Vec<Guard>);
 
-impl Inside {
+impl NestedRejections {
     /// Notes the guard behind a status, if there is one.
     pub fn note(&mut self, status: &Status) {
         self.0.extend(Guard::of(status));

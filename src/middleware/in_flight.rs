@@ -23,36 +23,36 @@ use http_body::Body as _;
 use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
+use super::concurrency_limit::{CallPermit, ConcurrencyLimit};
 use super::finish::{Finish, Finished};
-use super::guard::{Guard, Inside, Rejections};
+use super::guard::{Guard, NestedRejections, Rejections};
 use super::held_body::HeldBody;
 use super::rate_limit::address;
-use super::room::{Entered, Room};
 use super::stalls::Stalls;
 use super::{Body, Classified};
 use crate::limit::{KeyedPermit, Meter};
 use crate::model::address::AddressKey;
 
-/// Refuses calls with `UNAVAILABLE` for which there is no room, and counts what any guard behind it refuses.
+/// Refuses calls with `UNAVAILABLE` for which there is no concurrency, and counts what any guard behind it refuses.
 #[derive(Clone, Debug)]
 pub struct InFlight<S> {
     inner: S,
-    room: Room,
+    concurrency: ConcurrencyLimit,
 }
 
 impl<S> InFlight<S> {
-    /// The layer that lets calls into `room`.
-    pub fn layer(room: Room) -> impl Layer<S, Service = Self> + Clone {
+    /// The layer that lets in as many calls as `concurrency` does.
+    pub fn layer(concurrency: ConcurrencyLimit) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
             inner,
-            room: room.clone(),
+            concurrency: concurrency.clone(),
         })
     }
 }
 
 /// What goes with an answer until it is taken.
 #[derive(Clone, Debug)]
-pub(super) struct Untaken(Arc<Kept>);
+pub(super) struct HeldUntilTaken(Arc<Kept>);
 
 #[derive(Debug)]
 struct Kept {
@@ -62,7 +62,7 @@ struct Kept {
     _meter: Option<Meter>,
 }
 
-impl Untaken {
+impl HeldUntilTaken {
     /// The answer, with what goes with it.
     pub(super) fn hold(mut response: Response<Body>) -> Response<Body> {
         match response.extensions_mut().remove() {
@@ -74,22 +74,22 @@ impl Untaken {
 
 /// A call in flight.
 #[derive(Debug)]
-pub struct UnderWay {
-    entered: Entered,
+pub struct Admitted {
+    permit: CallPermit,
     is_http2: bool,
     /// Of a stream that sends.
     stalls: Option<Stalls>,
     rejections: Rejections,
 }
 
-impl Finish<Body> for UnderWay {
+impl Finish<Body> for Admitted {
     fn finish(self, mut response: Response<Body>) -> Response<Body> {
         count(&response, &self.rejections);
-        let Entered {
-            place,
+        let CallPermit {
+            permit,
             streaming,
             meter,
-        } = self.entered;
+        } = self.permit;
         if let Some(streaming) = streaming {
             let body = |body| match self.stalls {
                 Some(stalls) => stalls.watch(body, meter.holder()),
@@ -99,14 +99,16 @@ impl Finish<Body> for UnderWay {
             let held = Arc::new((streaming, meter));
             return response.map(|body| HeldBody::hold(body, held));
         }
-        let place = place.by_address.filter(|_| self.is_http2);
+        let place = permit.by_address.filter(|_| self.is_http2);
         let meter = Some(meter).filter(|meter| meter.keep(bytes_max(response.body())));
         if place.is_some() || meter.is_some() {
             let kept = Kept {
                 _place: place,
                 _meter: meter,
             };
-            response.extensions_mut().insert(Untaken(Arc::new(kept)));
+            response
+                .extensions_mut()
+                .insert(HeldUntilTaken(Arc::new(kept)));
         }
         response
     }
@@ -121,9 +123,9 @@ fn bytes_max(body: &Body) -> usize {
 
 fn count(response: &Response<Body>, rejections: &Rejections) {
     let status = response.extensions().get::<Status>();
-    let inside = response.extensions().get::<Inside>();
-    let inside = inside.into_iter().flat_map(Inside::guards);
-    for guard in status.and_then(Guard::of).into_iter().chain(inside) {
+    let nested = response.extensions().get::<NestedRejections>();
+    let nested = nested.into_iter().flat_map(NestedRejections::guards);
+    for guard in status.and_then(Guard::of).into_iter().chain(nested) {
         rejections.count(guard);
     }
 }
@@ -134,7 +136,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Finished<S::Future, UnderWay>, Ready<Result<Response<Body>, Infallible>>>;
+    type Future = Either<Finished<S::Future, Admitted>, Ready<Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -143,21 +145,24 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let classified = Classified::of_request(&request);
         let is_http2 = request.version() == Version::HTTP_2;
-        match self.room.enter(classified, address(&request)) {
-            Ok(entered) => {
+        match self.concurrency.acquire(classified, address(&request)) {
+            Ok(permit) => {
                 let extensions = request.extensions_mut();
-                self.room.equip(classified, extensions, &entered.meter);
-                let under_way = UnderWay {
-                    entered,
+                self.concurrency
+                    .equip(classified, extensions, &permit.meter);
+                let under_way = Admitted {
+                    permit,
                     is_http2,
-                    stalls: classified.sends_many().then(|| self.room.stalls().clone()),
-                    rejections: self.room.rejections().clone(),
+                    stalls: classified
+                        .sends_many()
+                        .then(|| self.concurrency.stalls().clone()),
+                    rejections: self.concurrency.rejections().clone(),
                 };
                 Either::Left(Finished::new(self.inner.call(request), under_way))
             }
             Err(status) => {
                 let response = status.into_http();
-                count(&response, self.room.rejections());
+                count(&response, self.concurrency.rejections());
                 Either::Right(ready(Ok(response)))
             }
         }

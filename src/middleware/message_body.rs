@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::guard::{Guard, Rejections};
-use super::rate_limit::Toll;
+use super::rate_limit::MessageCharge;
 use super::refusal;
 use crate::clock::late::Late;
 use crate::limit::Meter;
@@ -45,7 +45,7 @@ pub enum Pace {
     /// One message, all of which has to be there in time.
     One,
     /// Many messages, all of which have to be there in time. Those behind the first are charged here.
-    ManyInTime(Option<Toll>),
+    ManyInTime(Option<MessageCharge>),
     /// Many messages, for as long as the caller likes; each has its time from its first byte on.
     Many,
 }
@@ -90,7 +90,7 @@ pub struct Limits {
 
 /// What messages may take once they are decompressed.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub(super) struct MessageMemory {
     /// Largest message, in bytes.
     pub(super) bytes_max: usize,
     meter: Meter,
@@ -98,7 +98,7 @@ pub(super) struct Room {
     kept: Arc<AtomicUsize>,
 }
 
-impl Room {
+impl MessageMemory {
     /// Takes bytes beside those that have come.
     pub(super) fn take(&self, is_single: bool, bytes: usize) -> Result<(), Status> {
         self.meter.take(bytes).map_err(|spent| {
@@ -153,8 +153,8 @@ impl<B> MessageBody<B> {
 
 impl Limits {
     /// What messages may take once they are decompressed.
-    pub(super) fn room(&self) -> Room {
-        Room {
+    pub(super) fn memory(&self) -> MessageMemory {
+        MessageMemory {
             bytes_max: self.bytes_max,
             meter: self.meter.clone(),
             rejections: self.rejections.clone(),
@@ -198,8 +198,8 @@ impl Pace {
             Self::One => Err(Status::invalid_argument(
                 "a second message came in a call of one message",
             )),
-            Self::ManyInTime(toll) => {
-                let charge = toll.as_ref().and_then(Toll::charge);
+            Self::ManyInTime(message_charge) => {
+                let charge = message_charge.as_ref().and_then(MessageCharge::charge);
                 match refusal::status(charge.as_slice()) {
                     Some(status) => Err(status),
                     None => Ok(()),

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
-use super::in_flight::Untaken;
+use super::in_flight::HeldUntilTaken;
 use super::refusal::once;
 use super::{Answers, Body, Classified, Classify, Lasting, path};
 use crate::clock::Clock;
@@ -178,7 +178,7 @@ impl Finish<Body> for Observed {
             response.extensions_mut().insert(Lasting);
         }
         // Out here, for an answer may have got another body on its way.
-        Untaken::hold(response)
+        HeldUntilTaken::hold(response)
     }
 }
 

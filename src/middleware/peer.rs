@@ -10,12 +10,12 @@ use crate::model::address::{ClientAddress, Peer, Resolver};
 
 /// Gives each request its [`ClientAddress`] as an extension. The connection gives the [`Peer`].
 #[derive(Clone, Debug)]
-pub struct Peering<S> {
+pub struct ResolveClient<S> {
     inner: S,
     resolver: Arc<Resolver>,
 }
 
-impl<S> Peering<S> {
+impl<S> ResolveClient<S> {
     /// The layer that asks `resolver`.
     pub fn layer(resolver: Arc<Resolver>) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
@@ -25,7 +25,7 @@ impl<S> Peering<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for Peering<S>
+impl<S, B> Service<Request<B>> for ResolveClient<S>
 where
     S: Service<Request<B>>,
 {

@@ -36,7 +36,7 @@ pub struct Limiters {
 
 /// What each further message of a call costs, for calls that send many.
 #[derive(Clone, Debug)]
-pub struct Toll {
+pub struct MessageCharge {
     limiters: Arc<Limiters>,
     clock: Arc<dyn Clock>,
     address: ClientAddress,
@@ -53,7 +53,7 @@ impl Limiters {
     }
 }
 
-impl Toll {
+impl MessageCharge {
     /// Charges the call's address with one more request; none: it is not limited.
     pub fn charge(&self) -> Option<Charge> {
         charge(self.limiters.call(self.address, self.clock.elapsed()))
@@ -111,12 +111,12 @@ pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
 
 /// What a call was charged to, so that its answer tells how the caller stands.
 #[derive(Debug)]
-pub struct Stand {
+pub struct QuotaHeaders {
     address: Option<Charge>,
     quota_outcome: QuotaOutcome,
 }
 
-impl Finish<Body> for Stand {
+impl Finish<Body> for QuotaHeaders {
     fn finish(self, mut response: Response<Body>) -> Response<Body> {
         let all: Vec<_>;
         let charges = match self.quota_outcome.charges() {
@@ -142,7 +142,8 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<Finished<S::Future, Stand>, Ready<Result<Response<Body>, Infallible>>>;
+    type Future =
+        Either<Finished<S::Future, QuotaHeaders>, Ready<Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -157,14 +158,14 @@ where
         let quota_outcome = QuotaOutcome::default();
         request.extensions_mut().insert(quota_outcome.clone());
         if classified.sends_many() {
-            let toll = Toll {
+            let message_charge = MessageCharge {
                 limiters: self.limiters.clone(),
                 clock: self.clock.clone(),
                 address: address(&request),
             };
-            request.extensions_mut().insert(toll);
+            request.extensions_mut().insert(message_charge);
         }
-        let stand = Stand {
+        let stand = QuotaHeaders {
             // Probes are limited, but nobody counts on how far.
             address: address_charge.filter(|_| !classified.is_probe()),
             quota_outcome,

@@ -23,7 +23,9 @@ use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
 use crate::limit::Meter;
-use crate::middleware::{Body, Classified, Guard, Inside, Probe, RequestClass, RequestId};
+use crate::middleware::{
+    Body, Classified, Guard, NestedRejections, Probe, RequestClass, RequestId,
+};
 use crate::model::credentials::Credentials;
 use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
@@ -307,8 +309,8 @@ impl Rest {
     ) -> Result<Response<Body>, Error> {
         let now = self.tracking.now();
         let mut batch = json::batch(body, token, now)?;
-        let mut inside = Inside::default();
-        batch.failures().for_each(|status| inside.note(status));
+        let mut nested = NestedRejections::default();
+        batch.failures().for_each(|status| nested.note(status));
         let request = std::mem::take(&mut batch.request);
         // A batch of which no command could be read has nothing to execute, and is no empty batch.
         let response = match request.commands.is_empty() {
@@ -319,12 +321,12 @@ impl Rest {
             },
             false => {
                 let answer = self.tracking.execute_batch(call(request, access)).await?;
-                inside.add(answer.extensions().get());
+                nested.add(answer.extensions().get());
                 answer.into_inner()
             }
         };
         let mut response = json_response(answer::batch(batch, response));
-        inside.go_with(response.extensions_mut());
+        nested.go_with(response.extensions_mut());
         Ok(response)
     }
 

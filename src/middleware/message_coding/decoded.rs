@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::super::guard::Guard;
-use super::super::message_body::{Limits, Room, Verdict};
+use super::super::message_body::{Limits, MessageMemory, Verdict};
 use super::{HEAD_BYTES, MessageCoding, first, head};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -41,7 +41,7 @@ pin_project! {
 #[derive(Debug)]
 struct Work {
     coding: MessageCoding,
-    room: Room,
+    memory: MessageMemory,
     is_single: bool,
     decoders: Arc<Semaphore>,
     came: BytesMut,
@@ -62,7 +62,7 @@ impl<B> Decoded<B> {
     ) -> Self {
         let work = coding.map(|coding| Work {
             coding,
-            room: limits.room(),
+            memory: limits.memory(),
             is_single,
             decoders: decoders.clone(),
             came: BytesMut::new(),
@@ -100,13 +100,13 @@ impl Work {
                 return Poll::Ready(Some(Ok(message.freeze())));
             }
             message.advance(HEAD_BYTES);
-            let (coding, room) = (self.coding, self.room.clone());
+            let (coding, memory) = (self.coding, self.memory.clone());
             let (decoders, is_single) = (self.decoders.clone(), self.is_single);
             // A bomb may take a while to be found out, and must not keep others from being served.
             self.in_flight = Some(tokio::spawn(async move {
                 let permit = decoders.acquire_owned().await;
                 let work = move || {
-                    let decoded = decode(coding, &message, &room, is_single);
+                    let decoded = decode(coding, &message, &memory, is_single);
                     drop(permit);
                     decoded
                 };
@@ -129,33 +129,33 @@ impl Drop for Work {
 fn decode(
     coding: MessageCoding,
     bytes: &[u8],
-    room: &Room,
+    memory: &MessageMemory,
     is_single: bool,
 ) -> Result<Vec<u8>, Status> {
     let mut out = vec![0; HEAD_BYTES];
     match coding {
-        MessageCoding::Gzip => read(MultiGzDecoder::new(bytes), &mut out, room, is_single)?,
+        MessageCoding::Gzip => read(MultiGzDecoder::new(bytes), &mut out, memory, is_single)?,
         MessageCoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::new(bytes).and_then(|mut decoder| {
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
                 Ok(decoder)
             });
             let decoder = decoder.map_err(|_| Status::internal("no zstd decoder can be made"))?;
-            read(decoder, &mut out, room, is_single)?;
+            read(decoder, &mut out, memory, is_single)?;
         }
     }
     let length = out.len() - HEAD_BYTES;
     if let Some(begin) = out.first_chunk_mut() {
         *begin = head(false, length);
     }
-    room.largest(length);
+    memory.largest(length);
     Ok(out)
 }
 
 fn read(
     mut reader: impl Read,
     out: &mut Vec<u8>,
-    room: &Room,
+    memory: &MessageMemory,
     is_single: bool,
 ) -> Result<(), Status> {
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -173,13 +173,13 @@ fn read(
             return Ok(());
         }
         let length = out.len() - HEAD_BYTES + piece.len();
-        if length > room.bytes_max {
-            let limit = room.bytes_max;
+        if length > memory.bytes_max {
+            let limit = memory.bytes_max;
             let text =
                 format!("message length too large: decompressed it has more than {limit} bytes");
-            return Err(room.refuse(is_single, Guard::MessageBytes, Status::out_of_range(text)));
+            return Err(memory.refuse(is_single, Guard::MessageBytes, Status::out_of_range(text)));
         }
-        room.take(is_single, piece.len())?;
+        memory.take(is_single, piece.len())?;
         out.extend_from_slice(piece);
     }
 }

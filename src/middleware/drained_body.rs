@@ -29,7 +29,7 @@ static ROOM: Semaphore = Semaphore::const_new(RESTS_MAX);
 
 /// The body of every request.
 #[derive(Debug)]
-pub struct Received {
+pub struct DrainedBody {
     /// None once it was dropped.
     body: Option<Incoming>,
     is_http2: bool,
@@ -37,7 +37,7 @@ pub struct Received {
     ended: Option<CallerEnded>,
 }
 
-impl Received {
+impl DrainedBody {
     /// The request, as it is passed on. `ended` tells over HTTP/2 that its caller has closed its sending side.
     pub fn request(
         request: Request<Incoming>,
@@ -52,7 +52,7 @@ impl Received {
     }
 }
 
-impl Body for Received {
+impl Body for DrainedBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -88,7 +88,7 @@ impl Body for Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for DrainedBody {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
         let Some(body) = rest.filter(|_| self.is_http2) else {

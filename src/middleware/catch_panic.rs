@@ -20,7 +20,7 @@ use crate::model::panics::{DEFECT, Panics, said};
 
 /// Answers `INTERNAL` to a call whose handling panics.
 #[derive(Clone, Debug)]
-pub struct Contain<S> {
+pub struct CatchPanic<S> {
     inner: S,
     panics: Panics,
 }
@@ -32,7 +32,7 @@ fn meet(panics: &Panics, panic: &(dyn Any + Send), id: Option<&HeaderValue>) -> 
     Status::internal(DEFECT)
 }
 
-impl<S> Contain<S> {
+impl<S> CatchPanic<S> {
     /// The layer that counts into `panics`.
     pub fn layer(panics: Panics) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
@@ -42,13 +42,13 @@ impl<S> Contain<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for Contain<S>
+impl<S, B> Service<Request<B>> for CatchPanic<S>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Contained<S::Future>;
+    type Future = CatchPanicFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -62,7 +62,7 @@ where
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         let met = called.as_ref().err();
         let failure = met.map(|panic| meet(&self.panics, panic.as_ref(), id.as_ref()));
-        Contained {
+        CatchPanicFuture {
             inner: called.ok(),
             failure,
             panics: self.panics.clone(),
@@ -75,7 +75,7 @@ where
 pin_project! {
     /// A call that may panic.
     #[derive(Debug)]
-    pub struct Contained<F> {
+    pub struct CatchPanicFuture<F> {
         #[pin]
         inner: Option<F>,
         failure: Option<Status>,
@@ -85,7 +85,7 @@ pin_project! {
     }
 }
 
-impl<F> Future for Contained<F>
+impl<F> Future for CatchPanicFuture<F>
 where
     F: Future<Output = Result<Response<Body>, Infallible>>,
 {
@@ -126,7 +126,7 @@ fn contain(
     has_trailers: bool,
 ) -> Response<Body> {
     response.map(|body| {
-        Body::new(ContainedBody {
+        Body::new(CatchPanicBody {
             inner: Some(body),
             panics: panics.clone(),
             id: id.cloned(),
@@ -137,7 +137,7 @@ fn contain(
 
 /// A body that may panic while it is made.
 #[derive(Debug)]
-struct ContainedBody {
+struct CatchPanicBody {
     /// None once it has panicked.
     inner: Option<Body>,
     panics: Panics,
@@ -146,7 +146,7 @@ struct ContainedBody {
     has_trailers: bool,
 }
 
-impl http_body::Body for ContainedBody {
+impl http_body::Body for CatchPanicBody {
     type Data = Bytes;
     type Error = Status;
 

@@ -19,7 +19,7 @@ const PROBES_PER_ADDRESS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug)]
-pub struct RoomOptions {
+pub struct ConcurrencyOptions {
     /// Calls in flight.
     pub calls_max: NonZeroUsize,
     /// Calls in flight of an address.
@@ -38,9 +38,9 @@ pub struct RoomOptions {
 
 /// The room for calls in flight. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Room {
-    calls: Places,
-    streaming: Places,
+pub struct ConcurrencyLimit {
+    calls: Permits,
+    streaming: Permits,
     probes: Arc<KeyedSemaphore<AddressKey>>,
     keys: KeyStreams,
     stalls: Stalls,
@@ -50,9 +50,9 @@ pub struct Room {
     rejections: Rejections,
 }
 
-/// Places of one kind.
+/// Permits of one kind.
 #[derive(Clone, Debug)]
-struct Places {
+struct Permits {
     all: Arc<Semaphore>,
     all_max: usize,
     by_address: Arc<KeyedSemaphore<AddressKey>>,
@@ -71,7 +71,7 @@ pub struct KeyStreams {
     max: usize,
 }
 
-impl Places {
+impl Permits {
     fn new(
         all_max: NonZeroUsize,
         address_max: NonZeroUsize,
@@ -91,7 +91,7 @@ impl Places {
     }
 
     /// A place; `address`: none, if it calls for many.
-    fn take(&self, address: Option<AddressKey>) -> Result<Place, Status> {
+    fn take(&self, address: Option<AddressKey>) -> Result<Permit, Status> {
         let by_address = match address {
             None => None,
             Some(address) => Some(self.by_address.take(address).ok_or_else(|| {
@@ -105,7 +105,7 @@ impl Places {
             let text = format!("{most} {name} are under way, which is the most");
             self.all_guard.behind(refusal::unavailable(text))
         })?;
-        Ok(Place {
+        Ok(Permit {
             _all: Some(all),
             by_address,
         })
@@ -117,7 +117,7 @@ impl Places {
 }
 
 impl KeyStreams {
-    /// A place for a stream of a key.
+    /// A permit for a stream of a key.
     ///
     /// # Errors
     /// `UNAVAILABLE`: the key has all that it may have.
@@ -132,17 +132,21 @@ impl KeyStreams {
     }
 }
 
-impl Room {
+impl ConcurrencyLimit {
     /// So much room.
-    pub fn new(options: RoomOptions, resolver: Arc<Resolver>, rejections: Rejections) -> Self {
+    pub fn new(
+        options: ConcurrencyOptions,
+        resolver: Arc<Resolver>,
+        rejections: Rejections,
+    ) -> Self {
         Self {
-            calls: Places::new(
+            calls: Permits::new(
                 options.calls_max,
                 options.calls_per_address_max,
                 "calls",
                 [Guard::Requests, Guard::RequestsPerAddress],
             ),
-            streaming: Places::new(
+            streaming: Permits::new(
                 options.streaming_max,
                 options.streaming_per_address_max,
                 "streaming calls",
@@ -180,14 +184,14 @@ impl Room {
         &self.stalls
     }
 
-    /// A place for a call, or the refusal.
-    pub(super) fn enter(
+    /// A permit for a call, or the refusal.
+    pub(super) fn acquire(
         &self,
         classified: Classified,
         client: ClientAddress,
-    ) -> Result<Entered, Status> {
+    ) -> Result<CallPermit, Status> {
         let address = (!self.resolver.is_proxy(client)).then(|| client.key());
-        let place = match classified.is_probe() {
+        let permit = match classified.is_probe() {
             // Orchestrators ask whether a service lives that is busy.
             true => self.probe(address)?,
             false => self.calls.take(address)?,
@@ -196,8 +200,8 @@ impl Room {
             Answers::Once => None,
             Answers::Stream | Answers::Lasts => Some(self.streaming.take(address)?),
         };
-        Ok(Entered {
-            place,
+        Ok(CallPermit {
+            permit,
             streaming,
             meter: self.budget.meter(address),
         })
@@ -208,7 +212,7 @@ impl Room {
         &self.rejections
     }
 
-    fn probe(&self, address: Option<AddressKey>) -> Result<Place, Status> {
+    fn probe(&self, address: Option<AddressKey>) -> Result<Permit, Status> {
         let by_address = match address {
             None => None,
             Some(address) => Some(self.probes.take(address).ok_or_else(|| {
@@ -217,7 +221,7 @@ impl Room {
                 Guard::RequestsPerAddress.behind(refusal::unavailable(text))
             })?),
         };
-        Ok(Place {
+        Ok(Permit {
             _all: None,
             by_address,
         })
@@ -243,15 +247,15 @@ impl Room {
 
 /// What a call has that was let in, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Entered {
-    pub(super) place: Place,
-    pub(super) streaming: Option<Place>,
+pub(super) struct CallPermit {
+    pub(super) permit: Permit,
+    pub(super) streaming: Option<Permit>,
     pub(super) meter: Meter,
 }
 
-/// A place, until it is dropped.
+/// A permit, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Permit {
     _all: Option<OwnedSemaphorePermit>,
     pub(super) by_address: Option<KeyedPermit<AddressKey>>,
 }
