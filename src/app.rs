@@ -46,7 +46,7 @@ use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Log, Store};
 use crate::middleware::{ConcurrencyLimit, Limiters, Rejections, observe};
 use crate::model::panics::Panics;
-use crate::tracker::{self, Member, Tracker};
+use crate::tracker::{self, RegisteredProject, Tracker};
 use crate::view::{self, Counts, View};
 use accept::{Acceptor, Guards};
 use admin::{Admin, Commands};
@@ -92,7 +92,7 @@ impl App {
     /// What keeps the service from starting, in words for an operator.
     pub async fn bind(
         config: &Config,
-        projects: Vec<Member>,
+        projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let listeners = Listeners::bind(&config.server).await?;
@@ -106,7 +106,7 @@ impl App {
     pub async fn open(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Member>,
+        projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let options = disk_options(config);
@@ -121,7 +121,7 @@ impl App {
     /// As [`App::bind`].
     pub async fn bind_over(
         config: &Config,
-        projects: Vec<Member>,
+        projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
@@ -132,7 +132,7 @@ impl App {
     fn assemble(
         listeners: Listeners,
         config: &Config,
-        projects: Vec<Member>,
+        projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {

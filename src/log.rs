@@ -16,9 +16,9 @@ mod error;
 pub mod memory;
 mod pb;
 mod receipts;
-mod recent;
 pub mod record;
 mod store;
+mod tail_cache;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -37,9 +37,9 @@ pub use disk::SetAside;
 pub(crate) use disk::is_full;
 pub use error::Error;
 pub use receipts::{CLOCK_SET_MIN, Receipts, Start};
-pub use recent::Written;
 use record::Record;
 pub use store::{Rewrites, Store, StoreError};
+pub use tail_cache::Written;
 use writer::Writer;
 
 /// A place in the log. Later records have greater positions.
@@ -116,7 +116,7 @@ pub struct Log {
     /// Where the first damage was found.
     damage: Arc<OnceLock<Position>>,
     /// Anyone who rewrites records has it alone.
-    still: Arc<RwLock<()>>,
+    pins: Arc<RwLock<()>>,
 }
 
 impl Log {
@@ -137,7 +137,7 @@ impl Log {
             append_timeout,
             panics: options.panics.clone(),
             damage: Arc::default(),
-            still: Arc::default(),
+            pins: Arc::default(),
         })
     }
 
@@ -272,31 +272,31 @@ impl Log {
         &self,
         rewrites: impl IntoIterator<Item = Result<(Position, Bytes), Error>>,
     ) -> Result<(), Error> {
-        self.alone().rewrite(rewrites)
+        self.rewrite_lock().rewrite(rewrites)
     }
 
     /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Anyone who must hold
     /// something else while rewriting takes this first, for the wait may be a backup's.
-    pub fn alone(&self) -> Alone<'_> {
-        Alone {
+    pub fn rewrite_lock(&self) -> RewriteLock<'_> {
+        RewriteLock {
             log: self,
-            _still: self.still.write().unwrap_or_else(PoisonError::into_inner),
+            _still: self.pins.write().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
     /// Keeps all records as they are until it is dropped; appends go on. Who reads one record after the other and needs
     /// them all as of one moment holds it.
-    pub fn hold_still(&self) -> RwLockReadGuard<'_, ()> {
+    pub fn pin(&self) -> RwLockReadGuard<'_, ()> {
         // It guards nothing that a panic could spoil.
-        self.still.read().unwrap_or_else(PoisonError::into_inner)
+        self.pins.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something that was rewritten may still lie on the disk.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
-    pub fn has_remains(&self) -> Result<bool, Error> {
-        self.store.has_remains()
+    pub fn is_purge_pending(&self) -> Result<bool, Error> {
+        self.store.is_purge_pending()
     }
 
     /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes, and needs room for it;
@@ -304,16 +304,16 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Rewrite`].
-    pub fn wipe(&self, room: u64) -> Result<(), Error> {
-        self.store.wipe(room)
+    pub fn purge(&self, room: u64) -> Result<(), Error> {
+        self.store.purge(room)
     }
 
     /// Notes that nothing of what was rewritten lies anywhere any more.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
-    pub fn forget_remains(&self) -> Result<(), Error> {
-        self.store.forget_remains()
+    pub fn end_purge(&self) -> Result<(), Error> {
+        self.store.end_purge()
     }
 
     /// Whether the fold may write so many bytes beside the log. So many are kept from appends from now on.
@@ -345,13 +345,13 @@ impl Log {
 
 /// The right to rewrite records.
 #[derive(Debug)]
-pub struct Alone<'a> {
+pub struct RewriteLock<'a> {
     log: &'a Log,
     /// It guards nothing that a panic could spoil.
     _still: RwLockWriteGuard<'a, ()>,
 }
 
-impl Alone<'_> {
+impl RewriteLock<'_> {
     /// As [`Log::rewrite`].
     ///
     /// # Errors

@@ -11,13 +11,13 @@ mod cursor;
 mod error;
 mod export;
 mod known;
-mod members;
-mod moment;
 mod page_token;
 mod permits;
+mod projects;
 mod read;
 mod receipt;
-mod slots;
+mod shared_snapshot;
+mod stream_permits;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -39,18 +39,18 @@ pub use answer::{Answer, CUSTOMER_EVENTS_MAX, Page};
 pub use columns::{COLUMNS_MAX, Columns};
 pub use error::Error;
 pub use export::{Export, ExportedCustomer};
-pub use known::Known;
-pub use members::Member;
-use members::Members;
+pub use known::CandidateKeys;
 pub use page_token::PAGE_TOKEN_BYTES_MAX;
 use permits::Permits;
 pub use permits::{Held, ReadLimits};
+use projects::ProjectRegistry;
+pub use projects::RegisteredProject;
 pub use read::{
     ATTRIBUTES_MAX, ATTRIBUTES_TOO_LARGE, Attribute, EVENTS_MAX, GetCustomer, IdValues, ListEvents,
     TYPES_MAX,
 };
 use receipt::{Receipt, Receipts};
-use slots::Slots;
+use stream_permits::StreamPermits;
 pub use watch::{Start, Watch, WatchEvents, Watched, WatchedEvent};
 pub use write::{
     Accepted, AddEvent, COMMAND_BYTES_MAX, COMMANDS_MAX, TrackClick, UpdateCustomer, check_batch,
@@ -90,7 +90,7 @@ impl Default for Options {
 /// Takes and answers what callers ask for.
 #[derive(Debug)]
 pub struct Tracker {
-    members: tokio::sync::watch::Sender<Arc<Members>>,
+    projects: tokio::sync::watch::Sender<Arc<ProjectRegistry>>,
     account_counters: AccountCounters,
     failures: Arc<AuthFailureLimiter>,
     log: Log,
@@ -98,7 +98,7 @@ pub struct Tracker {
     clock: Arc<dyn Clock>,
     options: Options,
     permits: Arc<Permits>,
-    slots: Slots,
+    stream_permits: StreamPermits,
     /// Whether watches have to end.
     streams_ended: tokio::sync::watch::Sender<bool>,
     receipts: Receipts,
@@ -137,27 +137,27 @@ impl Access {
 impl Tracker {
     /// A tracker of these projects.
     pub fn new(
-        projects: Vec<Member>,
+        projects: Vec<RegisteredProject>,
         failures: Arc<AuthFailureLimiter>,
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
-        let members = Members::succeeding(&Members::default(), projects, &view);
-        let slots = Slots::new(options.watchers_max);
+        let registry = ProjectRegistry::succeeding(&ProjectRegistry::default(), projects, &view);
+        let stream_permits = StreamPermits::new(options.watchers_max);
         let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {
             receipts: Receipts::new(clock.as_ref()),
-            members: tokio::sync::watch::Sender::new(Arc::new(members)),
+            projects: tokio::sync::watch::Sender::new(Arc::new(registry)),
             account_counters: AccountCounters::default(),
             failures,
             log,
             view,
             clock,
             options,
+            stream_permits,
             permits,
-            slots,
             streams_ended: tokio::sync::watch::Sender::new(false),
         }
     }

@@ -15,6 +15,7 @@
 
 mod anonymous;
 mod apply;
+mod attribution;
 mod backpressure;
 mod cache;
 mod cancel;
@@ -24,7 +25,6 @@ mod erase;
 mod error;
 mod expire;
 mod export;
-mod follow;
 mod hash;
 pub mod identity;
 mod ids;
@@ -33,6 +33,7 @@ mod named;
 mod nice;
 mod overlay;
 mod progress;
+mod projector;
 pub mod read;
 mod slots;
 mod store;
@@ -40,7 +41,6 @@ mod summaries;
 #[cfg(test)]
 pub(crate) mod tests;
 mod timeline;
-mod trace;
 mod updates;
 pub mod verify;
 
@@ -60,9 +60,9 @@ use checkpoint::Checkpoints;
 pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
-use follow::Follower;
 pub use named::Named;
 pub use progress::{Progress, ProjectProgress};
+use projector::Projector;
 pub use read::{Events, Order, StoredEvent};
 use store::Store;
 pub use timeline::{EventPlace, ROWS_MAX};
@@ -113,7 +113,7 @@ fn open(dir: &Path, options: &Options) -> Result<Store, Error> {
 pub struct View {
     log: Log,
     store: Arc<Store>,
-    follower: Arc<Follower>,
+    projector: Arc<Projector>,
     checkpoints: Arc<Checkpoints>,
     backpressure: Backpressure,
 }
@@ -144,12 +144,12 @@ impl View {
             return Err(Error::Ahead { applied, last });
         }
         let checkpoints = Checkpoints::start(store.clone(), log.clone())?;
-        let follower = Follower::start(store.clone(), log.clone(), runtime)?;
-        let backpressure = Backpressure::new(follower.progress(), options.lag_max);
+        let projector = Projector::start(store.clone(), log.clone(), runtime)?;
+        let backpressure = Backpressure::new(projector.progress(), options.lag_max);
         Ok(Self {
             log,
             store,
-            follower,
+            projector,
             checkpoints,
             backpressure,
         })
@@ -165,17 +165,17 @@ impl View {
 
     /// How far the view is.
     pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.follower.progress()
+        self.projector.progress()
     }
 
     /// How far the view is with a project's records.
     pub fn project(&self, token: &str) -> Arc<ProjectProgress> {
-        self.follower.projects.get(token)
+        self.projector.projects.get(token)
     }
 
     /// The projects that were asked for since the start, by token.
     pub fn projects(&self) -> Vec<(String, Arc<ProjectProgress>)> {
-        self.follower.projects.all()
+        self.projector.projects.all()
     }
 
     /// What the answers to writes wait for.
@@ -193,7 +193,7 @@ impl View {
 
     /// What came of the records applied since the start.
     pub fn counts(&self) -> Counts {
-        self.follower.counts()
+        self.projector.counts()
     }
 
     /// Waits until everything up to `position` can be read.
@@ -226,7 +226,7 @@ impl View {
         let mut over = progress.borrow().clone();
         // Most reads need not wait, and then need no timer.
         if !is_over(&over) {
-            self.follower.want(position);
+            self.projector.want(position);
             over = match tokio::time::timeout(timeout, progress.wait_for(is_over)).await {
                 Ok(Ok(at)) => at.clone(),
                 Ok(Err(_)) => return Err(Error::Stopped("it was closed".into())),
@@ -252,19 +252,19 @@ impl View {
     /// Keeps the view from applying anything until the guard is dropped.
     #[cfg(test)]
     pub(crate) fn pause(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.store.turn()
+        self.store.write_lock()
     }
 
     /// Ends as a kill would: what was folded since the last checkpoint is lost.
     #[cfg(test)]
     pub(crate) fn kill(&self) {
-        self.follower.close();
+        self.projector.close();
         self.checkpoints.close();
     }
 
     /// Stops following the log and waits for the thread to end. May block on the disk.
     pub fn close(&self) {
-        self.follower.close();
+        self.projector.close();
         self.checkpoints.close();
         if let Err(error) = self.store.checkpoint() {
             tracing::warn!(%error, "the end of the view is not kept; it will be folded again");

@@ -64,8 +64,8 @@ pub(super) fn record(number: u64) -> Vec<u8> {
         received: now,
         ids: CustomerIds::from_parsed(ids.collect()),
         command: Command::Event(event),
-        clashed: false,
-        retired: false,
+        conflicted: false,
+        expired: false,
         clock_set: 0,
         customers: Vec::new(),
     };

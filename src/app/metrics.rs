@@ -181,7 +181,7 @@ impl Collector for Counted {
             (
                 "footfall_data_remains",
                 "Whether something erased or too old may still lie on the disk",
-                u64::from(upkeep::has_remains(&self.log, &self.view)),
+                u64::from(upkeep::is_purge_pending(&self.log, &self.view)),
             ),
         ];
         let panics = (

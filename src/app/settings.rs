@@ -15,7 +15,7 @@ use crate::model::address::{Header, Hops, Resolver, Trust};
 use crate::model::customer_id::{Schema, Unlisted};
 use crate::model::project::{Key, KeyAccess, Project, PublicKey, SecretHash};
 use crate::rest::Limits;
-use crate::tracker::{Member, ReadLimits};
+use crate::tracker::{ReadLimits, RegisteredProject};
 
 /// How many probes an address may send in a minute.
 const PROBES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
@@ -157,7 +157,7 @@ pub(super) fn read_limits(options: &server::Options) -> ReadLimits {
 ///
 /// # Errors
 /// [`StartError::Quota`].
-pub fn members(config: &Config) -> Result<Vec<Member>, StartError> {
+pub fn members(config: &Config) -> Result<Vec<RegisteredProject>, StartError> {
     let shadow = config.rate_limit.shadow;
     let member = |project| member(project, shadow);
     config.projects.iter().map(member).collect()
@@ -167,13 +167,13 @@ pub fn members(config: &Config) -> Result<Vec<Member>, StartError> {
 ///
 /// # Errors
 /// [`StartError::Quota`].
-pub fn member(config: &ProjectConfig, shadow: bool) -> Result<Member, StartError> {
+pub fn member(config: &ProjectConfig, shadow: bool) -> Result<RegisteredProject, StartError> {
     let quota = |quota: Option<QuotaConfig>| -> Result<Option<Quota>, StartError> {
         let quota = quota.map(|of| Quota::new(of.requests, of.period, of.burst));
         Ok(quota.transpose()?)
     };
     let keys = config.keys.iter().map(|key| quota(key.rate_limit));
-    Ok(Member {
+    Ok(RegisteredProject {
         project: project(config),
         quotas: Quotas {
             project: quota(config.rate_limit)?,

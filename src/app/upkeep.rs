@@ -24,8 +24,8 @@ const LEAD_USUAL: Duration = Duration::from_secs(60);
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether something that was erased or is too old may still lie on the disk. Anyone who cannot tell says so too.
-pub(super) fn has_remains(log: &Log, view: &View) -> bool {
-    log.has_remains().unwrap_or(true)
+pub(super) fn is_purge_pending(log: &Log, view: &View) -> bool {
+    log.is_purge_pending().unwrap_or(true)
         || view
             .oldest_erasure()
             .map_or(true, |oldest| oldest.is_some())
@@ -170,7 +170,7 @@ impl Upkeep {
             retry_at: Duration::ZERO,
         };
         // What an earlier process did not come to the end of.
-        let mut is_due = self.log.has_remains().unwrap_or(true);
+        let mut is_due = self.log.is_purge_pending().unwrap_or(true);
         while !self.is_over() {
             let expires = plan.expiry.as_mut().is_some_and(|expiry| {
                 expiry.is_due(&self.log, self.clock.as_ref(), &|| self.is_over())
@@ -223,8 +223,8 @@ impl Upkeep {
             let pause = self.delay.max(LOOK_EVERY);
             expiry.at = self.clock.elapsed().saturating_add(pause);
         }
-        if self.log.has_remains()? && !self.is_over() {
-            self.view.wipe()?;
+        if self.log.is_purge_pending()? && !self.is_over() {
+            self.view.purge()?;
             tracing::info!("what was erased or too old has left the disk");
         }
         Ok(())

@@ -36,7 +36,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
     places.say(&format!(
         "log: {records} records of {bytes} bytes, positions {first} to {last}"
     ));
-    if store.has_remains()? {
+    if store.is_purge_pending()? {
         places.say("an erasure or a retention was cut short, so that the view is not compared; the next start ends it");
         return places.end();
     }

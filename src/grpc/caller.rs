@@ -8,7 +8,7 @@ use crate::limit::QuotaOutcome;
 use crate::model::address::ClientAddress;
 use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
-use crate::tracker::{Access, Error, Known, Tracker};
+use crate::tracker::{Access, CandidateKeys, Error, Tracker};
 
 /// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and
 /// says whom it let in.
@@ -78,7 +78,7 @@ pub(super) fn authenticate(
     quota_outcome: &QuotaOutcome,
 ) -> Result<Access, Error> {
     // What was shown has been looked at already, if it came with the headers of a gRPC call.
-    let known = extensions.get::<Known>();
+    let known = extensions.get::<CandidateKeys>();
     if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
         return Ok(access);
     }
@@ -93,7 +93,7 @@ pub(super) fn recognize(
     tracker: &Tracker,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<Known, Error> {
+) -> Result<CandidateKeys, Error> {
     let credentials = match headers.get(AUTHORIZATION) {
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
@@ -111,7 +111,7 @@ fn shown(
     credentials: &Credentials,
     extensions: &Extensions,
     quota_outcome: &QuotaOutcome,
-) -> Result<Known, Error> {
+) -> Result<CandidateKeys, Error> {
     let by_certificate = by_certificate(credentials, extensions);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
     tracker.recognize(credentials, address(extensions), quota_outcome)

@@ -48,7 +48,7 @@ pub(super) fn acknowledged(
     let credentials = caller(&request);
     let (_, extensions, messages) = request.into_parts();
     let heartbeat = tracking.tracker.heartbeat();
-    let lane = Lane {
+    let stream = IngestStream {
         ended: tracking.tracker.streams_ended(),
         deadline: Instant::now() + tracking.first_message_timeout,
         tracking,
@@ -59,13 +59,13 @@ pub(super) fn acknowledged(
         place: None,
         taken: 0,
     };
-    let groups = stream::unfold(Some(lane), async |lane| {
-        let mut lane = lane?;
-        let group = lane.next_group().await?;
+    let groups = stream::unfold(Some(stream), async |stream| {
+        let mut stream = stream?;
+        let group = stream.next_group().await?;
         let goes_on = group.end.is_none();
         Some((
-            group.commit(&lane.tracking.tracker, id_of(&lane.extensions)),
-            goes_on.then_some(lane),
+            group.commit(&stream.tracking.tracker, id_of(&stream.extensions)),
+            goes_on.then_some(stream),
         ))
     });
     let answers = groups.buffered(GROUPS_MAX).flat_map(stream::iter);
@@ -89,7 +89,7 @@ fn beating(
 }
 
 /// A stream that is being read.
-struct Lane {
+struct IngestStream {
     tracking: Tracking,
     credentials: Credentials,
     extensions: Extensions,
@@ -123,7 +123,7 @@ enum Kind {
     Decided,
 }
 
-impl Lane {
+impl IngestStream {
     /// Waits for a command, and takes what else has come. None: the caller has sent all.
     async fn next_group(&mut self) -> Option<Group> {
         let mut group = Group::default();

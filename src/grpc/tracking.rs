@@ -15,8 +15,8 @@ use crate::model::credentials::Credentials;
 use crate::model::project::Permission;
 use crate::model::time::Timestamp;
 use crate::tracker::{
-    Accepted, Access, AccessError, AddEvent, Error, Known, TrackClick, Tracker, UpdateCustomer,
-    check_batch,
+    Accepted, Access, AccessError, AddEvent, CandidateKeys, Error, TrackClick, Tracker,
+    UpdateCustomer, check_batch,
 };
 
 /// Takes customer updates and events.
@@ -77,7 +77,11 @@ impl Tracking {
     ///
     /// # Errors
     /// The status that says why not.
-    pub fn recognize(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Known, Status> {
+    pub fn recognize(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<CandidateKeys, Status> {
         Ok(caller::recognize(&self.tracker, headers, extensions)?)
     }
 

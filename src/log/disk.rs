@@ -9,11 +9,11 @@
 
 mod append;
 mod descriptors;
+mod durable_mark;
 mod folder;
 mod format;
 mod keeper;
 mod merge;
-mod note;
 mod open;
 mod recovery;
 mod rewrite;
@@ -36,8 +36,8 @@ use super::{Error, Position, Store, StoreError};
 use append::Appender;
 pub(crate) use append::is_full;
 use descriptors::Descriptors;
+use durable_mark::DurableMark;
 use keeper::Keeper;
-use note::Note;
 pub use open::make_folder;
 use rewrite::{Rewriting, Rewritten};
 use room::Room;
@@ -47,7 +47,7 @@ use segment::Segment;
 /// The folder of the log.
 const LOG_DIR: &str = "log";
 /// The file that keeps the durable position.
-const NOTE_FILE: &str = "durable-position";
+const DURABLE_MARK: &str = "durable-position";
 /// Most rewritten records beside their segments, unless one rewriting alone has more.
 const REWRITTEN_MAX: usize = 2 << 20;
 /// How many records [`DiskStore::scan`] reads at once.
@@ -91,7 +91,7 @@ pub struct DiskStore {
     /// None: the store is only looked at.
     appender: Option<Mutex<Appender>>,
     /// None: as above.
-    note: Option<Note>,
+    note: Option<DurableMark>,
     /// None: as above.
     keeper: Option<Keeper>,
     /// Keeps other processes out.
@@ -288,19 +288,19 @@ impl Store for DiskStore {
         Ok(())
     }
 
-    fn has_remains(&self) -> Result<bool, Error> {
-        let remains = self.options.dir.join(LOG_DIR).join(folder::REMAINS);
+    fn is_purge_pending(&self) -> Result<bool, Error> {
+        let remains = self.options.dir.join(LOG_DIR).join(folder::PURGE_PENDING);
         let noted = remains.try_exists();
         let noted = noted.map_err(|error| Error::Rewrite(error.to_string()))?;
         Ok(noted || self.shared().rewritten.len() > 0)
     }
 
-    fn wipe(&self, room: u64) -> Result<(), Error> {
+    fn purge(&self, room: u64) -> Result<(), Error> {
         self.room.for_upkeep(room)?;
         self.merge(&mut self.rewriting())
     }
 
-    fn forget_remains(&self) -> Result<(), Error> {
+    fn end_purge(&self) -> Result<(), Error> {
         let mut rewriting = self.rewriting();
         if self.shared().rewritten.len() > 0 {
             // They came since.
@@ -332,7 +332,7 @@ impl Store for DiskStore {
     }
 
     fn close(&self) {
-        if let Some(Err(error)) = self.note.as_ref().map(Note::sync) {
+        if let Some(Err(error)) = self.note.as_ref().map(DurableMark::sync) {
             tracing::warn!(%error, "the durable position cannot be noted");
         }
     }

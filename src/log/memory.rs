@@ -23,20 +23,20 @@ struct State {
     /// What the planned failure has kept, until a restart finds it.
     kept: Vec<Bytes>,
     stalled: bool,
-    has_remains: bool,
+    is_purge_pending: bool,
     /// Whether a commit hangs.
     hangs: bool,
     /// What lies behind it is lost.
     lost_behind: Option<Position>,
     /// Why nothing may be written any more.
     trouble: Option<String>,
-    wiping: Wiping,
+    purging: Purging,
     is_closed: bool,
 }
 
-/// How far a wiping has come.
+/// How far a purging has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Wiping {
+enum Purging {
     #[default]
     AtOnce,
     /// It will last until the store is closed.
@@ -89,15 +89,15 @@ impl MemoryStore {
         self.lock().trouble = Some(why.to_owned());
     }
 
-    /// Makes the next wiping last until the store is closed.
-    pub fn wipe_long(&self) {
-        self.lock().wiping = Wiping::Long;
+    /// Makes the next purging last until the store is closed.
+    pub fn purge_slowly(&self) {
+        self.lock().purging = Purging::Long;
     }
 
-    /// Blocks until a long wiping has begun.
-    pub fn wait_for_wiping(&self) {
+    /// Blocks until a long purging has begun.
+    pub fn wait_for_purge(&self) {
         let mut state = self.lock();
-        while state.wiping != Wiping::Begun {
+        while state.purging != Purging::Begun {
             state = self.wait(state);
         }
     }
@@ -203,20 +203,20 @@ impl Store for MemoryStore {
             let index = index.and_then(Result::ok);
             if let Some(place) = index.and_then(|index| state.records.get_mut(index)) {
                 *place = record;
-                state.has_remains = true;
+                state.is_purge_pending = true;
             }
         }
         Ok(())
     }
 
-    fn has_remains(&self) -> Result<bool, Error> {
-        Ok(self.lock().has_remains)
+    fn is_purge_pending(&self) -> Result<bool, Error> {
+        Ok(self.lock().is_purge_pending)
     }
 
-    fn wipe(&self, _room: u64) -> Result<(), Error> {
+    fn purge(&self, _room: u64) -> Result<(), Error> {
         let mut state = self.lock();
-        if state.wiping == Wiping::Long {
-            state.wiping = Wiping::Begun;
+        if state.purging == Purging::Long {
+            state.purging = Purging::Begun;
             self.changed.notify_all();
             while !state.is_closed {
                 state = self.wait(state);
@@ -225,8 +225,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn forget_remains(&self) -> Result<(), Error> {
-        self.lock().has_remains = false;
+    fn end_purge(&self) -> Result<(), Error> {
+        self.lock().is_purge_pending = false;
         Ok(())
     }
 

@@ -30,9 +30,9 @@ pub struct Record {
     /// What was asked.
     pub command: Command,
     /// The IDs were in conflict through one that was erased since, so that nothing merges.
-    pub clashed: bool,
+    pub conflicted: bool,
     /// The record is older than what is kept: what it said has left, but for whom it is about.
-    pub retired: bool,
+    pub expired: bool,
     /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that
     /// passed.
     pub clock_set: i64,
@@ -114,8 +114,8 @@ impl Record {
             received: self.received,
             ids: CustomerIds::from_parsed(Vec::new()),
             command: Command::Erased(taken),
-            clashed: false,
-            retired: false,
+            conflicted: false,
+            expired: false,
             clock_set: self.clock_set,
             customers: Vec::new(),
         }
@@ -190,8 +190,8 @@ impl Record {
             received: time(message.received)?,
             ids: CustomerIds::from_parsed(ids.collect()),
             command,
-            clashed: message.clashed,
-            retired: message.retired,
+            conflicted: message.conflicted,
+            expired: message.expired,
             clock_set: message.clock_set,
             customers: message.customers,
         })
@@ -253,8 +253,8 @@ mod tests {
                 properties: Properties::from_json(r#"{"a":{"b":[1,"x",null]}}"#).unwrap(),
                 time: Timestamp::from_micros(1_600_000_000_000_000).unwrap(),
             }),
-            clashed: false,
-            retired: true,
+            conflicted: false,
+            expired: true,
             clock_set: 86_400_000_000,
             customers: Vec::new(),
         }
@@ -304,8 +304,8 @@ mod tests {
         let mut records = Vec::from(commands);
         records.push(Record {
             ids: CustomerIds::default(),
-            clashed: true,
-            retired: false,
+            conflicted: true,
+            expired: false,
             clock_set: -1,
             customers: vec![1, 300, u64::MAX],
             ..record()
@@ -356,8 +356,8 @@ mod tests {
             received: record.received.micros(),
             ids: ids.collect(),
             command: Some(command),
-            clashed: record.clashed,
-            retired: record.retired,
+            conflicted: record.conflicted,
+            expired: record.expired,
             clock_set: record.clock_set,
             customers: record.customers.clone(),
         }

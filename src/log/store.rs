@@ -33,7 +33,7 @@ pub trait Store: Debug + Send + Sync {
     fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error>;
 
     /// Puts other records in the place of old ones: all of them or none, whatever happens meanwhile. Returns once
-    /// that would survive a power cut. What was there before may lie on the disk until [`Store::wipe`].
+    /// that would survive a power cut. What was there before may lie on the disk until [`Store::purge`].
     ///
     /// # Errors
     /// What `rewrites` gives: nothing has changed. [`Error::Rewrite`]: unknown whether it has.
@@ -43,20 +43,20 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::Rewrite`].
-    fn has_remains(&self) -> Result<bool, Error>;
+    fn is_purge_pending(&self) -> Result<bool, Error>;
 
     /// Removes from the disk what was rewritten. May take as long as copying everything, and needs room for it;
     /// `room`: and no less than so many bytes, which the caller will need.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Rewrite`].
-    fn wipe(&self, room: u64) -> Result<(), Error>;
+    fn purge(&self, room: u64) -> Result<(), Error>;
 
     /// Notes that nothing of what was rewritten lies anywhere any more.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
-    fn forget_remains(&self) -> Result<(), Error>;
+    fn end_purge(&self) -> Result<(), Error>;
 
     /// Whether a store that was full could commit again.
     fn has_space(&self) -> bool;

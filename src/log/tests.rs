@@ -197,14 +197,14 @@ async fn a_writer_that_panics_has_failed_and_does_not_hang() {
         fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error> {
             self.0.rewrite(rewrites)
         }
-        fn has_remains(&self) -> Result<bool, Error> {
-            self.0.has_remains()
+        fn is_purge_pending(&self) -> Result<bool, Error> {
+            self.0.is_purge_pending()
         }
-        fn wipe(&self, room: u64) -> Result<(), Error> {
-            self.0.wipe(room)
+        fn purge(&self, room: u64) -> Result<(), Error> {
+            self.0.purge(room)
         }
-        fn forget_remains(&self) -> Result<(), Error> {
-            self.0.forget_remains()
+        fn end_purge(&self) -> Result<(), Error> {
+            self.0.end_purge()
         }
         fn has_space(&self) -> bool {
             true
@@ -244,7 +244,7 @@ async fn records_stay_as_they_are_while_somebody_holds_them_still() {
     let bench = bench(&Options::default());
     bench.log.append(record("a")).await.unwrap();
     let position = Position::from_number(1);
-    let still = bench.log.hold_still();
+    let still = bench.log.pin();
     let log = bench.log.clone();
     let rewriting = std::thread::spawn(move || {
         let other = Bytes::from_static(b"b");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use super::recent::{self, Recent, Written};
+use super::tail_cache::{self, TailCache, Written};
 use super::{Error, Options, Position, State, Store, StoreError};
 use crate::clock::Clock;
 
@@ -38,7 +38,7 @@ pub(super) struct Writer {
     /// Wakes the writer's thread.
     filled: Condvar,
     durable: watch::Sender<Position>,
-    recent: Recent,
+    recent: TailCache,
     records_max: usize,
     bytes_max: usize,
     clock: Arc<dyn Clock>,
@@ -79,7 +79,7 @@ impl Writer {
             durable: watch::Sender::new(store.last()),
             store,
             queue: Mutex::default(),
-            recent: Recent::default(),
+            recent: TailCache::default(),
             filled: Condvar::new(),
             records_max: options.queue_records_max,
             bytes_max: options.queue_bytes_max,
@@ -106,7 +106,7 @@ impl Writer {
     /// will not pass.
     pub(super) fn enqueue(&self, records: Vec<Written>) -> Result<(Position, Committed), Error> {
         let count = records.len();
-        let bytes = records.iter().map(recent::bytes).sum();
+        let bytes = records.iter().map(tail_cache::bytes).sum();
         let (done, receiver) = oneshot::channel();
         let mut queue = lock(&self.queue);
         match &queue.condition {
@@ -141,7 +141,7 @@ impl Writer {
         self.durable.subscribe()
     }
 
-    pub(super) fn recent(&self) -> &Recent {
+    pub(super) fn recent(&self) -> &TailCache {
         &self.recent
     }
 

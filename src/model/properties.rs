@@ -21,7 +21,7 @@ mod wire;
 use bytes::Bytes;
 
 pub use error::{Error, check_name};
-pub use json::QuickProperties;
+pub use json::FastProperties;
 pub use message::{Object, Value};
 
 /// Most properties in one command.
@@ -30,7 +30,7 @@ pub const COUNT_MAX: usize = 255;
 pub const NAME_CHARS_MAX: usize = 255;
 /// Largest value of one property, in bytes of JSON.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
-/// Longest text in which [`QuickProperties`] may stand: no value in it is too large.
+/// Longest text in which [`FastProperties`] may stand: no value in it is too large.
 pub const QUICK_BYTES_MAX: usize = VALUE_BYTES_MAX;
 /// Deepest nesting of objects and lists in one value.
 pub const DEPTH_MAX: usize = 32;

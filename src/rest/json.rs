@@ -5,9 +5,9 @@
 //! are passed over, at any level.
 
 mod batch;
+mod fast_path;
 mod fields;
 mod question;
-mod quick;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ pub(super) use question::{AttributePlan, anonymize, anonymize_bulk, attributes, 
 
 /// An update of a customer.
 pub(super) fn update(body: &[u8], token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
-    match quick::fields(body) {
+    match fast_path::fields(body) {
         Some(fields) => fields.update(token),
         None => Fields::of_body(body)?.update(token),
     }
@@ -32,7 +32,7 @@ pub(super) fn event(
     token: &str,
     now: Timestamp,
 ) -> Result<pb::AddEventRequest, Error> {
-    match quick::fields(body) {
+    match fast_path::fields(body) {
         Some(fields) => fields.event(token, now),
         None => Fields::of_body(body)?.event(token, now),
     }
@@ -44,7 +44,7 @@ pub(super) fn click(
     token: &str,
     now: Timestamp,
 ) -> Result<pb::TrackCampaignClickRequest, Error> {
-    match quick::fields(body) {
+    match fast_path::fields(body) {
         Some(fields) => fields.click(token, now),
         None => Fields::of_body(body)?.click(token, now),
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::columns::{Columns, Counts};
-use super::moment::Moment;
 use super::permits::{Permits, blocking};
 use super::read::{id_values, kinds};
-use super::slots::Slot;
+use super::shared_snapshot::SharedSnapshot;
+use super::stream_permits::StreamPermit;
 use super::{Access, Error, IdValues, Tracker};
 use crate::model::project::Permission;
 use crate::model::properties::Properties;
@@ -32,10 +32,10 @@ pub struct Export {
     names: Vec<String>,
     /// Up to where it has come; none once it has ended.
     place: Option<Place>,
-    moment: Moment,
+    moment: SharedSnapshot,
     permits: Arc<Permits>,
     access: Access,
-    _slot: Slot,
+    _permit: StreamPermit,
 }
 
 impl Tracker {
@@ -52,17 +52,17 @@ impl Tracker {
     /// [`Options::snapshot_timeout`]: super::Options::snapshot_timeout
     pub async fn export(&self, access: &Access) -> Result<Export, Error> {
         access.allow(Permission::GetCustomers)?;
-        let slot = self.slots.take(access)?;
+        let permit = self.stream_permits.take(access)?;
         self.caught_up(access).await?;
         let types = access.project.ids.types();
         Ok(Export {
             kinds: types.map(|(kind, soft)| (kind.to_owned(), soft)).collect(),
             names: kinds(access),
             place: Some(Place::default()),
-            moment: Moment::new(self.view.clone(), self.options.snapshot_timeout),
+            moment: SharedSnapshot::new(self.view.clone(), self.options.snapshot_timeout),
             permits: self.permits.clone(),
             access: access.clone(),
-            _slot: slot,
+            _permit: permit,
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::members::Members;
+use super::projects::ProjectRegistry;
 use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Failed, Meter, QuotaOutcome};
 use crate::model::address::ClientAddress;
@@ -17,20 +17,20 @@ use crate::model::time::Timestamp;
 const NAMESAKES_MAX: usize = 16;
 
 /// A key, and the project that it is of.
-type Place = (Arc<Project>, Arc<Key>);
+type ProjectKey = (Arc<Project>, Arc<Key>);
 
 /// All keys, by what callers show of them.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    public: HashMap<PublicKey, Vec<Place>>,
-    private: HashMap<String, Vec<Place>>,
+    public: HashMap<PublicKey, Vec<ProjectKey>>,
+    private: HashMap<String, Vec<ProjectKey>>,
     /// Those that have certificates.
-    certified: Vec<Place>,
+    certified: Vec<ProjectKey>,
 }
 
 /// A caller whose credentials are those of a key, as an extension of its request.
 #[derive(Clone, Debug)]
-pub struct Known(Vec<Place>);
+pub struct CandidateKeys(Vec<ProjectKey>);
 
 impl Keys {
     pub(super) fn add(&mut self, project: &Arc<Project>) {
@@ -51,7 +51,7 @@ impl Keys {
     }
 
     /// The keys that may be meant: those of a public key's text, of a private key's ID, all that have certificates.
-    fn named(&self, credentials: &Credentials) -> Vec<Place> {
+    fn named(&self, credentials: &Credentials) -> Vec<ProjectKey> {
         let places = match credentials {
             Credentials::Missing | Credentials::Unreadable => None,
             Credentials::Certificate(_) => Some(&self.certified),
@@ -62,7 +62,7 @@ impl Keys {
     }
 }
 
-impl Known {
+impl CandidateKeys {
     /// What the caller holds from now on is its key's too.
     pub fn hold(&self, meter: &Meter) {
         if let Some((project, key)) = self.0.first() {
@@ -72,7 +72,7 @@ impl Known {
 }
 
 /// Whether a key that may be meant is the one: of private keys, whether the secret is right.
-fn is_shown(place: &Place, credentials: &Credentials, now: Timestamp) -> bool {
+fn is_shown(place: &ProjectKey, credentials: &Credentials, now: Timestamp) -> bool {
     let (_, key) = place;
     match credentials {
         Credentials::Missing | Credentials::Unreadable => false,
@@ -95,24 +95,26 @@ impl Tracker {
         credentials: &Credentials,
         address: ClientAddress,
         quota_outcome: &QuotaOutcome,
-    ) -> Result<Known, Error> {
+    ) -> Result<CandidateKeys, Error> {
         let (now, today) = (self.clock.elapsed(), self.clock.now());
-        let mut places = self.members.borrow().keys.named(credentials);
+        let mut places = self.projects.borrow().keys.named(credentials);
         places.retain(|(_, key)| !key.has_expired(today));
         match credentials {
             Credentials::Missing | Credentials::Unreadable | Credentials::Certificate(_) => {
                 places.retain(|place| is_shown(place, credentials, today));
                 match (places.is_empty(), credentials) {
-                    (false, _) => Ok(Known(places)),
+                    (false, _) => Ok(CandidateKeys(places)),
                     (true, Credentials::Unreadable) => Err(AccessError::UnreadableKey.into()),
                     (true, _) => Err(AccessError::NoKey.into()),
                 }
             }
-            Credentials::Private { .. } if places.len() > NAMESAKES_MAX => Ok(Known(Vec::new())),
+            Credentials::Private { .. } if places.len() > NAMESAKES_MAX => {
+                Ok(CandidateKeys(Vec::new()))
+            }
             Credentials::Private { id, .. } if !places.is_empty() => {
                 self.compare(places, credentials, id, (address, quota_outcome))
             }
-            Credentials::Public(_) if !places.is_empty() => Ok(Known(places)),
+            Credentials::Public(_) if !places.is_empty() => Ok(CandidateKeys(places)),
             Credentials::Private { .. } | Credentials::Public(_) => {
                 self.refuse(Failed::Unknown, (address, quota_outcome))?;
                 self.failures.charge(address, Failed::Unknown, now);
@@ -125,13 +127,13 @@ impl Tracker {
     /// compared with that of one at which there were too many.
     fn compare(
         &self,
-        places: Vec<Place>,
+        places: Vec<ProjectKey>,
         credentials: &Credentials,
         id: &str,
         (address, quota_outcome): (ClientAddress, &QuotaOutcome),
-    ) -> Result<Known, Error> {
+    ) -> Result<CandidateKeys, Error> {
         let (now, today) = (self.clock.elapsed(), self.clock.now());
-        let guess = |place: &Place| -> Result<(), Error> {
+        let guess = |place: &ProjectKey| -> Result<(), Error> {
             let token = &place.0.token;
             self.refuse(Failed::Secret { token, id }, (address, quota_outcome))
         };
@@ -144,7 +146,7 @@ impl Tracker {
             }
         }
         if !shown.is_empty() {
-            return Ok(Known(shown));
+            return Ok(CandidateKeys(shown));
         }
         refused?;
         for (project, _) in &places {
@@ -156,7 +158,7 @@ impl Tracker {
     }
 
     /// Lets a known caller into the project that it means; none, if what it shows has to be looked at again.
-    pub fn enter(&self, known: &Known, token: &str) -> Option<Access> {
+    pub fn enter(&self, known: &CandidateKeys, token: &str) -> Option<Access> {
         // Of several keys of one name the secret is compared where the project is known, which counts the failures.
         let [(project, key)] = known.0.as_slice() else {
             return None;
@@ -164,11 +166,11 @@ impl Tracker {
         if project.token != token || key.has_expired(self.clock.now()) {
             return None;
         }
-        self.members.borrow().enter(project, key)
+        self.projects.borrow().enter(project, key)
     }
 }
 
-impl Members {
+impl ProjectRegistry {
     /// Whether the project is as it was when the key was found.
     fn enter(&self, project: &Arc<Project>, key: &Arc<Key>) -> Option<Access> {
         let entry = self.entry(&project.token)?;

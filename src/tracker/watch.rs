@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::members::Members;
 use super::permits::{Permits, blocking};
+use super::projects::ProjectRegistry;
 use super::read::{event_types, id_values, kinds, private_ids};
-use super::slots::Slot;
+use super::stream_permits::StreamPermit;
 use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
 use crate::clock::Clock;
 use crate::log::record::{Command, Record};
@@ -88,11 +88,11 @@ pub struct Watch {
     heartbeat: Duration,
     heartbeat_at: Instant,
     ended: watch::Receiver<bool>,
-    members: watch::Receiver<Arc<Members>>,
+    projects: watch::Receiver<Arc<ProjectRegistry>>,
     permits: Arc<Permits>,
     access: Access,
     clock: Arc<dyn Clock>,
-    _slot: Slot,
+    _slot: StreamPermit,
 }
 
 #[derive(Debug)]
@@ -149,11 +149,11 @@ impl Tracker {
             heartbeat: self.options.watch_heartbeat,
             heartbeat_at: Instant::now(),
             ended: self.streams_ended.subscribe(),
-            members: self.members.subscribe(),
+            projects: self.projects.subscribe(),
             permits: self.permits.clone(),
             access: access.clone(),
             clock: self.clock.clone(),
-            _slot: self.slots.take(access)?,
+            _slot: self.stream_permits.take(access)?,
         })
     }
 
@@ -193,8 +193,8 @@ impl Watch {
 
     /// Whether the caller may still go on.
     fn is_let_in(&mut self) -> bool {
-        let members = self.members.borrow_and_update();
-        members.has(&self.wanted.token, &self.access.key, self.clock.now())
+        let projects = self.projects.borrow_and_update();
+        projects.has(&self.wanted.token, &self.access.key, self.clock.now())
     }
 
     fn cursor(&self) -> Watched {
@@ -229,7 +229,7 @@ impl Watch {
             changed = progress.changed() => changed
                 .map_err(|_| view::Error::Stopped("it was closed".into()).into()),
             _ = self.ended.changed() => Ok(()),
-            _ = self.members.changed() => Ok(()),
+            _ = self.projects.changed() => Ok(()),
             () = tokio::time::sleep_until(self.heartbeat_at) => Ok(()),
         }
     }

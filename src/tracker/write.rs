@@ -231,8 +231,8 @@ pub(super) fn forgetting(
         received: received.time,
         ids,
         command,
-        clashed: false,
-        retired: false,
+        conflicted: false,
+        expired: false,
         clock_set: received.clock_set,
         customers,
     };

@@ -16,7 +16,7 @@ use prost::Message as _;
 
 use super::Error;
 use super::ids::Ids;
-use super::keys::{self, ContentHash, Customer, Entry, Part, Table};
+use super::keys::{self, ContentHash, Customer, Entry, Involvement, Table};
 use super::overlay::Overlay;
 use super::store::{Store, number};
 use super::summaries::{MayHave, Summaries};
@@ -95,7 +95,7 @@ struct Target {
     number: u64,
     customer: Arc<Customer>,
     /// Its part in the record.
-    part: Part,
+    involvement: Involvement,
 }
 
 /// Whom a record is about.
@@ -106,7 +106,7 @@ struct About {
     /// Whether rows of customers that merged into it are still being moved.
     is_moving: bool,
     /// Its part in the record.
-    part: Part,
+    involvement: Involvement,
 }
 
 impl<'a> Apply<'a> {
@@ -138,18 +138,20 @@ impl<'a> Apply<'a> {
         match &record.command {
             Command::Update { properties, time } if is_of_somebody => {
                 let about = self.identify(position, project, record)?;
-                self.put_part(about.number, position, &about.part);
+                self.put_involvement(about.number, position, &about.involvement);
                 self.update(about.number, properties, *time, position)?;
             }
             Command::Event(event) if is_of_somebody => {
                 let about = self.identify(position, project, record)?;
-                if about.part.shaped {
-                    self.put_part(about.number, position, &about.part);
+                if about.involvement.shaped {
+                    self.put_involvement(about.number, position, &about.involvement);
                 }
                 let hash = keys::content_hash(event, position);
                 self.event(&about, &event.event_type, event.time, hash, position)?;
             }
-            Command::Event(_) => self.put_part(keys::NOBODY, position, &Part::default()),
+            Command::Event(_) => {
+                self.put_involvement(keys::NOBODY, position, &Involvement::default())
+            }
             Command::Update { .. } => {}
             // Naming a customer in order to forget it links and merges nothing.
             Command::Anonymize => self.anonymize(project, record, position)?,
@@ -244,10 +246,10 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    fn put_part(&mut self, customer: u64, position: Position, part: &Part) {
+    fn put_involvement(&mut self, customer: u64, position: Position, involvement: &Involvement) {
         let key = keys::record(customer, position);
         self.overlay
-            .put(Table::Records, &key, &part.encode_to_vec());
+            .put(Table::Records, &key, &involvement.encode_to_vec());
     }
 
     fn project(&mut self, token: &str) -> Result<u32, Error> {
@@ -301,8 +303,8 @@ impl<'a> Apply<'a> {
                 self.counts.duplicates += 1;
                 // Those who follow the log must be able to tell it from one that was kept.
                 self.hide(position);
-                let key = keys::repeat(&key, position);
-                self.overlay.put(Table::Repeats, &key, &[]);
+                let key = keys::duplicate(&key, position);
+                self.overlay.put(Table::Duplicates, &key, &[]);
                 return Ok(());
             }
         }
@@ -327,8 +329,8 @@ impl<'a> Apply<'a> {
     }
 
     fn hide(&mut self, position: Position) {
-        let key = keys::hidden(position);
-        self.overlay.put(Table::Hidden, &key, &[]);
+        let key = keys::suppressed(position);
+        self.overlay.put(Table::Suppressed, &key, &[]);
     }
 
     fn add_entry(&mut self, customer: u64, time: Timestamp, hash: ContentHash, entry: &Entry) {

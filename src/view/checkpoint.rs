@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Error;
-use super::follow::PANICKED;
 use super::nice::step_back;
+use super::projector::PANICKED;
 use super::store::Store;
 use crate::log::{self, Log};
 

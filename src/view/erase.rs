@@ -1,7 +1,7 @@
 //! Takes out of the log what erasures have listed.
 
 use super::Error;
-use super::keys::{self, Chore, Part, Table};
+use super::keys::{self, Chore, Involvement, Table};
 use super::{Store, View};
 use crate::log::record::{Command, Record, Taken};
 use crate::log::{self, Log, Position};
@@ -59,7 +59,7 @@ impl View {
     }
 
     /// Takes the records of an erasure out of the log, as one. They lie on the disk until the log and the view are
-    /// wiped. Blocks on the disk.
+    /// purged. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
@@ -70,9 +70,9 @@ impl View {
         let mut failure = None;
         let listed = Listed::new(&self.store, &prefix);
         let rewrites = listed.map_while(|listed| {
-            let rewrite = listed.and_then(|(position, part)| {
+            let rewrite = listed.and_then(|(position, involvement)| {
                 let record = read(&self.log, position)?;
-                Ok((position, without(&record, &part).encode()))
+                Ok((position, without(&record, &involvement).encode()))
             });
             match rewrite {
                 Ok(rewrite) => Some(Ok(rewrite)),
@@ -96,10 +96,10 @@ impl View {
                 return Ok(());
             }
             let mut writes = Vec::with_capacity(2 * page.len());
-            for (key, part) in page {
-                if Part::read(&part)?.owner.is_none() {
-                    let hidden = keys::hidden(keys::read_position(&key)?);
-                    writes.push((Table::Hidden, hidden.into(), None));
+            for (key, involvement) in page {
+                if Involvement::read(&involvement)?.owner.is_none() {
+                    let suppressed = keys::suppressed(keys::read_position(&key)?);
+                    writes.push((Table::Suppressed, suppressed.into(), None));
                 }
                 last = Some(key.clone());
                 writes.push((Table::Erasures, key, None));
@@ -113,13 +113,13 @@ impl View {
     ///
     /// # Errors
     /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
-    pub fn wipe(&self) -> Result<(), Error> {
+    pub fn purge(&self) -> Result<(), Error> {
         self.store.let_go()?;
-        self.log.wipe(self.store.disk_space())?;
+        self.log.purge(self.store.disk_space())?;
         // Others have written meanwhile.
         let aside = self.log.set_aside(self.store.disk_space())?;
         self.store.purge(&aside)?;
-        Ok(self.log.forget_remains()?)
+        Ok(self.log.end_purge()?)
     }
 }
 
@@ -128,9 +128,9 @@ pub(super) fn read(log: &Log, position: Position) -> Result<Record, Error> {
 }
 
 /// What stays of a record without a customer.
-fn without(record: &Record, part: &Part) -> Record {
-    if part.owner.is_none() {
-        let taken = part.taken.iter().map(|taken| Taken {
+fn without(record: &Record, involvement: &Involvement) -> Record {
+    if involvement.owner.is_none() {
+        let taken = involvement.taken.iter().map(|taken| Taken {
             customer: taken.customer,
             kind: taken.kind.clone(),
             since: taken.since,
@@ -142,10 +142,10 @@ fn without(record: &Record, part: &Part) -> Record {
         return record.clone();
     }
     let ids = record.ids.as_slice().iter();
-    let ids = ids.filter(|id| !part.kinds.iter().any(|kind| **kind == *id.kind));
+    let ids = ids.filter(|id| !involvement.kinds.iter().any(|kind| **kind == *id.kind));
     Record {
         ids: CustomerIds::from_parsed(ids.cloned().collect()),
-        clashed: true,
+        conflicted: true,
         ..record.clone()
     }
 }
@@ -168,7 +168,7 @@ impl<'a> Listed<'a> {
         }
     }
 
-    fn step(&mut self) -> Result<Option<(Position, Part)>, Error> {
+    fn step(&mut self) -> Result<Option<(Position, Involvement)>, Error> {
         if self.page.as_slice().is_empty() {
             let page = self
                 .store
@@ -178,14 +178,14 @@ impl<'a> Listed<'a> {
         let Some((key, value)) = self.page.next() else {
             return Ok(None);
         };
-        let listed = (keys::read_position(&key)?, Part::read(&value)?);
+        let listed = (keys::read_position(&key)?, Involvement::read(&value)?);
         self.last = Some(key);
         Ok(Some(listed))
     }
 }
 
 impl Iterator for Listed<'_> {
-    type Item = Result<(Position, Part), Error>;
+    type Item = Result<(Position, Involvement), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()

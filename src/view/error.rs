@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follow::PANICKED;
+use super::projector::PANICKED;
 use crate::log::{self, Position};
 use crate::model::panics::DEFECT;
 

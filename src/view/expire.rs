@@ -3,10 +3,10 @@
 //! Events go. Of an update stays what a profile still shows. Of either stay the IDs, if others could not be folded
 //! without them: when the record changed what IDs lead to, or is the last use of a soft ID; and all of them for a
 //! customer who ever lost a soft ID, for which one it lost depended on them. A retry goes with the event that it
-//! repeats, and a merge's event with the record that caused it.
+//! duplicates, and a merge's event with the record that caused it.
 
 use super::erase::read;
-use super::keys::{self, Customer, Entry, IdEntry, Part, Property, Table};
+use super::keys::{self, Customer, Entry, IdEntry, Involvement, Property, Table};
 use super::store::Write;
 use super::{Error, View};
 use crate::log::record::{Command, Record};
@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 
 impl View {
     /// Takes out the records up to `cutoff`, which are all too old. What they were lies on the disk until the log and
-    /// the view are wiped. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it.
+    /// the view are purged. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it.
     /// Blocks on the disk.
     ///
     /// # Errors
@@ -76,9 +76,9 @@ impl Sweep<'_> {
         let mut last = None;
         while !(self.is_over)() {
             // A backup may keep this waiting, and the fold must go on then.
-            let alone = self.view.log.alone();
+            let lock = self.view.log.rewrite_lock();
             // What is decided on is not to change meanwhile.
-            let _turn = store.turn();
+            let _lock = store.write_lock();
             let customer = match number {
                 keys::NOBODY => Customer::default(),
                 _ => match store.get(Table::Customers, &keys::customer(number))? {
@@ -111,7 +111,7 @@ impl Sweep<'_> {
                 last = Some(key);
             }
             if !page.rewrites.is_empty() {
-                alone.rewrite(page.rewrites)?;
+                lock.rewrite(page.rewrites)?;
             }
             store.write_all(page.writes)?;
         }
@@ -131,20 +131,24 @@ impl Sweep<'_> {
         if key.len() == keys::EVENT_BYTES {
             self.give_plain_key(page, key)?;
         }
-        self.retire(page, entry.position)?;
+        self.expire(page, entry.position)?;
         let mut last = None;
         loop {
-            let repeats = self.view.store.page(Table::Repeats, key, last.as_deref())?;
-            if repeats.is_empty() {
+            let duplicates = self
+                .view
+                .store
+                .page(Table::Duplicates, key, last.as_deref())?;
+            if duplicates.is_empty() {
                 return Ok(());
             }
-            for (repeat, _) in repeats {
-                let position = keys::read_position(&repeat)?;
-                self.retire(page, position)?;
+            for (duplicate, _) in duplicates {
+                let position = keys::read_position(&duplicate)?;
+                self.expire(page, position)?;
                 page.writes
-                    .push((Table::Hidden, keys::hidden(position).into(), None));
-                page.writes.push((Table::Repeats, repeat.clone(), None));
-                last = Some(repeat);
+                    .push((Table::Suppressed, keys::suppressed(position).into(), None));
+                page.writes
+                    .push((Table::Duplicates, duplicate.clone(), None));
+                last = Some(duplicate);
             }
         }
     }
@@ -170,28 +174,30 @@ impl Sweep<'_> {
     }
 
     /// Of an event stay the IDs at most.
-    fn retire(&self, page: &mut Page, position: Position) -> Result<(), Error> {
+    fn expire(&self, page: &mut Page, position: Position) -> Result<(), Error> {
         let record = read(&self.view.log, position)?;
         let key = keys::record(page.number, position);
-        let part = self.view.store.get(Table::Records, &key)?;
-        let part = part.map_or(Ok(Part::default()), |part| Part::read(&part))?;
-        self.reduce(page, &key, &part, &record, position, no_properties())
+        let involvement = self.view.store.get(Table::Records, &key)?;
+        let involvement = involvement.map_or(Ok(Involvement::default()), |involvement| {
+            Involvement::read(&involvement)
+        })?;
+        self.reduce(page, &key, &involvement, &record, position, no_properties())
     }
 
     /// Of an update stays what the profile shows.
     fn record(&self, page: &mut Page, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        let (position, part) = (keys::read_position(key)?, Part::read(value)?);
-        if position > self.cutoff || part.owner.is_some() {
+        let (position, involvement) = (keys::read_position(key)?, Involvement::read(value)?);
+        if position > self.cutoff || involvement.owner.is_some() {
             return Ok(());
         }
         let record = read(&self.view.log, position)?;
         match &record.command {
             Command::Update { properties, time } => {
                 let stays = self.shown(page.number, properties, *time, position)?;
-                self.reduce(page, key, &part, &record, position, stays)
+                self.reduce(page, key, &involvement, &record, position, stays)
             }
             Command::Event(_) if page.number == keys::NOBODY => {
-                self.reduce(page, key, &part, &record, position, no_properties())
+                self.reduce(page, key, &involvement, &record, position, no_properties())
             }
             Command::Event(_) | Command::Anonymize | Command::Erase | Command::Erased(_) => Ok(()),
         }
@@ -222,12 +228,12 @@ impl Sweep<'_> {
         &self,
         page: &mut Page,
         key: &[u8],
-        part: &Part,
+        involvement: &Involvement,
         record: &Record,
         position: Position,
         properties: Properties,
     ) -> Result<(), Error> {
-        let stays = part.shaped
+        let stays = involvement.shaped
             || !properties.is_empty()
             || page.customer.evicted
             || self.is_last_use(page, record, position)?;
@@ -244,17 +250,17 @@ impl Sweep<'_> {
                         | Command::Erased(_) => record.received,
                     },
                 },
-                // A retry may be younger than what it repeats, and then a merge that it caused is shown on.
-                retired: record.retired || position <= self.cutoff,
+                // A retry may be younger than what it duplicates, and then a merge that it caused is shown on.
+                expired: record.expired || position <= self.cutoff,
                 ..record.clone()
             },
         };
         if reduced != *record {
             page.rewrites.push(Ok((position, reduced.encode())));
         }
-        let part = stays.then(|| prost::Message::encode_to_vec(part));
+        let involvement = stays.then(|| prost::Message::encode_to_vec(involvement));
         page.writes
-            .push((Table::Records, key.into(), part.map(Into::into)));
+            .push((Table::Records, key.into(), involvement.map(Into::into)));
         Ok(())
     }
 

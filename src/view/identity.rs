@@ -32,15 +32,15 @@ pub struct Resolution {
     pub ids: Vec<usize>,
 }
 
-/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers. `clashed`:
-/// the IDs clashed through one that is not known any more.
+/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers. `conflicted`:
+/// the IDs conflicted through one that is not known any more.
 pub fn resolve(
     ids: &[CustomerId],
     holders: &[Option<u64>],
     known: &Known,
-    clashed: bool,
+    conflicted: bool,
 ) -> Resolution {
-    if clashed || clash(ids, known) {
+    if conflicted || clash(ids, known) {
         return resolve_clash(ids, holders, known);
     }
     let survivor = known.iter().max_by_key(|(number, customer)| {

@@ -9,11 +9,11 @@
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (8 bytes) | [`Entry`] |
 //! | timeline   | the same, position (u64)                       | [`Entry`] of an event that stands twice |
-//! | records    | customer (u64), position (u64)                 | [`Part`] |
-//! | repeats    | key of the timeline, position (u64)            | nothing |
+//! | records    | customer (u64), position (u64)                 | [`Involvement`] |
+//! | duplicates | key of the timeline, position (u64)            | nothing |
 //! | members    | customer (u64), number (u64) that merged into it | nothing |
-//! | hidden     | position (u64) of an event that is in no timeline | nothing |
-//! | erasures   | position (u64) of the erasure, position (u64)  | [`Part`] |
+//! | suppressed | position (u64) of an event that is in no timeline | nothing |
+//! | erasures   | position (u64) of the erasure, position (u64)  | [`Involvement`] |
 //! | chores     | number (u64)                                   | [`Chore`]: what the fold has yet to do for a record |
 //! | lanes      | token                                          | position (u64) up to which the project is folded, if less than `applied` |
 //! | anonymous  | digest of an ID (16 bytes), customer (u64)     | nothing |
@@ -27,8 +27,8 @@
 //!
 //! An event stands twice when two customers had it and merged. The first to arrive has the plain key.
 //!
-//! `records`, `repeats` and `erasures` are there so that everything about a customer can be found and taken out of
-//! the log: a record is in its customer's timeline, or in `repeats` if it is an event that was there already, and it
+//! `records`, `duplicates` and `erasures` are there so that everything about a customer can be found and taken out of
+//! the log: a record is in its customer's timeline, or in `duplicates` if it is an event that was there already, and it
 //! is in `records` unless it is an event that left the customer itself as it was.
 
 use std::collections::BTreeSet;
@@ -59,9 +59,9 @@ pub enum Table {
     /// Records that a customer has a part in, besides its events.
     Records,
     /// Events that were dropped because they were there already.
-    Repeats,
+    Duplicates,
     /// Positions of events that are in no timeline.
-    Hidden,
+    Suppressed,
     /// Records that erasures have yet to take out of the log.
     Erasures,
     /// The numbers that merged into a customer.
@@ -85,8 +85,8 @@ impl Table {
         Self::Properties,
         Self::Timeline,
         Self::Records,
-        Self::Repeats,
-        Self::Hidden,
+        Self::Duplicates,
+        Self::Suppressed,
         Self::Erasures,
         Self::Members,
         Self::Chores,
@@ -104,8 +104,8 @@ impl Table {
             Self::Properties => "properties",
             Self::Timeline => "timeline",
             Self::Records => "records",
-            Self::Repeats => "repeats",
-            Self::Hidden => "hidden",
+            Self::Duplicates => "duplicates",
+            Self::Suppressed => "suppressed",
             Self::Erasures => "erasures",
             Self::Members => "members",
             Self::Chores => "chores",
@@ -187,7 +187,7 @@ pub fn record(customer: u64, position: Position) -> Vec<u8> {
 pub const EVENT_BYTES: usize = 24;
 
 /// The key of an event that was dropped for the one with this key, or that stands twice.
-pub fn repeat(event: &[u8], position: Position) -> Vec<u8> {
+pub fn duplicate(event: &[u8], position: Position) -> Vec<u8> {
     [event, &position.get().to_be_bytes()].concat()
 }
 
@@ -202,7 +202,7 @@ pub fn renumbered(key: &[u8], customer: u64) -> Vec<u8> {
 }
 
 /// The key of an event that is in no timeline.
-pub fn hidden(position: Position) -> Vec<u8> {
+pub fn suppressed(position: Position) -> Vec<u8> {
     position.get().to_be_bytes().to_vec()
 }
 
@@ -249,7 +249,7 @@ pub fn prepare(record: Record) -> Option<Prepared> {
     let Command::Event(event) = record.command else {
         return None;
     };
-    let is_plain = !event.event_type.keeps_duplicates() && !record.clashed;
+    let is_plain = !event.event_type.keeps_duplicates() && !record.conflicted;
     let is_of_somebody = !record.ids.as_slice().is_empty();
     (is_plain && is_of_somebody).then(|| Prepared {
         content: digest(&event, None),
@@ -425,7 +425,7 @@ impl Customer {
 
 /// What part a customer has in a record, or an erasure.
 #[derive(Clone, PartialEq, Message)]
-pub struct Part {
+pub struct Involvement {
     /// Whether the record changed what IDs lead to, so that others could not be folded without it.
     #[prost(bool, tag = "1")]
     pub shaped: bool,
@@ -457,7 +457,7 @@ pub struct TakenId {
     pub since: u64,
 }
 
-impl Part {
+impl Involvement {
     /// Reads a stored value.
     pub fn read(value: &[u8]) -> Result<Self, Error> {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of records"))

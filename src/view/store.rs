@@ -75,7 +75,7 @@ pub(super) struct Store {
     /// Bytes of all layers that somebody still has.
     in_memory: Arc<AtomicUsize>,
     /// Who writes.
-    turn: Mutex<()>,
+    writing: Mutex<()>,
     readers: Mutex<Readers>,
 }
 
@@ -179,7 +179,7 @@ impl Store {
             changed: Condvar::new(),
             checkpointing: Mutex::new(()),
             in_memory: Arc::default(),
-            turn: Mutex::new(()),
+            writing: Mutex::new(()),
             readers: Mutex::default(),
         }
     }
@@ -366,8 +366,8 @@ impl Store {
     }
 
     /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        lock(&self.turn)
+    pub(super) fn write_lock(&self) -> MutexGuard<'_, ()> {
+        lock(&self.writing)
     }
 
     /// Up to where the log is applied, but for projects in lanes.

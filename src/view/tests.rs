@@ -3,13 +3,13 @@
 mod anonymize;
 mod bench;
 mod eviction;
-mod follow;
 mod forget;
 mod histories;
 mod lanes;
 mod meant;
 mod naive;
 mod pages;
+mod projector;
 mod request;
 mod scenes;
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::apply::Apply;
-use super::follow::READ_RECORDS_MAX;
 use super::keys::Table;
+use super::projector::READ_RECORDS_MAX;
 use super::store::Store;
 use super::{Error, Options};
 use crate::engine::files;

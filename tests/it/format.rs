@@ -72,7 +72,7 @@ fn the_program_on_the_page_of_the_format_reads_what_was_written() {
         [3, 90, 400].map(|n| Ok((Position::from_number(n), Bytes::from_static(b"gone"))));
     store.rewrite(&mut rewrites.into_iter()).unwrap();
     assert_eq!(read(&log), expected(&store));
-    store.wipe(0).unwrap();
+    store.purge(0).unwrap();
     let lines = read(&log);
     assert_eq!(lines, expected(&store));
     assert_eq!(lines[89], "90 676f6e65");

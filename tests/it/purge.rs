@@ -12,7 +12,7 @@ use crate::harness::{PRIVATE, Setup, TOKEN, authorized};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_during_a_purge_closes_the_log_first() {
     let store = Arc::new(MemoryStore::default());
-    store.wipe_long();
+    store.purge_slowly();
     let setup = Setup::default().with("[data]\nerase_within = \"0s\"");
     let server = setup.over(store.clone()).start().await;
     let event = r#"{"customer_ids":{"registered":"a"},"event_type":"visit"}"#;
@@ -27,9 +27,9 @@ async fn a_stop_during_a_purge_closes_the_log_first() {
         .await
         .unwrap();
     drop(client);
-    let wiping = store.clone();
-    let wiping = tokio::task::spawn_blocking(move || wiping.wait_for_wiping());
-    wiping.await.unwrap();
+    let purging = store.clone();
+    let purging = tokio::task::spawn_blocking(move || purging.wait_for_purge());
+    purging.await.unwrap();
     // The purge of this store lasts until it is closed.
     server.stop().await;
     assert!(store.is_closed());

@@ -45,7 +45,7 @@ impl Backups {
             let path = dir.display();
             tracing::info!(dir = %path, "a backup begins");
             // Half of a rewriting folds into nonsense, so that none may come in between.
-            let _still = log.hold_still();
+            let _still = log.pin();
             let read = |after, limit| log.read_after(after, limit);
             let copied = copy(&read, log.last(), &data, &dir, &stop);
             match &copied {

@@ -25,8 +25,8 @@ fn record(number: usize, bytes: usize) -> Bytes {
         received: time,
         ids: CustomerIds::from_parsed(Vec::new()),
         command: Command::Event(event),
-        clashed: false,
-        retired: false,
+        conflicted: false,
+        expired: false,
         clock_set: 0,
         customers: Vec::new(),
     }

@@ -13,7 +13,7 @@ pub(super) const REWRITES: &str = "rewrites";
 /// The same, before it is made.
 pub(super) const REWRITES_UNFINISHED: &str = "rewrites-unfinished";
 /// Says that what was rewritten may still lie on the disk, and how many rewrites there are.
-pub(super) const REMAINS: &str = "remains";
+pub(super) const PURGE_PENDING: &str = "remains";
 /// What will take a segment's place.
 pub(super) const REPLACEMENT: &str = "replacement";
 

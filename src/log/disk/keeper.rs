@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::folder::LOCK;
-use super::{LOG_DIR, NOTE_FILE};
+use super::{DURABLE_MARK, LOG_DIR};
 
 /// The files that are locked, each with what it was when it was.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ struct Id {
 impl Keeper {
     /// For anyone who has the locks of the store in `dir`.
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
-        let files = [dir.join(NOTE_FILE), dir.join(LOG_DIR).join(LOCK)];
+        let files = [dir.join(DURABLE_MARK), dir.join(LOG_DIR).join(LOCK)];
         let known = files.map(|file| Ok((file.clone(), id(&file)?)));
         known.into_iter().collect::<io::Result<_>>().map(Self)
     }

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::append::Appender;
 use super::descriptors::{Descriptors, Slot};
+use super::durable_mark::{self, DurableMark};
 use super::format::{HEADER_BYTES, Header, Kind, NoHeader};
 use super::keeper::Keeper;
-use super::note::{self, Note};
 use super::recovery::{End, Extent, Source as _};
 use super::rewrite::{Rewriting, Rewritten};
 use super::room::Room;
 use super::segment::Segment;
-use super::{DiskStore, LOG_DIR, NOTE_FILE, Options, Shared, folder, zeros};
+use super::{DURABLE_MARK, DiskStore, LOG_DIR, Options, Shared, folder, zeros};
 use crate::log::{Error, Position};
 
 /// What lies in the log's folder.
@@ -34,7 +34,7 @@ struct Found {
 
 impl DiskStore {
     /// What [`DiskStore::create_for`] makes, in this order.
-    pub const MADE: [&str; 2] = [NOTE_FILE, LOG_DIR];
+    pub const MADE: [&str; 2] = [DURABLE_MARK, LOG_DIR];
 
     /// Opens the store, or makes a new one, and locks it against other processes.
     ///
@@ -45,7 +45,7 @@ impl DiskStore {
         let opened = |error: io::Error| failed(&dir, &error);
         make_folder(&dir).map_err(opened)?;
         warn_of_others(&dir);
-        let note = Note::open(&dir.join(NOTE_FILE)).map_err(opened)?;
+        let note = DurableMark::open(&dir.join(DURABLE_MARK)).map_err(opened)?;
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
         let store = Self::open_with(options, note, noted)?;
         if let Some(parent) = dir.parent() {
@@ -73,8 +73,8 @@ impl DiskStore {
     /// [`Error::Open`], [`Error::Locked`].
     pub fn create_for(options: Options, end: Position) -> Result<Self, Error> {
         let dir = options.dir.clone();
-        let noted = dir.join(NOTE_FILE);
-        let note = Note::create(&noted, end).map_err(|error| failed(&dir, &error))?;
+        let noted = dir.join(DURABLE_MARK);
+        let note = DurableMark::create(&noted, end).map_err(|error| failed(&dir, &error))?;
         warn_of_others(&dir);
         let made = folder::sync(&dir)
             .map_err(|error| failed(&dir, &error))
@@ -87,7 +87,7 @@ impl DiskStore {
         made
     }
 
-    fn make(options: Options, note: Note, end: Position) -> Result<Self, Error> {
+    fn make(options: Options, note: DurableMark, end: Position) -> Result<Self, Error> {
         let log = options.dir.join(LOG_DIR);
         let made = DirBuilder::new().mode(0o700).create(&log);
         made.map_err(|error| failed(&options.dir, &error))?;
@@ -96,7 +96,7 @@ impl DiskStore {
         Ok(store)
     }
 
-    fn open_with(options: Options, note: Note, noted: Position) -> Result<Self, Error> {
+    fn open_with(options: Options, note: DurableMark, noted: Position) -> Result<Self, Error> {
         let dir = options.dir.clone();
         let opened = |error: io::Error| failed(&dir, &error);
         let log = dir.join(LOG_DIR);
@@ -108,7 +108,7 @@ impl DiskStore {
             .mode(0o600)
             .open(log.join(folder::LOCK))
             .map_err(opened)?;
-        if !note::lock(&lock).map_err(opened)? {
+        if !durable_mark::lock(&lock).map_err(opened)? {
             return Err(Error::Locked(dir));
         }
         let descriptors = Descriptors::new(options.open_files_max);
@@ -155,13 +155,13 @@ impl DiskStore {
         if !folder::has_log(&log) {
             return Err(Error::NoStore(dir));
         }
-        let noted = Note::peek(&dir.join(NOTE_FILE));
+        let noted = DurableMark::peek(&dir.join(DURABLE_MARK));
         let lock = match File::open(log.join(folder::LOCK)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             file => Some(file.map_err(|error| failed(&dir, &error))?),
         };
         if let Some(lock) = &lock
-            && !note::lock(lock).map_err(|error| failed(&dir, &error))?
+            && !durable_mark::lock(lock).map_err(|error| failed(&dir, &error))?
         {
             return Err(Error::Locked(dir));
         }

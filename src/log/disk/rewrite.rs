@@ -19,9 +19,9 @@ use bytes::{Buf as _, Bytes};
 
 use super::append::is_full;
 use super::descriptors::{Descriptors, Slot};
+use super::durable_mark::DurableMark;
 use super::folder;
 use super::format::{Frame, HEADER_BYTES, Header, Kind};
-use super::note::Note;
 use super::open::header;
 use super::recovery::{End, Extent};
 use super::room::Room;
@@ -133,7 +133,7 @@ struct Writer {
     segment: Arc<Segment>,
     file: File,
     /// How many rewritten records there are.
-    note: Note,
+    note: DurableMark,
 }
 
 impl Rewriting {
@@ -153,7 +153,7 @@ impl Rewriting {
             writer: None,
             is_broken: false,
         };
-        let noted = Note::peek(&log.join(folder::REMAINS)).get();
+        let noted = DurableMark::peek(&log.join(folder::PURGE_PENDING)).get();
         let path = log.join(folder::REWRITES);
         let told = |why: String| format!("{} {why}", path.display());
         let (mut next, mut rewritten) = (1, Rewritten::default());
@@ -338,7 +338,7 @@ impl Rewriting {
 
     /// Opens the file, or makes one, behind the note that something is rewritten.
     fn begin(&self) -> io::Result<Writer> {
-        let note = Note::open(&self.log.join(folder::REMAINS))?;
+        let note = DurableMark::open(&self.log.join(folder::PURGE_PENDING))?;
         let (note, _) = note.ok_or(io::ErrorKind::ResourceBusy)?;
         let path = self.log.join(folder::REWRITES);
         if let Some(segment) = &self.segment {
@@ -386,7 +386,7 @@ impl Rewriting {
         let note = match self.writer.take() {
             Some(writer) => writer.note,
             None => {
-                let note = Note::open(&self.log.join(folder::REMAINS))?;
+                let note = DurableMark::open(&self.log.join(folder::PURGE_PENDING))?;
                 note.ok_or(io::ErrorKind::ResourceBusy)?.0
             }
         };
@@ -406,7 +406,7 @@ impl Rewriting {
     /// What the system says.
     pub(super) fn forget(&mut self) -> io::Result<()> {
         self.writer = None;
-        folder::remove(&self.log.join(folder::REMAINS))?;
+        folder::remove(&self.log.join(folder::PURGE_PENDING))?;
         folder::sync(&self.log)
     }
 }

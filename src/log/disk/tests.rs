@@ -112,7 +112,10 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Writes the note that a power cut may leave.
 fn note(dir: &Path, position: u64) {
-    let note = Note::open(&dir.join(NOTE_FILE)).unwrap().unwrap().0;
+    let note = DurableMark::open(&dir.join(DURABLE_MARK))
+        .unwrap()
+        .unwrap()
+        .0;
     note.write(Position::from_number(position)).unwrap();
 }
 

@@ -28,8 +28,8 @@ fn record((received, clock_set): &(i64, i64)) -> Record {
             properties: Properties::from_json("{}").unwrap(),
             time: seconds(0),
         }),
-        clashed: false,
-        retired: false,
+        conflicted: false,
+        expired: false,
         clock_set: clock_set * 1_000_000,
         customers: Vec::new(),
     }

@@ -45,8 +45,8 @@ pub(super) fn record(record: &Record, out: &mut Vec<u8>) {
             }
         }),
     }
-    number(out, 9, u64::from(record.clashed));
-    number(out, 10, u64::from(record.retired));
+    number(out, 9, u64::from(record.conflicted));
+    number(out, 10, u64::from(record.expired));
     number(out, 11, zigzag(record.clock_set));
     if !record.customers.is_empty() {
         message(out, 12, |out| {

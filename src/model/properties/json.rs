@@ -19,15 +19,15 @@ const INTEGER_LIMIT: f64 = 9.2e18;
 const USUAL_BYTES: usize = 512;
 
 pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
-    match quickly(text) {
+    match fast_path(text) {
         Some(out) => Ok(out),
-        None => thoroughly(text),
+        None => validating_path(text),
     }
 }
 
 /// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number
 /// may have been rounded.
-fn quickly(text: &str) -> Option<Vec<u8>> {
+fn fast_path(text: &str) -> Option<Vec<u8>> {
     if text.len() > QUICK_BYTES_MAX || !text.starts_with('{') {
         return None;
     }
@@ -44,7 +44,7 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
 ) -> Result<Vec<u8>, D::Error> {
     let mut out = Vec::with_capacity(room_bytes);
     let mut pass = Pass::new(&mut out);
-    Quick(&mut pass).deserialize(deserializer)?;
+    Fast(&mut pass).deserialize(deserializer)?;
     match pass.large_number {
         true => Err(D::Error::custom("perhaps a rounded integer")),
         false => Ok(out),
@@ -55,9 +55,9 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
 ///
 /// Whether those that cannot be read so break a rule is for [`Properties::from_json`] to say.
 #[derive(Debug)]
-pub struct QuickProperties(pub Properties);
+pub struct FastProperties(pub Properties);
 
-impl<'de> Deserialize<'de> for QuickProperties {
+impl<'de> Deserialize<'de> for FastProperties {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let out = in_one_pass(deserializer, USUAL_BYTES)?;
         Ok(Self(Properties(out.into())))
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for QuickProperties {
 }
 
 /// Value by value, so that it is known which rule each one breaks.
-pub(super) fn thoroughly(text: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn validating_path(text: &str) -> Result<Vec<u8>, Error> {
     if !text.starts_with('{') {
         return Err(Error::NotAnObject(quoted(text)));
     }
@@ -86,9 +86,9 @@ pub(super) fn thoroughly(text: &str) -> Result<Vec<u8>, Error> {
 }
 
 /// The outermost object, all of whose rules are kept or else it is looked at again.
-struct Quick<'a, 'p>(&'a mut Pass<'p>);
+struct Fast<'a, 'p>(&'a mut Pass<'p>);
 
-impl<'de> DeserializeSeed<'de> for Quick<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Fast<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -96,7 +96,7 @@ impl<'de> DeserializeSeed<'de> for Quick<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Quick<'_, '_> {
+impl<'de> Visitor<'de> for Fast<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
+use super::fast_path::{self, Fast, InObject};
 use super::fields::{Fields, Ids, Part, object_text, read, refused, text};
-use super::quick::{self, InObject, Quick};
 use crate::grpc::pb;
 use crate::model::properties::{Object, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
@@ -66,7 +66,7 @@ struct Identified<'a> {
 }
 
 /// A command whose data have been read.
-pub(super) type QuickCommand<'a> = InObject<Named<'a, InObject<Quick<'a>>>>;
+pub(super) type FastCommand<'a> = InObject<Named<'a, InObject<Fast<'a>>>>;
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
@@ -120,7 +120,7 @@ pub(in super::super) fn batch<'a>(
 }
 
 /// The commands of a batch in one pass; none: there are too few or too many, or one of them has to be read by itself.
-pub(super) fn at_once(text: &str) -> Option<Vec<QuickCommand<'_>>> {
+pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
     if text.len() > AT_ONCE_BYTES_MAX {
         return None;
     }
@@ -131,8 +131,8 @@ pub(super) fn at_once(text: &str) -> Option<Vec<QuickCommand<'_>>> {
 
 /// Whether each command is so small that it could be read in one pass by itself: it lies between the names of those
 /// beside it.
-fn are_small(text: &str, commands: &[QuickCommand<'_>]) -> bool {
-    let place = |InObject(named): &QuickCommand<'_>| {
+fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
+    let place = |InObject(named): &FastCommand<'_>| {
         let name = named.name?.get().as_ptr().addr();
         name.checked_sub(text.as_ptr().addr())
     };
@@ -159,8 +159,8 @@ pub(super) fn one_by_one<'a>(
     tracker::check_batch(commands.count).map_err(refused)?;
     let read = |raw: &'a RawValue| {
         let text = object_text(raw.get())?;
-        let read = quickly(text, token, now);
-        Ok(read.unwrap_or_else(|| thoroughly(text, token, now)))
+        let read = fast_path(text, token, now);
+        Ok(read.unwrap_or_else(|| validating_path(text, token, now)))
     };
     commands.first.into_iter().map(read).collect()
 }
@@ -181,13 +181,13 @@ fn commands(text: &str) -> Result<Commands<'_>, Error> {
 pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
 
 /// The command in one pass, if it can be read so.
-pub(super) fn quickly<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
-    let named: QuickCommand<'a> = InObject(quick::object(text)?);
+pub(super) fn fast_path<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
+    let named: FastCommand<'a> = InObject(fast_path::object(text)?);
     Some(named.read(token, now))
 }
 
 /// The command field by field.
-pub(super) fn thoroughly<'a>(text: &'a str, token: &str, now: Timestamp) -> Read<'a> {
+pub(super) fn validating_path<'a>(text: &'a str, token: &str, now: Timestamp) -> Read<'a> {
     match read::<Named<'a>>(text) {
         Ok(named) => {
             let command = named.command(|| named.fields(), token, now);
@@ -200,7 +200,7 @@ pub(super) fn thoroughly<'a>(text: &'a str, token: &str, now: Timestamp) -> Read
     }
 }
 
-impl<'a> InObject<Named<'a, InObject<Quick<'a>>>> {
+impl<'a> InObject<Named<'a, InObject<Fast<'a>>>> {
     pub(super) fn read(self, token: &str, now: Timestamp) -> Read<'a> {
         let Self(mut named) = self;
         let fields = named.data.take().map(|InObject(fields)| fields);
@@ -245,14 +245,14 @@ impl Named<'_> {
 }
 
 /// The commands of a batch, as many as there may be.
-struct AtOnce<'a>(Vec<QuickCommand<'a>>);
+struct AtOnce<'a>(Vec<FastCommand<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for AtOnce<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct All;
 
         impl<'de> Visitor<'de> for All {
-            type Value = Vec<QuickCommand<'de>>;
+            type Value = Vec<FastCommand<'de>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of commands")

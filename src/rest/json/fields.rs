@@ -1,7 +1,7 @@
 //! The fields of a command, and how each is read.
 //!
 //! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands
-//! never come here like that: [`quick`](super::quick) reads them in one pass.
+//! never come here like that: [`fast_path`](super::fast_path) reads them in one pass.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::Error;
-use super::quick::QuickIds;
+use super::fast_path::FastIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
 use crate::model::number::Decimal;
-use crate::model::properties::{Object, Properties, QuickProperties};
+use crate::model::properties::{FastProperties, Object, Properties};
 use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
@@ -205,7 +205,7 @@ impl Part<Ids> for &RawValue {
     }
 }
 
-impl Part<Ids> for QuickIds {
+impl Part<Ids> for FastIds {
     fn read(self) -> Result<Ids, Error> {
         Ok(self.0)
     }
@@ -219,7 +219,7 @@ impl Part<Object> for &RawValue {
     }
 }
 
-impl Part<Object> for QuickProperties {
+impl Part<Object> for FastProperties {
     fn read(self) -> Result<Object, Error> {
         Ok(self.0.into())
     }

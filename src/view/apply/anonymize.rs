@@ -8,7 +8,7 @@ use crate::log::Position;
 use crate::log::record::Record;
 use crate::view::Error;
 use crate::view::anonymous;
-use crate::view::keys::{Part, Table};
+use crate::view::keys::{Involvement, Table};
 
 impl Apply<'_> {
     /// Takes the IDs and properties from the customer whom the record means. What was merged into it has moved to it
@@ -27,20 +27,20 @@ impl Apply<'_> {
         }
         let Some(number) = self.meant(project, record)?.first().copied() else {
             // It says whom it was about, and nobody has that any more.
-            self.list(position, position, &Part::default());
+            self.list(position, position, &Involvement::default());
             return Ok(());
         };
         let mut target = Target {
             number,
             customer: self.customer(number)?,
-            part: Part::default(),
+            involvement: Involvement::default(),
         };
         let others: BTreeSet<u64> = holders.iter().map(|(holder, _)| *holder).collect();
         for other in others.into_iter().filter(|other| *other != number) {
             let kinds = holders.iter().filter(|(holder, _)| *holder == other);
             self.name(other, &mut target, position, kinds.map(|(_, kind)| *kind));
         }
-        self.put_part(number, position, &target.part);
+        self.put_involvement(number, position, &target.involvement);
         self.remove_properties(number)?;
         let mut customer = target.customer;
         // Asked for twice at once, it is done already.

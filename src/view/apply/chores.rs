@@ -17,7 +17,7 @@ use crate::view::store::{PAGE_ENTRIES, Store};
 /// The rows that move when a customer merges into another, in this order.
 const MOVED: [Table; 4] = [
     Table::Timeline,
-    Table::Repeats,
+    Table::Duplicates,
     Table::Records,
     Table::Members,
 ];
@@ -26,7 +26,7 @@ const MOVED: [Table; 4] = [
 const ERASED: [Table; 5] = [
     Table::Records,
     Table::Timeline,
-    Table::Repeats,
+    Table::Duplicates,
     Table::Records,
     Table::Members,
 ];

@@ -5,8 +5,8 @@
 //! each record of somebody else that names it.
 //!
 //! A customer's records cannot simply be dropped, for they may have taken IDs from others, and others' records may have
-//! clashed with its IDs; without them a fold would give others other IDs. So they leave behind what they took, and the
-//! others' records say that they clashed. Nobody else merged with the customer, or they would be one; so nothing
+//! conflicted with its IDs; without them a fold would give others other IDs. So they leave behind what they took, and the
+//! others' records say that they conflicted. Nobody else merged with the customer, or they would be one; so nothing
 //! more depends on it, and a fold of what is left gives everybody else what they have.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::log::Position;
 use crate::log::record::{Record, Taken};
 use crate::view::Error;
 use crate::view::anonymous;
-use crate::view::keys::{self, Chore, Customer, Entry, Part, Table};
+use crate::view::keys::{self, Chore, Customer, Entry, Involvement, Table};
 
 impl Apply<'_> {
     /// Takes out the customers whom the record means.
@@ -32,7 +32,7 @@ impl Apply<'_> {
             self.erase_customer(project, number, &record.project, position)?;
         }
         // It says itself whom it is about.
-        self.list(position, position, &Part::default());
+        self.list(position, position, &Involvement::default());
         Ok(())
     }
 
@@ -75,20 +75,20 @@ impl Apply<'_> {
         value: &[u8],
     ) -> Result<(), Error> {
         match step {
-            0 => return self.others_record(erasure, number, key, &Part::read(value)?),
+            0 => return self.others_record(erasure, number, key, &Involvement::read(value)?),
             1 => {
                 let entry = Entry::decode(value)?;
                 if entry.made.is_none() {
                     self.hide(entry.position);
-                    self.list(erasure, entry.position, &Part::default());
+                    self.list(erasure, entry.position, &Involvement::default());
                 }
                 self.overlay.remove(Table::Timeline, key);
             }
             2 => {
-                self.list(erasure, keys::read_position(key)?, &Part::default());
-                self.overlay.remove(Table::Repeats, key);
+                self.list(erasure, keys::read_position(key)?, &Involvement::default());
+                self.overlay.remove(Table::Duplicates, key);
             }
-            3 => return self.own_record(erasure, number, key, Part::read(value)?),
+            3 => return self.own_record(erasure, number, key, Involvement::read(value)?),
             _ => {
                 let member = keys::read_position(key)?.get();
                 self.remove_customer(member);
@@ -104,24 +104,24 @@ impl Apply<'_> {
         erasure: Position,
         number: u64,
         key: &[u8],
-        part: &Part,
+        involvement: &Involvement,
     ) -> Result<(), Error> {
         let position = keys::read_position(key)?;
-        let Some(owner) = part.owner else {
+        let Some(owner) = involvement.owner else {
             return Ok(());
         };
         let listed = keys::erasure(erasure, position);
         if self.overlay.get(Table::Erasures, &listed)?.is_none() {
-            self.list(erasure, position, part);
+            self.list(erasure, position, involvement);
         }
         let Some(owner) = self.resolve(owner)? else {
             return Ok(());
         };
         let of_owner = keys::record(owner, position);
         if let Some(value) = self.overlay.get(Table::Records, &of_owner)? {
-            let mut part = Part::read(&value)?;
-            if self.forget(&mut part, number)? {
-                self.put_part(owner, position, &part);
+            let mut involvement = Involvement::read(&value)?;
+            if self.forget(&mut involvement, number)? {
+                self.put_involvement(owner, position, &involvement);
             }
         }
         Ok(())
@@ -133,26 +133,26 @@ impl Apply<'_> {
         erasure: Position,
         number: u64,
         key: &[u8],
-        mut part: Part,
+        mut involvement: Involvement,
     ) -> Result<(), Error> {
         let position = keys::read_position(key)?;
-        if part.owner.is_none() {
-            self.forget(&mut part, number)?;
-            for other in std::mem::take(&mut part.named) {
+        if involvement.owner.is_none() {
+            self.forget(&mut involvement, number)?;
+            for other in std::mem::take(&mut involvement.named) {
                 if let Some(other) = self.resolve(other)? {
                     let key = keys::record(other, position);
                     self.overlay.remove(Table::Records, &key);
                 }
             }
-            self.list(erasure, position, &part);
+            self.list(erasure, position, &involvement);
         }
         self.overlay.remove(Table::Records, key);
         Ok(())
     }
 
     /// Takes out of a record's part what it says of the customer, by whatever number; says whether that was anything.
-    fn forget(&mut self, part: &mut Part, number: u64) -> Result<bool, Error> {
-        let mut numbers = part.numbers();
+    fn forget(&mut self, involvement: &mut Involvement, number: u64) -> Result<bool, Error> {
+        let mut numbers = involvement.numbers();
         let mut others = Vec::new();
         for named in &numbers {
             if self.resolve(*named)? != Some(number) {
@@ -162,13 +162,18 @@ impl Apply<'_> {
         for other in others {
             numbers.remove(&other);
         }
-        Ok(part.forget(&numbers))
+        Ok(involvement.forget(&numbers))
     }
 
-    pub(super) fn list(&mut self, erasure: Position, position: Position, part: &Part) {
+    pub(super) fn list(
+        &mut self,
+        erasure: Position,
+        position: Position,
+        involvement: &Involvement,
+    ) {
         let key = keys::erasure(erasure, position);
         self.overlay
-            .put(Table::Erasures, &key, &part.encode_to_vec());
+            .put(Table::Erasures, &key, &involvement.encode_to_vec());
     }
 
     /// Takes an ID away from a customer whom an erased record took it from.

@@ -9,7 +9,7 @@ use crate::log::record::Record;
 use crate::model::customer_id::CustomerId;
 use crate::view::Error;
 use crate::view::identity::{self, Known};
-use crate::view::keys::{Customer, HeldId, Part, TakenId};
+use crate::view::keys::{Customer, HeldId, Involvement, TakenId};
 
 /// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
 const SOFT_IDS_MAX: usize = 64;
@@ -24,7 +24,7 @@ impl Apply<'_> {
     ) -> Result<About, Error> {
         let ids = record.ids.as_slice();
         let holders = self.holders(project, ids)?;
-        if !record.clashed
+        if !record.conflicted
             && let Some(about) = self.settled(position, project, ids, &holders)?
         {
             return Ok(about);
@@ -34,7 +34,7 @@ impl Apply<'_> {
             let customer = self.customer(number)?;
             known.insert(number, Arc::unwrap_or_clone(customer));
         }
-        let resolution = identity::resolve(ids, &holders, &known, record.clashed);
+        let resolution = identity::resolve(ids, &holders, &known, record.conflicted);
         if !resolution.merged.is_empty() {
             // Merging scans the store, so that it must have everything up to here.
             self.flush()?;
@@ -50,7 +50,7 @@ impl Apply<'_> {
                 created: number,
                 ..Customer::default()
             })),
-            part: Part::default(),
+            involvement: Involvement::default(),
         };
         let mut changed = resolution.target.is_none();
         let merged = resolution.merged.iter();
@@ -70,7 +70,7 @@ impl Apply<'_> {
             };
             if let Some((other, holder)) = holder.and_then(|n| Some((n, known.get_mut(&n)?))) {
                 let taken = holder.ids.extract_if(.., |held| held.is(id));
-                target.part.taken.extend(taken.map(|held| TakenId {
+                target.involvement.taken.extend(taken.map(|held| TakenId {
                     customer: other,
                     kind: held.kind,
                     since: held.since,
@@ -90,7 +90,8 @@ impl Apply<'_> {
             let kinds = kinds.map(|(_, kind)| *kind);
             self.name(other, &mut target, position, kinds);
         }
-        target.part.shaped = changed || record.clashed || !target.part.named.is_empty();
+        target.involvement.shaped =
+            changed || record.conflicted || !target.involvement.named.is_empty();
         if changed {
             let customer = Arc::make_mut(&mut target.customer);
             self.evict(customer)?;
@@ -100,7 +101,7 @@ impl Apply<'_> {
         Ok(About {
             number,
             is_moving: !target.customer.moving.is_empty(),
-            part: target.part,
+            involvement: target.involvement,
         })
     }
 
@@ -144,7 +145,7 @@ impl Apply<'_> {
         Ok(Some(About {
             number,
             is_moving: summary.is_moving,
-            part: Part::default(),
+            involvement: Involvement::default(),
         }))
     }
 
@@ -156,13 +157,13 @@ impl Apply<'_> {
         position: Position,
         kinds: impl Iterator<Item = &'k str>,
     ) {
-        target.part.named.push(other);
-        let part = Part {
+        target.involvement.named.push(other);
+        let involvement = Involvement {
             owner: Some(target.number),
             kinds: kinds.map(str::to_owned).collect(),
-            ..Part::default()
+            ..Involvement::default()
         };
-        self.put_part(other, position, &part);
+        self.put_involvement(other, position, &involvement);
     }
 
     /// Gives the customer an ID; says whether the customer itself has changed.

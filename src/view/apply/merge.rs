@@ -13,7 +13,7 @@ use crate::log::record::{Event, Record};
 use crate::model::event::EventType;
 use crate::model::properties::{Properties, Value};
 use crate::view::Error;
-use crate::view::keys::{self, Chore, Customer, EVENT_BYTES, Entry, Part, Property, Table};
+use crate::view::keys::{self, Chore, Customer, EVENT_BYTES, Entry, Involvement, Property, Table};
 
 /// Most bytes of IDs that the event of a merge says; further ones are left out. A merge costs its caller a short
 /// command.
@@ -29,7 +29,7 @@ impl Apply<'_> {
         position: Position,
     ) {
         self.counts.merges += merged.len() as u64;
-        if record.retired {
+        if record.expired {
             return;
         }
         let mut all: Vec<&Customer> = merged.iter().map(|(_, customer)| customer).collect();
@@ -120,18 +120,18 @@ impl Apply<'_> {
             }
             Table::Records => {
                 let moved = keys::renumbered(key, to);
-                let mut part = Part::read(value)?;
+                let mut involvement = Involvement::read(value)?;
                 if let Some(other) = self.overlay.get(table, &moved)? {
-                    part = joined(part, Part::read(&other)?);
+                    involvement = joined(involvement, Involvement::read(&other)?);
                 }
-                self.put_part(to, keys::read_position(key)?, &part);
+                self.put_involvement(to, keys::read_position(key)?, &involvement);
             }
             Table::Projects
             | Table::Ids
             | Table::Customers
             | Table::Properties
-            | Table::Repeats
-            | Table::Hidden
+            | Table::Duplicates
+            | Table::Suppressed
             | Table::Erasures
             | Table::Members
             | Table::Chores
@@ -158,7 +158,7 @@ impl Apply<'_> {
                 let first = std::mem::replace(&mut later, there);
                 self.overlay.put(Table::Timeline, &plain, &first.encode());
             }
-            let key = keys::repeat(&plain, later.position);
+            let key = keys::duplicate(&plain, later.position);
             self.overlay.put(Table::Timeline, &key, &later.encode());
         } else {
             self.overlay.put(Table::Timeline, &plain, &later.encode());
@@ -190,17 +190,17 @@ fn customer_moves(target: &mut Target, number: u64) {
 }
 
 /// What two customers who are one now have to do with one record.
-fn joined(part: Part, other: Part) -> Part {
-    match (part.owner, other.owner) {
+fn joined(involvement: Involvement, other: Involvement) -> Involvement {
+    match (involvement.owner, other.owner) {
         // It is the record of one of them, and named the other.
-        (None, _) => part,
+        (None, _) => involvement,
         (_, None) => other,
         (Some(_), Some(_)) => {
-            let mut kinds = part.kinds;
+            let mut kinds = involvement.kinds;
             kinds.extend(other.kinds);
             kinds.sort();
             kinds.dedup();
-            Part { kinds, ..other }
+            Involvement { kinds, ..other }
         }
     }
 }

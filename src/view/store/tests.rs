@@ -42,7 +42,7 @@ fn number_of(state: &State, key: &[u8]) -> u64 {
 
 /// Everything of the tables that the tests write.
 fn rows(state: &State) -> Vec<Entry> {
-    let tables = [Table::Records, Table::Timeline, Table::Hidden];
+    let tables = [Table::Records, Table::Timeline, Table::Suppressed];
     let rows = tables.into_iter().flat_map(|table| state.scan(table, &[]));
     rows.collect::<Result<_, _>>().unwrap()
 }
@@ -311,7 +311,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// A key in a table of its own: keys of several tables lie side by side.
 fn place(key: u8) -> (Table, Vec<u8>) {
-    let tables = [Table::Timeline, Table::Hidden];
+    let tables = [Table::Timeline, Table::Suppressed];
     let table = tables[usize::from(key % 2)];
     (table, vec![key / 4; usize::from(key % 3)])
 }
@@ -351,7 +351,7 @@ proptest! {
                 }
             }
             let state = state(&store);
-            for table in [Table::Timeline, Table::Hidden] {
+            for table in [Table::Timeline, Table::Suppressed] {
                 let of_table = |(of, _): &(u8, Vec<u8>)| *of == table as u8;
                 let expected = now.iter().filter(|(key, _)| of_table(key));
                 let expected = expected.map(|((_, key), value)| (key.clone(), vec![*value]));

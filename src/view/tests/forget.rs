@@ -187,7 +187,7 @@ fn the_view_goes_on_while_a_backup_keeps_what_is_too_old_in_the_log() {
     let (begins, begun) = std::sync::mpsc::channel();
     let view = bench.view();
     let cutoff = view.log.last();
-    let still = view.log.hold_still();
+    let still = view.log.pin();
     std::thread::scope(|scope| {
         let sweep = scope.spawn(move || {
             let is_over = || begins.send(()).is_err();
@@ -214,10 +214,10 @@ fn nothing_counts_as_gone_while_somebody_reads_what_was_there() {
     let reader = bench.view().snapshot();
     // Trying again does not forget who was there at first.
     for _ in 0..2 {
-        assert!(matches!(bench.view().wipe(), Err(Error::StillRead)));
-        assert!(bench.view().log.has_remains().unwrap());
+        assert!(matches!(bench.view().purge(), Err(Error::StillRead)));
+        assert!(bench.view().log.is_purge_pending().unwrap());
     }
     drop(reader);
-    bench.view().wipe().unwrap();
-    assert!(!bench.view().log.has_remains().unwrap());
+    bench.view().purge().unwrap();
+    assert!(!bench.view().log.is_purge_pending().unwrap());
 }

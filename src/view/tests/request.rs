@@ -120,8 +120,8 @@ impl Request {
             received: time(received(arrival)),
             ids: ids(&self.ids),
             command,
-            clashed: false,
-            retired: false,
+            conflicted: false,
+            expired: false,
             clock_set: 0,
             customers: Vec::new(),
         }

@@ -55,16 +55,16 @@ impl Store for Held {
         self.store.rewrite(rewrites)
     }
 
-    fn has_remains(&self) -> Result<bool, Error> {
-        self.store.has_remains()
+    fn is_purge_pending(&self) -> Result<bool, Error> {
+        self.store.is_purge_pending()
     }
 
-    fn wipe(&self, room: u64) -> Result<(), Error> {
-        self.store.wipe(room)
+    fn purge(&self, room: u64) -> Result<(), Error> {
+        self.store.purge(room)
     }
 
-    fn forget_remains(&self) -> Result<(), Error> {
-        self.store.forget_remains()
+    fn end_purge(&self) -> Result<(), Error> {
+        self.store.end_purge()
     }
 
     fn has_space(&self) -> bool {

@@ -43,8 +43,8 @@ fn large(dir: &Path) {
             properties: Properties::from_json(&text).unwrap(),
             time: Timestamp::from_micros(0).unwrap(),
         },
-        clashed: false,
-        retired: false,
+        conflicted: false,
+        expired: false,
         clock_set: 0,
         customers: Vec::new(),
     };

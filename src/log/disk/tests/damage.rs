@@ -219,7 +219,7 @@ fn a_seal_that_is_damaged_harms_nothing_and_is_told() {
 #[test]
 fn who_only_looks_is_refused_too_and_cuts_nothing_off_damage() {
     let (dir, ..) = two_commits(&[400]);
-    fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
+    fs::remove_file(dir.path().join(DURABLE_MARK)).unwrap();
     let mut bytes = read_segment(&segment(dir.path()));
     bytes[PAGE + 100] ^= 1;
     fs::write(segment(dir.path()), &bytes).unwrap();
@@ -231,5 +231,5 @@ fn who_only_looks_is_refused_too_and_cuts_nothing_off_damage() {
         "{refused}"
     );
     assert!(fs::read(segment(dir.path())).unwrap() == bytes);
-    assert!(!dir.path().join(NOTE_FILE).exists(), "nothing is made");
+    assert!(!dir.path().join(DURABLE_MARK).exists(), "nothing is made");
 }

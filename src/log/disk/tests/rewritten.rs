@@ -45,22 +45,22 @@ fn lies_in(dir: &Path, number: u64, size: usize) -> bool {
 const SOME: [u64; 6] = [2, 3, 90, 91, 150, 240];
 
 #[test]
-fn a_rewriting_is_read_at_once_and_after_a_restart_and_what_was_there_leaves_with_the_wiping() {
+fn a_rewriting_is_read_at_once_and_after_a_restart_and_what_was_there_leaves_with_the_purge() {
     let (dir, sizes) = several_segments();
     let store = DiskStore::open(small(dir.path())).unwrap();
-    assert!(!store.has_remains().unwrap());
+    assert!(!store.is_purge_pending().unwrap());
     rewrite(&store, &SOME);
     holds(&store, &sizes, &SOME);
-    assert!(store.has_remains().unwrap());
+    assert!(store.is_purge_pending().unwrap());
     drop(store);
     let looked = DiskStore::open_to_read(small(dir.path())).unwrap();
     holds(&looked, &sizes, &SOME);
-    assert!(looked.has_remains().unwrap());
+    assert!(looked.is_purge_pending().unwrap());
     drop(looked);
     let store = DiskStore::open(small(dir.path())).unwrap();
     holds(&store, &sizes, &SOME);
     assert!(lies_in(dir.path(), 2, sizes[1]));
-    store.wipe(0).unwrap();
+    store.purge(0).unwrap();
     holds(&store, &sizes, &SOME);
     for position in SOME {
         let size = sizes[index(position) - 1];
@@ -69,13 +69,13 @@ fn a_rewriting_is_read_at_once_and_after_a_restart_and_what_was_there_leaves_wit
             "{position}"
         );
     }
-    assert!(store.has_remains().unwrap(), "the view's");
-    store.forget_remains().unwrap();
-    assert!(!store.has_remains().unwrap());
+    assert!(store.is_purge_pending().unwrap(), "the view's");
+    store.end_purge().unwrap();
+    assert!(!store.is_purge_pending().unwrap());
     commit(&store, &[10]);
     drop(store);
     let store = DiskStore::open(small(dir.path())).unwrap();
-    assert!(!store.has_remains().unwrap());
+    assert!(!store.is_purge_pending().unwrap());
     holds(&store, &[&sizes[..], &[10]].concat(), &SOME);
 }
 
@@ -89,15 +89,15 @@ fn rewritings_follow_each_other_and_the_last_one_counts() {
             .unwrap();
         rewrite(&store, &SOME[index(round)..]);
         if round == 1 {
-            store.wipe(0).unwrap();
+            store.purge(0).unwrap();
         }
     }
     rewrite(&store, &SOME);
     // No more than an erasure that finds nothing.
     store.rewrite(&mut std::iter::empty()).unwrap();
     holds(&store, &sizes, &SOME);
-    store.wipe(0).unwrap();
-    store.wipe(0).unwrap();
+    store.purge(0).unwrap();
+    store.purge(0).unwrap();
     holds(&store, &sizes, &SOME);
     drop(store);
     holds(&DiskStore::open(small(dir.path())).unwrap(), &sizes, &SOME);
@@ -134,7 +134,7 @@ fn a_rewriting_that_a_power_cut_has_torn_at_any_byte_is_there_or_not() {
     rewrite(&store, &many);
     drop(store);
     let written = fs::read(&file).unwrap();
-    let remains = Note::open(&dir.path().join(LOG_DIR).join(folder::REMAINS))
+    let remains = DurableMark::open(&dir.path().join(LOG_DIR).join(folder::PURGE_PENDING))
         .unwrap()
         .unwrap()
         .0;
@@ -162,7 +162,7 @@ fn a_rewriting_that_a_power_cut_has_torn_at_any_byte_is_there_or_not() {
         drop(store);
         let store = DiskStore::open(small(torn.path())).unwrap();
         holds(&store, &sizes, &[rewritten, &[150]].concat());
-        store.wipe(0).unwrap();
+        store.purge(0).unwrap();
         holds(&store, &sizes, &[rewritten, &[150]].concat());
     }
 }
@@ -197,11 +197,11 @@ fn a_stop_at_any_step_of_a_wiping_loses_nothing_and_the_next_one_ends_it() {
     let store = DiskStore::open(small(dir.path())).unwrap();
     rewrite(&store, &SOME);
     drop(store);
-    // What a wiping makes of it, to take any part of.
+    // What a purging makes of it, to take any part of.
     let done = scratch();
     copy_folder(dir.path(), done.path());
     let store = DiskStore::open(small(done.path())).unwrap();
-    store.wipe(0).unwrap();
+    store.purge(0).unwrap();
     drop(store);
     let changed: Vec<_> = segments(done.path())
         .into_iter()
@@ -230,8 +230,8 @@ fn a_stop_at_any_step_of_a_wiping_loses_nothing_and_the_next_one_ends_it() {
             .unwrap();
             let store = DiskStore::open(small(stopped.path())).unwrap();
             holds(&store, &sizes, &SOME);
-            assert!(store.has_remains().unwrap());
-            store.wipe(0).unwrap();
+            assert!(store.is_purge_pending().unwrap());
+            store.purge(0).unwrap();
             holds(&store, &sizes, &SOME);
             drop(store);
             assert!(!log.join(folder::REPLACEMENT).exists());
@@ -270,7 +270,7 @@ fn who_reads_and_who_writes_goes_on_during_rewritings_and_wipings() {
         });
         for round in 0..8 {
             rewrite(&store, &[1 + round, 100 + round, 200 + round]);
-            store.wipe(0).unwrap();
+            store.purge(0).unwrap();
         }
         writer.join().unwrap();
         is_over.store(true, Ordering::Relaxed);
@@ -297,7 +297,7 @@ fn any_history_reads_as_the_store_in_memory_says() {
                     drop(store);
                     store = DiskStore::open(small(dir.path())).unwrap();
                 }
-                1 => store.wipe(0).unwrap(),
+                1 => store.purge(0).unwrap(),
                 2 if last > 0 => {
                     let count = below(&mut dice, 6);
                     let some: Vec<_> = (0..count)

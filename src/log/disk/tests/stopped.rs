@@ -58,7 +58,7 @@ fn nobody_touches_a_store_that_is_open_even_if_its_note_is_gone() {
     // A commit that is being written looks torn.
     let torn = [&written[..], &[1]].concat();
     fs::write(segment(dir.path()), &torn).unwrap();
-    fs::remove_file(dir.path().join(NOTE_FILE)).unwrap();
+    fs::remove_file(dir.path().join(DURABLE_MARK)).unwrap();
     let looked = DiskStore::open_to_read(small(dir.path()));
     assert!(matches!(looked, Err(Error::Locked(_))), "{looked:?}");
     let second = open(dir.path());
@@ -68,7 +68,7 @@ fn nobody_touches_a_store_that_is_open_even_if_its_note_is_gone() {
 
 #[test]
 fn a_lock_that_is_gone_under_a_running_store_is_noticed() {
-    for lost in ["log/lock", NOTE_FILE] {
+    for lost in ["log/lock", DURABLE_MARK] {
         let dir = scratch();
         let store = open(dir.path()).unwrap();
         commit(&store, &[10]);

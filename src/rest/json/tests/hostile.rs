@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::value::RawValue;
 
-use super::super::batch::{Read, at_once, one_by_one, quickly, thoroughly};
-use super::super::quick;
+use super::super::batch::{Read, at_once, fast_path, one_by_one, validating_path};
+use super::super::fast_path;
 use super::super::{Fields, attributes, batch, customer, events};
 use super::now;
 
@@ -76,17 +76,17 @@ fn debug(error: impl Debug) -> String {
 fn agree(body: &[u8]) -> Result<(), TestCaseError> {
     let thorough =
         || Fields::of_body(body).expect("what is read in one pass is read field by field");
-    if let Some(quick) = quick::fields(body) {
-        let quick = quick.update("token").map_err(debug);
-        prop_assert_eq!(quick, thorough().update("token").map_err(debug));
+    if let Some(fast) = fast_path::fields(body) {
+        let fast = fast.update("token").map_err(debug);
+        prop_assert_eq!(fast, thorough().update("token").map_err(debug));
     }
-    if let Some(quick) = quick::fields(body) {
-        let quick = quick.event("token", now()).map_err(debug);
-        prop_assert_eq!(quick, thorough().event("token", now()).map_err(debug));
+    if let Some(fast) = fast_path::fields(body) {
+        let fast = fast.event("token", now()).map_err(debug);
+        prop_assert_eq!(fast, thorough().event("token", now()).map_err(debug));
     }
-    if let Some(quick) = quick::fields(body) {
-        let quick = quick.click("token", now()).map_err(debug);
-        prop_assert_eq!(quick, thorough().click("token", now()).map_err(debug));
+    if let Some(fast) = fast_path::fields(body) {
+        let fast = fast.click("token", now()).map_err(debug);
+        prop_assert_eq!(fast, thorough().click("token", now()).map_err(debug));
     }
     #[derive(serde::Deserialize)]
     struct Body<'a> {
@@ -96,20 +96,15 @@ fn agree(body: &[u8]) -> Result<(), TestCaseError> {
     let commands = serde_json::from_slice::<Body<'_>>(body).map(|body| body.commands);
     for command in commands.unwrap_or_default() {
         let text = command.get();
-        if let Some(quick) = quickly(text, "token", now()) {
-            let thorough = thoroughly(text, "token", now());
+        if let Some(fast) = fast_path(text, "token", now()) {
+            let thorough = validating_path(text, "token", now());
             prop_assert_eq!(
-                quick.0.map(RawValue::get),
+                fast.0.map(RawValue::get),
                 thorough.0.map(RawValue::get),
                 "{}",
                 text
             );
-            prop_assert_eq!(
-                quick.1.map_err(debug),
-                thorough.1.map_err(debug),
-                "{}",
-                text
-            );
+            prop_assert_eq!(fast.1.map_err(debug), thorough.1.map_err(debug), "{}", text);
         }
     }
     let text = std::str::from_utf8(body).unwrap_or_default();
@@ -141,12 +136,12 @@ fn object(fields: &[(String, String)]) -> String {
 #[test]
 fn what_real_clients_send_is_read_in_one_pass() {
     let event = r#"{"event_type":"pay","timestamp":1.7000000005E9,"age":null,"customer_ids":{"registered":"a","cookie":12,"x":null},"properties":{"price":1.0E2,"d":{"x":[1,null,"\u0041"]}},"sdk":"x"}"#;
-    assert!(quick::fields(event.as_bytes()).is_some());
+    assert!(fast_path::fields(event.as_bytes()).is_some());
     for command in [
         format!(r#"{{"name":"customers/events","command_id":null,"data":{event}}}"#),
         format!(r#"{{"data":{event},"name":"customers\/events"}}"#),
     ] {
-        assert!(quickly(&command, "token", now()).is_some(), "{command}");
+        assert!(fast_path(&command, "token", now()).is_some(), "{command}");
         let batch =
             format!(r#"{{"sdk":"x","commands":[{command},{{"name":"system/time"}},{command}]}}"#);
         assert_eq!(

@@ -10,7 +10,7 @@ use crate::model::project::KeyAccess;
 
 /// What every key has left.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct StreamPermits {
     max: usize,
     /// By the project's token and the key's ID, of keys that had a stream: there are never more than the settings
     /// have named. Public keys read nothing.
@@ -18,9 +18,9 @@ pub(super) struct Slots {
 }
 
 /// The place of one stream; free again once it is dropped.
-pub(super) type Slot = OwnedSemaphorePermit;
+pub(super) type StreamPermit = OwnedSemaphorePermit;
 
-impl Slots {
+impl StreamPermits {
     pub(super) fn new(max: usize) -> Self {
         Self {
             max: max.min(Semaphore::MAX_PERMITS),
@@ -32,20 +32,20 @@ impl Slots {
     ///
     /// # Errors
     /// [`Error::TooManyStreams`].
-    pub(super) fn take(&self, access: &Access) -> Result<Slot, Error> {
+    pub(super) fn take(&self, access: &Access) -> Result<StreamPermit, Error> {
         let KeyAccess::Private { id, .. } = &access.key.access else {
             return Err(Error::TooManyStreams(0));
         };
         let name = (access.project.token.clone(), id.clone());
-        let slots = {
+        let permits = {
             // A panic elsewhere leaves the map as good as before: its values are only ever added.
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            let slots = keys.entry(name);
-            slots
+            let permits = keys.entry(name);
+            permits
                 .or_insert_with(|| Arc::new(Semaphore::new(self.max)))
                 .clone()
         };
-        slots
+        permits
             .try_acquire_owned()
             .map_err(|_| Error::TooManyStreams(self.max))
     }

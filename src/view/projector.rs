@@ -52,7 +52,7 @@ const ROOM_PAUSE: Duration = Duration::from_millis(250);
 
 /// Applies the log to the store for as long as it lives.
 #[derive(Debug)]
-pub(super) struct Follower {
+pub(super) struct Projector {
     counts: Mutex<Counts>,
     progress: watch::Sender<Progress>,
     pub(super) projects: Projects,
@@ -66,12 +66,12 @@ pub(super) struct Follower {
 /// Why the view has stopped if its thread panicked.
 pub(super) const PANICKED: &str = "the view's thread panicked";
 
-impl Follower {
+impl Projector {
     pub(super) fn start(store: Arc<Store>, log: Log, runtime: Handle) -> Result<Arc<Self>, Error> {
         let (front, applied) = (store.front()?, store.applied()?);
         let projects = Projects::new(log.last(), front);
         projects.publish(front, store.lanes()?);
-        let follower = Arc::new(Self {
+        let projector = Arc::new(Self {
             counts: Mutex::default(),
             progress: watch::Sender::new(Progress {
                 front,
@@ -85,10 +85,10 @@ impl Follower {
             thread: Mutex::new(None),
         });
         let run = {
-            let (follower, guard) = (follower.clone(), log.panics().guard());
+            let (projector, guard) = (projector.clone(), log.panics().guard());
             move || {
                 let _guard = guard;
-                follower.run(&store, &log, &runtime);
+                projector.run(&store, &log, &runtime);
             }
         };
         let thread = std::thread::Builder::new().name("view".into());
@@ -98,8 +98,8 @@ impl Follower {
                 why: error.to_string(),
             })
         })?;
-        *lock(&follower.thread) = Some(handle);
-        Ok(follower)
+        *lock(&projector.thread) = Some(handle);
+        Ok(projector)
     }
 
     pub(super) fn progress(&self) -> watch::Receiver<Progress> {
@@ -190,11 +190,11 @@ impl Follower {
                 }
                 let is_behind = *last.borrow_and_update() > apply.front();
                 if is_behind {
-                    self.front_turn(store, log, &mut apply, &mut turns)?;
+                    self.fold_front(store, log, &mut apply, &mut turns)?;
                 }
                 match turns.pop_front() {
                     Some(token) => {
-                        let goes_on = self.lane_turn(store, log, &mut apply, &token)?;
+                        let goes_on = self.fold_lane(store, log, &mut apply, &token)?;
                         if goes_on {
                             turns.push_back(token);
                         }
@@ -217,14 +217,14 @@ impl Follower {
     }
 
     /// Applies a batch at the front.
-    fn front_turn(
+    fn fold_front(
         &self,
         store: &Store,
         log: &Log,
         apply: &mut Apply<'_>,
         turns: &mut VecDeque<String>,
     ) -> Result<(), Error> {
-        let _turn = store.turn();
+        let _lock = store.write_lock();
         let (mut batch, mut passed) = (Batch::default(), 0);
         let mut of_project: HashMap<String, usize> = HashMap::new();
         let last = log.last();
@@ -287,14 +287,14 @@ impl Follower {
     }
 
     /// Gives a lane its turn; says whether it goes on.
-    fn lane_turn(
+    fn fold_lane(
         &self,
         store: &Store,
         log: &Log,
         apply: &mut Apply<'_>,
         token: &str,
     ) -> Result<bool, Error> {
-        let _turn = store.turn();
+        let _lock = store.write_lock();
         let front = apply.front();
         let place = |apply: &Apply<'_>| apply.lanes().get(token).copied().unwrap_or(front);
         let (mut passed, mut own) = (0, Batch::default());
@@ -382,12 +382,12 @@ impl Batch {
 }
 
 /// Tells of a panic of the view's thread, for readers would wait for it in vain.
-struct FailOnPanic<'a>(Option<&'a Follower>);
+struct FailOnPanic<'a>(Option<&'a Projector>);
 
 impl Drop for FailOnPanic<'_> {
     fn drop(&mut self) {
-        if let Some(follower) = self.0 {
-            follower.fail(PANICKED);
+        if let Some(projector) = self.0 {
+            projector.fail(PANICKED);
         }
     }
 }

@@ -18,11 +18,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// it a power cut leaves. It needs no sync of its own: as long as the machine runs, the next start reads what
 /// was written last, and after a power cut it says less.
 #[derive(Debug)]
-pub(super) struct Note {
+pub(super) struct DurableMark {
     file: File,
 }
 
-impl Note {
+impl DurableMark {
     /// Opens or creates the file and locks it; `None` when another process has it.
     pub(super) fn open(path: &Path) -> io::Result<Option<(Self, Position)>> {
         let mut file = File::options()

@@ -11,13 +11,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::fields::{Fields, Ids, Text};
-use crate::model::properties::{QUICK_BYTES_MAX, QuickProperties};
+use crate::model::properties::{FastProperties, QUICK_BYTES_MAX};
 
 /// Fields whose IDs and properties have been read.
-pub(super) type Quick<'a> = Fields<'a, QuickIds, QuickProperties>;
+pub(super) type Fast<'a> = Fields<'a, FastIds, FastProperties>;
 
 /// The fields of a body, if they can be read so.
-pub(super) fn fields(body: &[u8]) -> Option<Quick<'_>> {
+pub(super) fn fields(body: &[u8]) -> Option<Fast<'_>> {
     let text = std::str::from_utf8(body).ok()?;
     object(text)
 }
@@ -57,9 +57,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InObject<T> {
 
 /// Customer IDs by type, each type once.
 #[derive(Debug)]
-pub(in super::super) struct QuickIds(pub(super) Ids);
+pub(in super::super) struct FastIds(pub(super) Ids);
 
-impl<'de> Deserialize<'de> for QuickIds {
+impl<'de> Deserialize<'de> for FastIds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct All;
 

@@ -15,7 +15,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Store`].
     pub fn is_hidden(&self, position: Position) -> Result<bool, Error> {
-        let found = self.get(Table::Hidden, &keys::hidden(position))?;
+        let found = self.get(Table::Suppressed, &keys::suppressed(position))?;
         Ok(found.is_some())
     }
 
@@ -32,7 +32,7 @@ impl Snapshot {
                 continue;
             };
             // It may stand twice.
-            let other = keys::repeat(&key, position);
+            let other = keys::duplicate(&key, position);
             if Entry::decode(&entry)?.position == position
                 || self.get(Table::Timeline, &other)?.is_some()
             {

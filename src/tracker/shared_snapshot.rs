@@ -14,7 +14,7 @@ use crate::view::read::Snapshot;
 
 /// A moment of the view that is kept for a while. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Moment(Arc<Shared>);
+pub(super) struct SharedSnapshot(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -29,7 +29,7 @@ struct Held {
     letting_go: Option<JoinHandle<()>>,
 }
 
-impl Moment {
+impl SharedSnapshot {
     /// That of the first step, for `age_max`.
     pub(super) fn new(view: View, age_max: Duration) -> Self {
         Self(Arc::new(Shared {

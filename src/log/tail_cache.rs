@@ -21,7 +21,7 @@ pub type Written = (Bytes, Option<Box<Prepared>>);
 
 /// The end of the log.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<End>);
+pub(super) struct TailCache(Mutex<End>);
 
 #[derive(Debug, Default)]
 struct End {
@@ -31,7 +31,7 @@ struct End {
     bytes: usize,
 }
 
-impl Recent {
+impl TailCache {
     /// Adds records that were committed, the first at `first`. From then on they can be read, so that nobody may have
     /// been told of them before.
     pub(super) fn add(&self, first: Position, records: impl Iterator<Item = Written>) {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_was_committed_is_read_behind_any_position_of_it() {
-        let recent = Recent::default();
+        let recent = TailCache::default();
         recent.add(at(5), plain([record("a"), record("b")]));
         recent.add(at(7), plain([record("c")]));
         let all = [
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_for_the_store_to_say() {
-        let recent = Recent::default();
+        let recent = TailCache::default();
         assert_eq!(recent.read_after(at(0), 9), None);
         recent.add(at(5), plain([record("a")]));
         assert_eq!(recent.read_after(at(3), 9), None, "4 comes before");
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn records_behind_a_gap_begin_anew() {
-        let recent = Recent::default();
+        let recent = TailCache::default();
         recent.add(at(5), plain([record("a")]));
         recent.add(at(9), plain([record("b")]));
         assert_eq!(recent.read_after(at(4), 9), None);
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn neither_many_records_nor_large_ones_are_too_many() {
-        let recent = Recent::default();
+        let recent = TailCache::default();
         let many = std::iter::repeat_n((record("a"), None), RECORDS_MAX + 2);
         recent.add(at(1), many);
         assert_eq!(recent.read_after(at(1), 9), None, "2 has gone");
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_a_writer_knew_is_given_once_and_counts_until_then() {
-        let recent = Recent::default();
+        let recent = TailCache::default();
         let prepared = Prepared {
             project: "p".into(),
             ids: CustomerIds::default(),

@@ -14,7 +14,7 @@ use crate::view::{ProjectProgress, View};
 
 /// A project, and what its callers may send.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct RegisteredProject {
     /// The project.
     pub project: Project,
     /// The quotas of the project and of its keys.
@@ -22,7 +22,7 @@ pub struct Member {
 }
 
 /// A project without quotas.
-impl From<Project> for Member {
+impl From<Project> for RegisteredProject {
     fn from(project: Project) -> Self {
         Self {
             project,
@@ -33,7 +33,7 @@ impl From<Project> for Member {
 
 /// All projects, by token.
 #[derive(Debug, Default)]
-pub(super) struct Members {
+pub(super) struct ProjectRegistry {
     by_token: HashMap<String, Entry>,
     pub(super) keys: Keys,
 }
@@ -45,11 +45,11 @@ pub(super) struct Entry {
     pub(super) progress: Arc<ProjectProgress>,
 }
 
-impl Members {
+impl ProjectRegistry {
     /// The projects that come after `before`. What is owed there is owed here.
-    pub(super) fn succeeding(before: &Self, members: Vec<Member>, view: &View) -> Self {
+    pub(super) fn succeeding(before: &Self, projects: Vec<RegisteredProject>, view: &View) -> Self {
         let mut keys = Keys::default();
-        let entry = |Member { project, quotas }: Member| {
+        let entry = |RegisteredProject { project, quotas }: RegisteredProject| {
             let mut account = Account::new(&quotas);
             if let Some(before) = before.by_token.get(&project.token) {
                 let place_before = |place: usize| {
@@ -70,7 +70,7 @@ impl Members {
             keys.add(&entry.project);
             (entry.project.token.clone(), entry)
         };
-        let by_token = members.into_iter().map(entry).collect();
+        let by_token = projects.into_iter().map(entry).collect();
         Self { by_token, keys }
     }
 
@@ -148,7 +148,7 @@ impl Tracker {
         }
         let today = self.clock.now();
         let let_in = self
-            .members
+            .projects
             .borrow()
             .authenticate(token, credentials, today);
         match let_in {
@@ -190,7 +190,7 @@ impl Tracker {
     /// # Errors
     /// [`Error::Access`]: the key is gone, has expired, or is another.
     pub fn renew(&self, access: Access) -> Result<Access, Error> {
-        let renewed = self.members.borrow().renew(access);
+        let renewed = self.projects.borrow().renew(access);
         let lasts = |key: &Key| key.expires.is_none() || !key.has_expired(self.clock.now());
         let renewed = renewed.filter(|access| lasts(&access.key));
         Ok(renewed.ok_or(AccessError::UnknownKey)?)
@@ -235,17 +235,17 @@ impl Tracker {
 
     /// How many IDs of types that their projects do not list were passed over since the projects were set.
     pub fn unlisted_ids(&self) -> u64 {
-        let members = self.members.borrow();
-        let projects = members.by_token.values();
+        let projects = self.projects.borrow();
+        let projects = projects.by_token.values();
         projects.map(|entry| entry.project.ids.skipped()).sum()
     }
 
     /// From now on, these are the projects. Who was let in before finishes what is in flight, but for watches, which
     /// end if their key is gone or another.
-    pub fn replace(&self, members: Vec<Member>) {
-        let replace = |before: &mut Arc<Members>| {
-            *before = Arc::new(Members::succeeding(before, members, &self.view));
+    pub fn replace(&self, projects: Vec<RegisteredProject>) {
+        let replace = |before: &mut Arc<ProjectRegistry>| {
+            *before = Arc::new(ProjectRegistry::succeeding(before, projects, &self.view));
         };
-        self.members.send_modify(replace);
+        self.projects.send_modify(replace);
     }
 }
