@@ -1,33 +1,12 @@
-//! Floor 4: puts the floors together, serves, and drains.
+//! Floor 5: puts the floors together, starts, reloads and stops.
 
-mod accept;
-mod admin;
-pub mod backup;
-mod bare;
-mod connection;
-mod door;
-pub mod dump;
 mod error;
 pub mod first_run;
 mod id_types;
-pub mod keys;
-mod limits;
-mod linger;
-mod listeners;
 pub mod machine;
-mod metrics;
-mod outgoing;
-mod patience;
-pub mod proxy_protocol;
 mod readiness;
 mod reload;
 pub mod settings;
-mod stack;
-mod timer;
-pub mod tls;
-mod turn;
-mod upkeep;
-pub mod verify;
 
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -38,28 +17,25 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::admin::backup::Backups;
+use crate::admin::{self, AdminEndpoint, Commands, Socket};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
-use crate::log::disk::{self, DiskStore};
+use crate::log::disk::DiskStore;
 use crate::log::{self, Log, Store};
 use crate::middleware::{ConcurrencyLimit, Limiters, Rejections, observe};
 use crate::model::panics::Panics;
+use crate::retention::RetentionWorker;
+use crate::server::tls::{self, Tls};
+use crate::server::{Acceptor, ConnectionLimits, Listeners, Stack, warn_of_plain_text};
 use crate::tracker::{self, RegisteredProject, Tracker};
 use crate::view::{self, Counts, View};
-use accept::{Acceptor, Guards};
-use admin::{Admin, Commands};
-use backup::Backups;
-use door::Door;
 pub use error::StartError;
 use id_types::IdTypes;
-pub use listeners::Listeners;
-use readiness::Watchdog;
+use readiness::ReadinessUpdater;
 pub use reload::{Reload, Reloaded};
-use stack::Stack;
-use tls::Tls;
-use upkeep::Upkeep;
 
 /// Longest that a stopping service waits for a disk that does not answer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,16 +45,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct App {
     listeners: Listeners,
     stack: Stack,
-    admin: Admin,
-    /// None: it could not be written.
-    door: Option<Door>,
+    admin: AdminEndpoint,
+    /// None: it could not be made.
+    socket: Option<Socket>,
     backups: Backups,
-    guards: Guards,
+    limits: ConnectionLimits,
     tls: tls::Both<Tls>,
     health: Health,
     log: Log,
     view: View,
-    upkeep: Upkeep,
+    retention: RetentionWorker,
     reload: Reload,
     read_timeout: Duration,
     drain_wait: Duration,
@@ -109,7 +85,7 @@ impl App {
         projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let options = disk_options(config);
+        let options = (&config.data).into();
         let store = tokio::task::spawn_blocking(move || DiskStore::open(options)).await;
         let store = store.map_err(|_| StartError::Panicked)??;
         Self::assemble(listeners, config, projects, clock, Arc::new(store))
@@ -168,17 +144,15 @@ impl App {
                 watch_heartbeat: config.server.watch_heartbeat,
             },
         ));
-        let upkeep = Upkeep::new(log.clone(), view.clone(), clock.clone(), &config.data);
+        let retention =
+            RetentionWorker::new(log.clone(), view.clone(), clock.clone(), &config.data);
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(&config.rate_limit)?,
             probes: settings::probe_limiter()?,
             failures,
             refused: Refused::new(RandomState::new()),
         });
-        let key = door::Key::new()?;
-        let door = listeners.commands.as_ref().unwrap_or(&listeners.admin);
-        let door = door.local_addr().map_err(StartError::System)?;
-        let door = Door::open(&config.data.dir, door, &key)
+        let socket = Socket::bind(&config.data.dir)
             // A full disk must not keep what is stored from being read.
             .inspect_err(|error| tracing::warn!(%error, "no command can ask for a backup"))
             .ok();
@@ -194,7 +168,7 @@ impl App {
             rejections.clone(),
         );
         let ids = Arc::new(observe::Ids::new(settings::random()?));
-        let guards = Guards::new(
+        let limits = ConnectionLimits::new(
             &config.server,
             resolver.clone(),
             rejections.clone(),
@@ -202,7 +176,7 @@ impl App {
         );
         let materials = tls::load(&config.server, &clock)?;
         let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
-        metrics::register(
+        admin::register(
             &mut registry,
             limiters.clone(),
             clock.clone(),
@@ -213,15 +187,11 @@ impl App {
         );
         let reload = Reload::new(limiters.clone(), &tracker, tls.clone(), &clock, config);
         let health = Health::default();
-        let admin = Admin {
+        let admin = AdminEndpoint {
             registry: Arc::new(registry),
             health: health.clone(),
             limiters: limiters.clone(),
             clock: clock.clone(),
-            commands: Commands {
-                backups: backups.clone(),
-                key,
-            },
         };
         let stack = Stack {
             tracker,
@@ -243,12 +213,12 @@ impl App {
             listeners,
             stack,
             admin,
-            door,
+            socket,
             backups,
-            guards,
+            limits,
             tls,
             health,
-            upkeep,
+            retention,
             reload,
             log,
             view,
@@ -286,28 +256,29 @@ impl App {
     pub async fn run(self, mut shutdown: mpsc::Receiver<()>) -> Result<(), StartError> {
         if let (Ok(address), Ok(admin)) = (self.address(), self.admin_address()) {
             tracing::info!(%address, %admin, "serving");
-            listeners::warn_of_plain_text("server.tls", address, self.tls.calls.as_ref());
-            listeners::warn_of_plain_text("server.admin_tls", admin, self.tls.admin.as_ref());
+            warn_of_plain_text("server.tls", address, self.tls.calls.as_ref());
+            warn_of_plain_text("server.admin_tls", admin, self.tls.admin.as_ref());
         }
         let tracker = self.stack.tracker.clone();
         let clock = self.stack.clock.clone();
         let service = self.stack.build()?;
-        let (guards, tls) = (self.guards, self.tls);
-        let calls = Acceptor::start(self.listeners.calls, service, &guards, tls.calls);
-        let guards = guards.of_operators();
-        let commands = self
-            .listeners
-            .commands
-            .map(|listener| Acceptor::start(listener, self.admin.commands.clone(), &guards, None));
-        let admin = Acceptor::start(self.listeners.admin, self.admin, &guards, tls.admin);
-        let operators = commands.into_iter().chain([admin]);
-        let upkeep = self.upkeep.start()?;
+        let (limits, tls) = (self.limits, self.tls);
+        let calls = Acceptor::start(self.listeners.calls, service, &limits, tls.calls);
+        let commands = self.socket.map(|socket| {
+            socket.serve(Commands {
+                endpoint: self.admin.clone(),
+                backups: self.backups.clone(),
+            })
+        });
+        let limits = limits.of_operators();
+        let operators = Acceptor::start(self.listeners.admin, self.admin, &limits, tls.admin);
+        let retention = self.retention.start().map_err(StartError::System)?;
         let (health, log, view) = (self.health.clone(), self.log.clone(), self.view.clone());
-        let watchdog = Watchdog::start(health, log, view, clock, self.read_timeout);
+        let readiness = ReadinessUpdater::start(health, log, view, clock, self.read_timeout);
 
         shutdown.recv().await;
         tracing::info!("draining");
-        watchdog.stop().await;
+        readiness.stop().await;
         self.health.set(Readiness {
             started: true,
             obstacle: Some("draining".to_owned()),
@@ -341,19 +312,23 @@ impl App {
             // Anyone who asked for the backup is told how it ended.
             true => {
                 let drained = async {
-                    for operator in operators {
-                        operator.drain().await;
+                    if let Some(commands) = commands {
+                        commands.drain().await;
                     }
+                    operators.drain().await;
                 };
                 drop(tokio::time::timeout(CLOSE_TIMEOUT, drained).await);
             }
-            false => operators.for_each(Acceptor::abort),
+            false => {
+                operators.abort();
+                if let Some(commands) = commands {
+                    commands.abort();
+                }
+            }
         }
-        // As long as the folder is locked: the next service writes its own.
-        drop(self.door);
         let (log, view) = (self.log, self.view);
         // First what callers were told, for what has to leave the disk may take as long as copying it.
-        upkeep.end();
+        retention.end();
         let closed = tokio::task::spawn_blocking(move || {
             log.close();
             view.close();
@@ -363,7 +338,7 @@ impl App {
             // Nothing of it was acknowledged.
             Err(_) => tracing::warn!("the disk does not answer; what it was given is left to it"),
         }
-        let ended = tokio::task::spawn_blocking(move || upkeep.stop());
+        let ended = tokio::task::spawn_blocking(move || retention.stop());
         if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             tracing::warn!(
                 "cut short while what has to leave the disk was removed; the next start goes on with that"
@@ -379,7 +354,7 @@ impl App {
 /// # Errors
 /// [`StartError::Log`], [`StartError::View`].
 pub async fn rebuild_view(config: &Config, clock: Arc<dyn Clock>) -> Result<Counts, StartError> {
-    let store = DiskStore::open(disk_options(config))?;
+    let store = DiskStore::open((&config.data).into())?;
     let log = Log::start(Arc::new(store), &log::Options::default(), clock)?;
     let dir = config.data.dir.join("view");
     View::remove(&dir)?;
@@ -409,15 +384,6 @@ fn take_id_types(config: &Config, log: &Log, view: &View) -> Result<(), StartErr
         tracing::error!(%error, "the projects' ID types cannot be kept; another start could have others");
     }
     Ok(())
-}
-
-fn disk_options(config: &Config) -> disk::Options {
-    disk::Options {
-        dir: config.data.dir.clone(),
-        free_bytes_min: config.data.free_bytes_min,
-        open_files_max: config.data.open_files_max.get(),
-        ..disk::Options::default()
-    }
 }
 
 fn view_options(config: &Config) -> view::Options {

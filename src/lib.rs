@@ -27,9 +27,11 @@
 //!
 //! # Where to begin
 //!
-//! [`log`] (what is true), [`view`] (what is read), and `app/stack.rs` (what a request passes).
+//! [`log`] (what is true), [`view`] (what is read), and `server/stack.rs` (what a request passes).
 
+pub mod admin;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 mod engine;
@@ -39,6 +41,8 @@ pub mod log;
 pub mod middleware;
 pub mod model;
 pub mod rest;
+mod retention;
+pub mod server;
 pub mod telemetry;
 pub mod tracker;
 pub mod view;

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use footfall::admin::backup;
 use footfall::app::first_run::FirstRun;
-use footfall::app::keys::NewKey;
 use footfall::app::machine::{Fitted, Limits};
-use footfall::app::{App, Listeners, StartError};
-use footfall::app::{backup, dump, rebuild_view, settings, tls, verify};
+use footfall::app::{App, StartError, rebuild_view, settings};
+use footfall::cli::keys::NewKey;
+use footfall::cli::{dump, verify};
 use footfall::clock::{Clock, SystemClock};
 use footfall::config::{self, Config, Flags};
+use footfall::server::{Listeners, tls};
 use footfall::telemetry;
 use rustix::fs::Mode;
 use rustix::process::umask;

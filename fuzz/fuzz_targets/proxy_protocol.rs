@@ -6,7 +6,7 @@ use std::io;
 use std::pin::pin;
 
 use arbitrary::Arbitrary;
-use footfall::app::proxy_protocol::read;
+use footfall::server::proxy_protocol::read;
 use futures_util::FutureExt as _;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::AsyncReadExt as _;

@@ -10,7 +10,7 @@ use footfall::clock::ManualClock;
 use footfall::config;
 use footfall::grpc::health::Health;
 use footfall::grpc::{Customers, Tracking};
-use footfall::limit::Failures;
+use footfall::limit::AuthFailureLimiter;
 use footfall::log::memory::MemoryStore;
 use footfall::log::{self, Log};
 use footfall::rest::{Limits, Offload, Rest};
@@ -115,7 +115,7 @@ impl Service {
             .map(|project| settings::member(project, false).unwrap());
         let tracker = Arc::new(Tracker::new(
             members.collect(),
-            Arc::new(Failures::new(None, NonZeroUsize::MIN, [0, 0])),
+            Arc::new(AuthFailureLimiter::new(None, NonZeroUsize::MIN, [0, 0])),
             log.clone(),
             view.clone(),
             clock,

@@ -1,23 +1,18 @@
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::backup::BackupError;
+use crate::admin::backup::BackupError;
 use crate::config::Mistakes;
 use crate::limit::quota;
+use crate::server::ListenError;
 use crate::{log, model, view};
 
 /// Why the service does not start, in words for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {}", listen_hint(error))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The log does not open.
     #[error(transparent)]
     Log(#[from] log::Error),
@@ -116,14 +111,4 @@ pub enum StartError {
     /// A part of the service panicked.
     #[error("a part of the service panicked; the log above says where")]
     Panicked,
-}
-
-fn listen_hint(error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        return "the port is in use; stop what uses it, or choose another port".to_owned();
-    }
-    if error.kind() == io::ErrorKind::PermissionDenied {
-        return "not permitted; ports below 1024 need a privilege".to_owned();
-    }
-    error.to_string()
 }

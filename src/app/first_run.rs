@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::StartError;
-use super::door::reachable;
+use crate::config::data::FIRST_RUN_FILE;
 use crate::config::{self, KeyAccess, ProjectConfig, SecretConfig};
 use crate::log::disk::make_folder;
 
 /// The file, in the data folder.
-pub(super) const FILE: &str = "project.toml";
 /// Random bytes of a key's ID and of a secret.
 const KEY_BYTES: usize = 18;
 
@@ -36,7 +35,7 @@ impl FirstRun {
     /// # Errors
     /// [`StartError::FirstRun`], [`StartError::FirstRunMistakes`], [`StartError::Random`].
     pub fn load(data_dir: &Path) -> Result<Self, StartError> {
-        let path = data_dir.join(FILE);
+        let path = data_dir.join(FIRST_RUN_FILE);
         let io = |error| StartError::FirstRun {
             path: path.clone(),
             error,
@@ -131,8 +130,20 @@ permissions = ["customers:set", "events:set", "customers:get", "events:get", "cu
     ))
 }
 
+/// An address that a caller on this machine can use.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let mut address = listener;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
 /// A text that nobody guesses.
-pub(super) fn random_text() -> Result<String, StartError> {
+pub(crate) fn random_text() -> Result<String, StartError> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(StartError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::StartError;
 use crate::config::ProjectConfig;
+use crate::config::data::ID_TYPES_FILE;
 
 /// The file, in the data folder.
-pub(super) const FILE: &str = "id-types.json";
 
 /// What the file says, by the projects' tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ struct Types {
 
 impl IdTypes {
     fn path(data: &Path) -> PathBuf {
-        data.join(FILE)
+        data.join(ID_TYPES_FILE)
     }
 
     /// Reads the file; nothing is known where there is none.
@@ -266,8 +266,8 @@ mod tests {
         take(&mut types, project(&["a"], &["b"], &["b"]), true).unwrap();
         types.save(dir.path()).unwrap();
         assert_eq!(IdTypes::load(dir.path()).unwrap(), types);
-        fs::write(dir.path().join(FILE), "{").unwrap();
+        fs::write(dir.path().join(ID_TYPES_FILE), "{").unwrap();
         let said = IdTypes::load(dir.path()).unwrap_err().to_string();
-        assert!(said.contains(FILE), "{said}");
+        assert!(said.contains(ID_TYPES_FILE), "{said}");
     }
 }

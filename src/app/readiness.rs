@@ -16,12 +16,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Looks at the log and the view until it is stopped.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(super) struct ReadinessUpdater {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Watchdog {
+impl ReadinessUpdater {
     /// `read_timeout`: how long a read waits for the view.
     pub(super) fn start(
         health: Health,
@@ -59,7 +59,7 @@ impl Watchdog {
         // The task has ended already, if nobody listens.
         let _ = self.stop.send(());
         if self.task.await.is_err() {
-            tracing::error!("the watchdog panicked");
+            tracing::error!("the readiness panicked");
         }
     }
 }

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
 
 use super::id_types::IdTypes;
-use super::tls::{self, Both, Tls};
 use super::{StartError, settings};
 use crate::clock::Clock;
 use crate::config::tls::Options;
 use crate::config::{Config, ProjectConfig, client_address, data, log, server, view};
 use crate::middleware::Limiters;
+use crate::server::tls::{self, Both, Tls};
 use crate::tracker::Tracker;
 
 /// Puts new settings into force. Clones share one service.

@@ -26,7 +26,7 @@ const FAILURE_SLOTS: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 /// What failures are counted in.
 const FAILURE_PERIOD: Duration = Duration::from_secs(60);
 
-/// Checks what only shows when the settings meet the floors. What lies in files, [`tls::check`](super::tls::check)
+/// Checks what only shows when the settings meet the floors. What lies in files, [`tls::check`](crate::server::tls::check)
 /// does.
 ///
 /// # Errors

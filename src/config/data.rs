@@ -6,6 +6,14 @@ use std::time::Duration;
 
 use super::reader::Fields;
 use super::units::{AGE, PATH, SIZE, SIZE_OR_ZERO, WAIT, count, nonzero};
+use crate::log::disk;
+
+/// The project of a service that was started without settings, in the data folder.
+pub const FIRST_RUN_FILE: &str = "project.toml";
+/// The ID types of each project, in the data folder.
+pub const ID_TYPES_FILE: &str = "id-types.json";
+/// What the data folder has beside the log that no start makes again.
+pub const SETTINGS_FILES: [&str; 2] = [FIRST_RUN_FILE, ID_TYPES_FILE];
 
 /// The data folder, and the queue in front of the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +63,17 @@ impl Options {
             cache_bytes: fields.read("cache_bytes", SIZE, default.cache_bytes),
             erase_within: fields.read("erase_within", WAIT, default.erase_within),
             retention: fields.optional("retention", AGE),
+        }
+    }
+}
+
+impl From<&Options> for disk::Options {
+    fn from(options: &Options) -> Self {
+        Self {
+            dir: options.dir.clone(),
+            free_bytes_min: options.free_bytes_min,
+            open_files_max: options.open_files_max.get(),
+            ..Self::default()
         }
     }
 }

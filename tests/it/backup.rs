@@ -40,14 +40,6 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// What the running service wrote for commands: its second address, and the key.
-fn door(data: &Path) -> (SocketAddr, String) {
-    let text = fs::read_to_string(data.join("admin")).unwrap();
-    let mut lines = text.lines();
-    let address = lines.next().unwrap().parse().unwrap();
-    (address, lines.next().unwrap().to_owned())
-}
-
 /// What a backup says about itself.
 fn line(records: usize, copy: &Path, said: &str) {
     let begin = format!("copied {records} records of ");
@@ -159,27 +151,26 @@ async fn a_stopped_store_is_copied_by_the_command_itself() {
 }
 
 #[tokio::test]
-async fn the_file_that_a_killed_service_left_leads_nobody_astray() {
+async fn the_socket_that_a_killed_service_left_leads_nobody_astray() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path());
     let project = Project::read(dir.path());
     project.visit(&process, "a").await;
-    let old = door(&data_in(dir.path()));
+    let socket = data_in(dir.path()).join("admin.sock");
     process.kill();
-    assert_eq!(door(&data_in(dir.path())), old);
+    assert!(socket.exists());
     let other = tempfile::tempdir().unwrap();
     let (code, said) = backup(dir.path(), &data_in(other.path()));
     assert_eq!(code, Some(0), "{said}");
     line(1, &data_in(other.path()), &said);
-    assert!(!data_in(other.path()).join("admin").exists());
+    assert!(!data_in(other.path()).join("admin.sock").exists());
 
     let process = Process::start(dir.path());
-    assert_ne!(door(&data_in(dir.path())).1, old.1, "every start has a key");
     let third = tempfile::tempdir().unwrap();
     let (code, said) = backup(dir.path(), &data_in(third.path()));
     assert_eq!(code, Some(0), "{said}");
     assert!(process.terminate().success());
-    assert!(!data_in(dir.path()).join("admin").exists());
+    assert!(!socket.exists());
 }
 
 #[tokio::test]
@@ -197,12 +188,12 @@ async fn an_empty_store_is_copied_with_its_project() {
 }
 
 #[tokio::test]
-async fn a_copy_and_the_key_are_readable_by_their_owner_alone() {
+async fn a_copy_and_the_socket_are_their_owner_s_alone() {
     let dir = tempfile::tempdir().unwrap();
     let data = data_in(dir.path());
     let process = Process::start(dir.path());
     Project::read(dir.path()).visit(&process, "a").await;
-    assert_eq!(mode(&data.join("admin")), 0o600);
+    assert_eq!(mode(&data.join("admin.sock")), 0o600);
     // Even if the first run's file was opened up since.
     fs::set_permissions(data.join("project.toml"), Permissions::from_mode(0o644)).unwrap();
     let is_private = |copy: &Path| {
@@ -247,22 +238,17 @@ async fn no_key_is_told_to_anybody() {
     let process = Process::start_with(dir.path(), &SETTINGS);
     let project = Project::read(dir.path());
     project.visit(&process, "a").await;
-    let (address, key) = door(&data_in(dir.path()));
     let mut command = command(dir.path());
     let command = command.envs(SETTINGS).arg("backup");
     let (code, told) = run(command.arg(dir.path().join("copy")));
     assert_eq!(code, Some(0), "{told}");
     let (code, refused) = run(command.arg("--log"));
     assert_eq!(code, Some(2), "{refused}");
-    let wrong = crate::harness::Request::new(address, "POST", "/backup?dir=/x")
-        .header("Authorization", &format!("Basic {key}"));
-    let wrong = wrong.send().await;
-    assert_eq!(wrong.status, 401);
     assert!(process.terminate().success());
     let logged = log(dir.path());
     assert!(logged.contains("a backup is made"), "{logged}");
-    for text in [told, refused, wrong.body, logged] {
-        for secret in [&key, &project.secret, &project.public] {
+    for text in [told, refused, logged] {
+        for secret in [&project.secret, &project.public] {
             assert!(!text.contains(secret.as_str()), "{text}");
         }
     }

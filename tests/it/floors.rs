@@ -4,25 +4,57 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each module of the crate may import, besides itself.
-const FLOORS: [(&str, &[&str]); 14] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("log", &["model", "clock"]),
     ("limit", &["model", "clock"]),
     ("engine", &["log"]),
     ("view", &["engine", "log", "model", "clock"]),
+    ("config", &["limit", "log", "view", "model"]),
+    ("telemetry", &["config", "clock"]),
     ("tracker", &["view", "log", "limit", "model", "clock"]),
+    ("retention", &["config", "view", "log", "model", "clock"]),
     ("middleware", &["limit", "model", "clock"]),
     (
         "grpc",
         &["middleware", "tracker", "view", "log", "limit", "model"],
     ),
     ("rest", &["grpc", "middleware", "tracker", "limit", "model"]),
-    ("config", &["limit", "model"]),
-    ("telemetry", &["config", "clock"]),
+    (
+        "server",
+        &[
+            "config",
+            "rest",
+            "grpc",
+            "middleware",
+            "tracker",
+            "limit",
+            "model",
+            "clock",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "config",
+            "retention",
+            "grpc",
+            "middleware",
+            "tracker",
+            "view",
+            "log",
+            "limit",
+            "model",
+            "clock",
+        ],
+    ),
     (
         "app",
         &[
+            "server",
+            "admin",
+            "retention",
             "config",
             "rest",
             "grpc",
@@ -35,7 +67,19 @@ const FLOORS: [(&str, &[&str]); 14] = [
             "clock",
         ],
     ),
-    ("main", &["app", "config", "telemetry", "clock"]),
+    ("cli", &["app", "config", "view", "log", "model"]),
+    (
+        "main",
+        &[
+            "cli",
+            "app",
+            "server",
+            "admin",
+            "config",
+            "telemetry",
+            "clock",
+        ],
+    ),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -1,4 +1,4 @@
-//! `POST /backup`, as those call it who have the key.
+//! `POST /backup` over the unix socket.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,6 @@ use footfall::log::memory::MemoryStore;
 use footfall::log::{Error, Position, Rewrites, Store, StoreError};
 use serde_json::json;
 
-use super::door;
 use crate::harness::{Answer, Request, Server, Setup};
 
 const RECORDS: usize = 150;
@@ -90,11 +89,10 @@ async fn held() -> (Arc<Held>, Server) {
     (store, server)
 }
 
-fn ask(server: &Server, dir: &Path) -> Request {
-    let (address, key) = door(&server.data_dir());
-    assert_eq!(address, server.admin);
+fn ask(server: &Server, dir: &Path) -> impl Future<Output = Answer> + Send + use<> {
     let path = format!("/backup?dir={}", dir.display());
-    Request::new(address, "POST", &path).header("Authorization", &format!("Bearer {key}"))
+    let (request, data) = (Request::new(server.admin, "POST", &path), server.data_dir());
+    async move { request.send_by_socket(&data).await }
 }
 
 /// Waits until a copy has begun.
@@ -124,7 +122,7 @@ async fn the_answer_says_what_was_copied() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("a copy & more");
     let encoded = copy.to_str().unwrap().replace(' ', "+").replace('&', "%26");
-    let answer = ask(&server, Path::new(&encoded)).send().await;
+    let answer = ask(&server, Path::new(&encoded)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let mut said = answer.json();
@@ -143,10 +141,10 @@ async fn one_backup_is_made_at_a_time_and_writers_do_not_wait_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let copies = ["first", "second"].map(|name| dir.path().join(name));
     store.hold(true);
-    let first = tokio::spawn(ask(&server, &copies[0]).send());
+    let first = tokio::spawn(ask(&server, &copies[0]));
     begun(&copies[0]).await;
     // One that is not refused is held too.
-    let second = tokio::time::timeout(HELD_MAX, ask(&server, &copies[1]).send());
+    let second = tokio::time::timeout(HELD_MAX, ask(&server, &copies[1]));
     let second = second.await.unwrap();
     assert_eq!(
         (second.status, error(&second).as_str()),
@@ -159,7 +157,7 @@ async fn one_backup_is_made_at_a_time_and_writers_do_not_wait_for_it() {
     assert_eq!(first.await.unwrap().status, 200);
     // What was acknowledged since is not in it.
     is_whole(&copies[0]);
-    let second = ask(&server, &copies[1]).send().await;
+    let second = ask(&server, &copies[1]).await;
     assert_eq!(second.json()["records"], RECORDS + 1);
     server.stop().await;
 }
@@ -170,12 +168,12 @@ async fn a_backup_goes_on_when_nobody_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let copies = ["left", "next"].map(|name| dir.path().join(name));
     store.hold(true);
-    let asking = tokio::spawn(ask(&server, &copies[0]).send());
+    let asking = tokio::spawn(ask(&server, &copies[0]));
     begun(&copies[0]).await;
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
     store.hold(false);
-    while ask(&server, &copies[1]).send().await.status != 200 {}
+    while ask(&server, &copies[1]).await.status != 200 {}
     is_whole(&copies[0]);
     server.stop().await;
 }
@@ -187,12 +185,12 @@ async fn a_stop_ends_a_backup_and_leaves_nothing_of_it() {
     let empty = dir.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     store.hold(true);
-    let asking = tokio::spawn(ask(&server, &empty).send());
+    let asking = tokio::spawn(ask(&server, &empty));
     begun(&empty).await;
-    let next = ask(&server, &dir.path().join("next"));
+    let next = || ask(&server, &dir.path().join("next"));
     server.signal();
     let refused = loop {
-        let refused = next.clone().send().await;
+        let refused = next().await;
         if refused.status != 409 {
             break refused;
         }
@@ -204,7 +202,7 @@ async fn a_stop_ends_a_backup_and_leaves_nothing_of_it() {
     }
     let data = server.data_dir();
     let _dir = server.ended().await;
-    assert!(!data.join("admin").exists());
+    assert!(!data.join("admin.sock").exists());
     let mut left = std::fs::read_dir(dir.path()).unwrap();
     assert_eq!(left.next().unwrap().unwrap().file_name(), "empty");
     assert!(left.next().is_none());
@@ -212,45 +210,49 @@ async fn a_stop_ends_a_backup_and_leaves_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_told_or_made_without_the_key() {
+async fn backups_are_made_over_the_socket_alone() {
     let server = Server::start().await;
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy");
     let path = format!("/backup?dir={}", copy.display());
-    let (_, key) = door(&server.data_dir());
-    let longer = format!("Bearer {key}x");
-    let shorter = format!("Bearer {}", &key[1..]);
-    let other = format!("Basic {key}");
-    for wrong in [
-        None,
-        Some("Bearer"),
-        Some(&longer),
-        Some(&shorter),
-        Some(&other),
-    ] {
-        let mut request = Request::new(server.admin, "POST", &path);
-        if let Some(wrong) = wrong {
-            request = request.header("Authorization", wrong);
-        }
-        let answer = request.send().await;
-        assert_eq!(answer.status, 401, "{wrong:?}");
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-        assert!(error(&answer).contains("the file 'admin'"), "{answer:?}");
-    }
-    let answer = Request::new(server.admin, "GET", &path).send().await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    let answer = Request::new(server.admin, "POST", &path).send().await;
+    assert_eq!(answer.status, 404);
+    assert!(error(&answer).contains("admin.sock"), "{answer:?}");
     // Callers of the service have no such route.
     let answer = server.post(&path).send().await;
     assert_eq!(answer.status, 404);
+    let get = Request::new(server.admin, "GET", &path);
+    let answer = get.send_by_socket(&server.data_dir()).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
     assert!(!copy.exists());
-    assert_eq!(ask(&server, &copy).send().await.status, 200);
+    let metrics = Request::new(server.admin, "GET", "/metrics");
+    let answer = metrics.send_by_socket(&server.data_dir()).await;
+    assert!(answer.body.contains("footfall_"), "{}", answer.body);
+    assert_eq!(ask(&server, &copy).await.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_beyond_the_most_wait_and_those_that_say_nothing_are_cut_off() {
+    const CONNECTIONS_MAX: usize = 16;
+    let server = Server::start().await;
+    let socket = server.data_dir().join("admin.sock");
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        silent.push(tokio::net::UnixStream::connect(&socket).await.unwrap());
+    }
+    // Answered once the silent ones have used up their time.
+    let build = Request::new(server.admin, "GET", "/buildz");
+    let data = server.data_dir();
+    let answer = tokio::time::timeout(HELD_MAX, build.send_by_socket(&data));
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status, 200);
     server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_meant_is_refused() {
     let server = Server::start().await;
-    let (address, key) = door(&server.data_dir());
     let inside = server.data_dir().join("copy").display().to_string();
     let full = server.data_dir().display().to_string();
     let needed = "'dir' is needed: the absolute path, in UTF-8, of a new or empty folder";
@@ -274,9 +276,8 @@ async fn a_folder_that_cannot_be_meant_is_refused() {
         ("?dir=/", 409, "/ is not empty"),
         ("?dir=/no/such/folder", 500, "/no/such: No such file"),
     ] {
-        let request = Request::new(address, "POST", &format!("/backup{query}"));
-        let request = request.header("Authorization", &format!("Bearer {key}"));
-        let answer = request.send().await;
+        let request = Request::new(server.admin, "POST", &format!("/backup{query}"));
+        let answer = request.send_by_socket(&server.data_dir()).await;
         assert_eq!(answer.status, status, "{query}: {}", answer.body);
         assert!(error(&answer).contains(expected), "{query}: {answer:?}");
     }

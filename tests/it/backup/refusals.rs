@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
 use footfall::log::disk::{DiskStore, Options};
 
-use super::{backup, data_in, door};
+use super::{backup, data_in};
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, run};
 
@@ -146,8 +146,7 @@ fn a_process_that_takes_no_backups_is_told_from_a_service() {
     let dir = tempfile::tempdir().unwrap();
     let data = data_in(dir.path());
     let process = Process::start(dir.path());
-    let (address, _) = door(&data);
-    let left = fs::read(data.join("admin")).unwrap();
+    let socket = data.join("admin.sock");
     assert!(process.terminate().success());
     // Another command, for example.
     let _store = DiskStore::open(Options {
@@ -157,7 +156,7 @@ fn a_process_that_takes_no_backups_is_told_from_a_service() {
     });
     let in_use = "the data folder footfall-data is in use by another process";
     let expected = format!(
-        "{in_use}, and footfall-data/admin is not there, by which a service with server.admin_listen is asked for a backup"
+        "{in_use}, and footfall-data/admin.sock is not there, by which a service is asked for a backup"
     );
     let attempt = || {
         let mut command = command(dir.path());
@@ -167,13 +166,15 @@ fn a_process_that_takes_no_backups_is_told_from_a_service() {
     refuses(&mut attempt(), &expected);
 
     // As a killed service leaves it.
-    fs::write(data.join("admin"), left).unwrap();
-    let nobody = format!("{in_use}, which does not answer at {address}: ");
+    drop(UnixListener::bind(&socket).unwrap());
+    let at = "footfall-data/admin.sock";
+    let nobody = format!("{in_use}, which does not answer at {at}: ");
     let refused = format!("{nobody}Connection refused (os error 111)");
     refuses(&mut attempt(), &refused);
 
-    // Somebody else has the port by now.
-    let stranger = TcpListener::bind(address).unwrap();
+    // Somebody else made the socket.
+    fs::remove_file(&socket).unwrap();
+    let stranger = UnixListener::bind(&socket).unwrap();
     let answering = std::thread::spawn(move || {
         let answers = [
             "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
@@ -191,13 +192,10 @@ fn a_process_that_takes_no_backups_is_told_from_a_service() {
     refuses(&mut attempt(), &format!("{nobody}200 OK"));
     let copy = dir.path().join("copy");
     let gone = format!(
-        "the service at {address} was gone before the backup was finished: {} is no backup",
+        "the service at {at} was gone before the backup was finished: {} is no backup",
         copy.display()
     );
     refuses(&mut attempt(), &gone);
     answering.join().unwrap();
-    fs::write(data.join("admin"), "nonsense").unwrap();
-    let expected = "footfall-data/admin: invalid socket address syntax";
-    refuses(&mut attempt(), expected);
     assert!(!copy.exists());
 }

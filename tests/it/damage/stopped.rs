@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use footfall::app::verify::verify;
+use footfall::cli::verify::verify;
 use footfall::clock::SystemClock;
 use footfall::log::disk::DiskStore;
 use footfall::log::record::Record;

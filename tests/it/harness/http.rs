@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// A request to be written.
 #[derive(Clone, Debug)]
@@ -49,6 +50,12 @@ impl Request {
 
     pub async fn send(self) -> Answer {
         let stream = TcpStream::connect(self.address).await.unwrap();
+        self.send_over(stream).await.unwrap()
+    }
+
+    /// Sends over the unix socket of the service that runs on a data folder.
+    pub async fn send_by_socket(self, data: &Path) -> Answer {
+        let stream = UnixStream::connect(data.join("admin.sock")).await.unwrap();
         self.send_over(stream).await.unwrap()
     }
 

@@ -28,7 +28,7 @@ const FLUSHES: u8 = 2;
 
 /// What stream and calls of a connection share.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turn(Arc<Shared>);
+pub(super) struct OpenCalls(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -50,7 +50,7 @@ struct Shared {
     reader: AtomicWaker,
 }
 
-impl Turn {
+impl OpenCalls {
     /// How many heads have come over HTTP/1.1.
     pub(super) fn heads(&self) -> u32 {
         self.0.heads.load(Ordering::Relaxed)
@@ -115,7 +115,7 @@ impl Turn {
         self.0.is_called.store(true, Ordering::Relaxed);
         self.0.lasts.store(false, Ordering::Relaxed);
         Begun::Http1 {
-            turn: self.clone(),
+            open_calls: self.clone(),
             keep_alive: is_kept(request).then(|| keep_alive.clone()),
         }
     }
@@ -138,7 +138,7 @@ fn is_kept<B>(request: &Request<B>) -> bool {
 
 /// A call of HTTP/2 that has to be answered.
 #[derive(Debug)]
-pub(super) struct Open(Turn);
+pub(super) struct Open(OpenCalls);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -152,7 +152,7 @@ impl Drop for Open {
 #[derive(Debug)]
 pub(super) enum Begun {
     Http1 {
-        turn: Turn,
+        open_calls: OpenCalls,
         keep_alive: Option<HeaderValue>,
     },
     Http2(Option<Open>),
@@ -174,8 +174,11 @@ impl Begun {
                 }),
                 None => response,
             },
-            Self::Http1 { turn, keep_alive } => {
-                let shared = &turn.0;
+            Self::Http1 {
+                open_calls,
+                keep_alive,
+            } => {
+                let shared = &open_calls.0;
                 shared.is_called.store(false, Ordering::Relaxed);
                 shared.lasts.store(lasts, Ordering::Relaxed);
                 if let Some(keep_alive) = keep_alive.take() {
@@ -184,7 +187,7 @@ impl Begun {
                 if !lasts {
                     return response;
                 }
-                let ended = turn.caller_ended();
+                let ended = open_calls.caller_ended();
                 response.map(|inner| Body::new(WhileHeard { inner, ended }))
             }
         }

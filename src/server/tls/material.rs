@@ -26,7 +26,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Certificates and a key that go together.
-pub(in crate::app) struct Material {
+pub(crate) struct Material {
     config: Arc<ServerConfig>,
     /// Of all that it was made of.
     digest: [u8; 32],

@@ -1,15 +1,14 @@
-//! `POST /backup?dir=...`: for who can read the data folder.
+//! `POST /backup?dir=...`, over the unix socket.
 
 use std::path::PathBuf;
 
-use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::{JSON, response};
-use crate::app::backup::{BackupError, Backups};
-use crate::app::door::Key;
+use crate::admin::backup::{BackupError, Backups};
 use crate::middleware::Body;
 
 #[derive(Serialize)]
@@ -17,18 +16,11 @@ struct Refusal<'a> {
     error: &'a str,
 }
 
-pub(super) async fn backup(backups: Backups, key: Key, request: Parts) -> Response<Body> {
+pub(super) async fn backup(backups: Backups, request: Parts) -> Response<Body> {
     if request.method != Method::POST {
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "a backup is made by POST");
         let post = HeaderValue::from_static("POST");
         response.headers_mut().insert(ALLOW, post);
-        return response;
-    }
-    if !key.is_shown_by(request.headers.get(AUTHORIZATION)) {
-        let why = "the key in the file 'admin' of the data folder is needed, as a bearer token";
-        let mut response = refusal(StatusCode::UNAUTHORIZED, why);
-        let bearer = HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
         return response;
     }
     let Some(dir) = dir(request.uri.query()) else {
@@ -45,8 +37,8 @@ fn dir(query: Option<&str>) -> Option<PathBuf> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes());
     let (_, dir) = pairs.find(|(name, _)| name == "dir")?;
     // What was not UTF-8 is another path by now.
-    let is_told = !dir.is_empty() && !dir.contains([char::REPLACEMENT_CHARACTER, '\0']);
-    is_told.then(|| PathBuf::from(dir.into_owned()))
+    let is_named = !dir.is_empty() && !dir.contains([char::REPLACEMENT_CHARACTER, '\0']);
+    is_named.then(|| PathBuf::from(dir.into_owned()))
 }
 
 fn status(error: &BackupError) -> StatusCode {
@@ -63,7 +55,7 @@ fn status(error: &BackupError) -> StatusCode {
         | BackupError::Panicked
         // The command's side says these.
         | BackupError::Left(_)
-        | BackupError::NoDoor { .. }
+        | BackupError::NoSocket { .. }
         | BackupError::NoAnswer { .. }
         | BackupError::Gone { .. }
         | BackupError::Refused(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,5 +1,4 @@
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::log::copy::CopyError;
@@ -11,7 +10,7 @@ pub enum BackupError {
     /// The folder's path depends on where a process works.
     #[error("{} is not an absolute path", .0.display())]
     NotAbsolute(PathBuf),
-    /// The folder's path cannot be told to the service.
+    /// The folder's path cannot be sent to the service.
     #[error("{} is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
     /// The copy would lie in what is copied.
@@ -50,36 +49,38 @@ pub enum BackupError {
     /// There is one at a time.
     #[error("another backup is under way")]
     Busy,
-    /// It was told to end.
+    /// It was asked to end.
     #[error("stopped before the backup was finished; what was copied is removed")]
     Stopped,
     /// Nobody waits for it any more.
     #[error("not waited for: the service goes on copying to {}", .0.display())]
     Left(PathBuf),
-    /// A process has the store, and does not say how to ask it.
-    #[error("the data folder {} is in use by another process, and {} is not there, by which a service with \
-        server.admin_listen is asked for a backup", data.display(), door.display())]
-    NoDoor {
+    /// A process has the store, and has no socket to be asked by.
+    #[error("the data folder {} is in use by another process, and {} is not there, by which a service is asked for a \
+        backup", data.display(), socket.display())]
+    NoSocket {
         /// The data folder.
         data: PathBuf,
-        /// The file.
-        door: PathBuf,
+        /// The socket.
+        socket: PathBuf,
     },
     /// A process has the store, and nobody answers where it is to be asked.
-    #[error("the data folder {} is in use by another process, which does not answer at {address}: {why}", data.display())]
+    #[error("the data folder {} is in use by another process, which does not answer at {}: {why}", data.display(),
+        socket.display())]
     NoAnswer {
         /// The data folder.
         data: PathBuf,
-        /// Where it was asked.
-        address: SocketAddr,
+        /// The socket.
+        socket: PathBuf,
         /// What happened.
         why: String,
     },
     /// The service ended, and what it had copied may be there.
-    #[error("the service at {address} was gone before the backup was finished: {} is no backup", dir.display())]
+    #[error("the service at {} was gone before the backup was finished: {} is no backup", socket.display(),
+        dir.display())]
     Gone {
-        /// Where it was asked.
-        address: SocketAddr,
+        /// The socket.
+        socket: PathBuf,
         /// Where the copy was to be.
         dir: PathBuf,
     },

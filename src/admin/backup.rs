@@ -1,7 +1,7 @@
 //! Copies a store into another folder, while a service runs on it or not.
 //!
-//! Anyone who holds the store's lock makes the copy: the command itself, or the running service, which the command asks
-//! over the second listener ([`ask`]). The file that leads there, and lets in, is [`super::door`]'s.
+//! Who holds the store's lock makes the copy: the command itself, or the running service, which the command asks over
+//! the unix socket ([`ask`]).
 
 mod ask;
 mod error;
@@ -16,13 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{disk_options, first_run, id_types};
 use crate::config::{Config, data};
 use crate::log::copy::{self, Source};
 use crate::log::disk::{self, DiskStore};
 use crate::log::{self, Position, Store as _};
 pub use error::BackupError;
-pub(super) use running::Backups;
+pub(crate) use running::Backups;
 use target::Target;
 
 /// What was copied, and where to.
@@ -88,7 +87,7 @@ pub async fn run(
 
 /// Opens the store as a start does, so that what a start refuses is not copied either.
 fn copy_stopped(config: &Config, dir: &Path, stop: &AtomicBool) -> Result<Report, BackupError> {
-    let store = DiskStore::open_existing(disk_options(config))?;
+    let store = DiskStore::open_existing((&config.data).into())?;
     let read = |after, limit| store.read_after(after, limit);
     let copied = copy(&read, store.last(), &config.data, dir, stop);
     store.close();
@@ -117,8 +116,9 @@ fn copy(
     };
     let store = DiskStore::create_for(options, end)?;
     target.has(&DiskStore::MADE);
-    target.take(&data.dir, first_run::FILE)?;
-    target.take(&data.dir, id_types::FILE)?;
+    for file in data::SETTINGS_FILES {
+        target.take(&data.dir, file)?;
+    }
     let copied = copy::copy(source, end, &store, &is_stopped);
     let copied = copied.map_err(|error| BackupError::of(error, dir))?;
     store.close();

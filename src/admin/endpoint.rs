@@ -1,4 +1,5 @@
-//! The second listener: metrics, who is refused, health, what is running, and backups, for operators.
+//! What operators are answered: metrics, who is refused, health and what is running over the second listener, and
+//! backups over the unix socket too.
 
 mod backup;
 
@@ -15,7 +16,6 @@ use prometheus_client::registry::Registry;
 use tower::Service;
 
 use super::backup::Backups;
-use super::door::Key;
 use super::limits;
 use crate::clock::Clock;
 use crate::grpc::health::Health;
@@ -27,22 +27,21 @@ const BACKUP: &str = "/backup";
 
 /// Answers operators.
 #[derive(Clone, Debug)]
-pub(super) struct Admin {
-    pub(super) registry: Arc<Registry>,
-    pub(super) health: Health,
-    pub(super) limiters: Arc<Limiters>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) commands: Commands,
+pub(crate) struct AdminEndpoint {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) health: Health,
+    pub(crate) limiters: Arc<Limiters>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Answers commands of this machine, and nobody else.
+/// Answers commands over the unix socket: what operators are answered, and backups.
 #[derive(Clone, Debug)]
-pub(super) struct Commands {
-    pub(super) backups: Backups,
-    pub(super) key: Key,
+pub(crate) struct Commands {
+    pub(crate) endpoint: AdminEndpoint,
+    pub(crate) backups: Backups,
 }
 
-impl Admin {
+impl AdminEndpoint {
     fn answer(&self, path: &str) -> Response<Body> {
         let state = self.health.get();
         match path {
@@ -59,7 +58,7 @@ impl Admin {
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /limits, /healthz, /readyz, /startupz, /buildz, /backup\"}"
+                "{\"error\": \"known: /metrics, /limits, /healthz, /readyz, /startupz, /buildz; /backup over the unix socket admin.sock\"}"
                     .into(),
             ),
         }
@@ -104,41 +103,37 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
     response
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl<B> Service<Request<B>> for Admin {
+impl<B> Service<Request<B>> for AdminEndpoint {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answer {
-        match request.uri().path() {
-            BACKUP => self.commands.call(request),
-            path => Box::pin(ready(Ok(self.answer(path)))),
-        }
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        Box::pin(ready(Ok(self.answer(request.uri().path()))))
     }
 }
 
 impl<B> Service<Request<B>> for Commands {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Answer {
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
         if request.uri().path() != BACKUP {
-            let known = "{\"error\": \"known: /backup\"}".into();
-            return Box::pin(ready(Ok(response(StatusCode::NOT_FOUND, JSON, known))));
+            return self.endpoint.call(request);
         }
         let (request, _) = request.into_parts();
-        let made = backup::backup(self.backups.clone(), self.key.clone(), request);
+        let made = backup::backup(self.backups.clone(), request);
         Box::pin(async { Ok(made.await) })
     }
 }

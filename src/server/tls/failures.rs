@@ -9,18 +9,18 @@ use prometheus_client::registry::Registry;
 
 /// Counts handshakes that failed. Clones count together.
 #[derive(Clone, Debug)]
-pub(in crate::app) struct Failures(Family<Labels, Counter>);
+pub(crate) struct Failures(Family<Labels, Counter>);
 
 /// Where the handshake was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(in crate::app) enum Listener {
+pub(crate) enum Listener {
     Calls,
     Admin,
 }
 
 /// Why it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-pub(in crate::app) enum Reason {
+pub(crate) enum Reason {
     /// The caller's certificate is missing, or nobody vouches for it, or its time is over.
     Certificate,
     /// The caller did not like something, as the listener's certificate.
@@ -40,7 +40,7 @@ struct Labels {
 }
 
 impl Failures {
-    pub(in crate::app) fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
         let family = Family::default();
         registry.register(
             "footfall_tls_handshakes_failed",

@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::linger::Linger;
-use super::patience::{Patience, Waits};
+use super::io_deadline::{DeadlineIo, IoTimeouts};
+use super::lingering_close::LingeringClose;
+use super::open_calls::{Answering, OpenCalls};
 use super::tls::{self, Reason, Tls};
-use super::turn::{Answering, Turn};
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
 use crate::middleware::{Body, DrainedBody, Guard, Rejections};
@@ -38,7 +38,7 @@ pub(super) struct Connection<S> {
     pub(super) service: S,
     pub(super) builder: Builder<TokioExecutor>,
     pub(super) header_timeout: Duration,
-    pub(super) waits: Waits,
+    pub(super) waits: IoTimeouts,
     /// How long a kept connection waits for its next request, in words.
     pub(super) keep_alive: HeaderValue,
     pub(super) rejections: Rejections,
@@ -87,9 +87,9 @@ where
         let deadline = self.deadline();
         let first = stream.readable();
         match in_time(deadline, &mut draining, first).await {
-            Began::Done(Ok(())) => self.carry(stream, caller, deadline, draining).await,
-            Began::Late => self.rejections.count(Guard::HeaderTimeout),
-            Began::Done(Err(_)) | Began::Drained => {}
+            FirstBytes::Done(Ok(())) => self.carry(stream, caller, deadline, draining).await,
+            FirstBytes::Late => self.rejections.count(Guard::HeaderTimeout),
+            FirstBytes::Done(Err(_)) | FirstBytes::Drained => {}
         }
     }
 
@@ -102,9 +102,9 @@ where
     ) {
         let deadline = self.deadline();
         let mut stream = match in_time(deadline, &mut draining, tls.begin(stream)).await {
-            Began::Done(Some(stream)) => stream,
-            Began::Done(None) | Began::Drained => return,
-            Began::Late => {
+            FirstBytes::Done(Some(stream)) => stream,
+            FirstBytes::Done(None) | FirstBytes::Drained => return,
+            FirstBytes::Late => {
                 self.rejections.count(Guard::HeaderTimeout);
                 return tls.fail(Reason::Timeout);
             }
@@ -112,9 +112,9 @@ where
         caller.names = tls::names(stream.get_ref().1);
         let first = stream.fill_buf();
         match in_time(deadline, &mut draining, first).await {
-            Began::Done(Ok(_)) => self.carry(stream, caller, deadline, draining).await,
-            Began::Late => self.rejections.count(Guard::HeaderTimeout),
-            Began::Done(Err(_)) | Began::Drained => {}
+            FirstBytes::Done(Ok(_)) => self.carry(stream, caller, deadline, draining).await,
+            FirstBytes::Late => self.rejections.count(Guard::HeaderTimeout),
+            FirstBytes::Done(Err(_)) | FirstBytes::Drained => {}
         }
     }
 
@@ -128,23 +128,23 @@ where
     ) where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let turn = Turn::default();
-        let service = Signed {
+        let open_calls = OpenCalls::default();
+        let service = WithPeer {
             service: RefCell::new(self.service),
             caller,
-            turn: turn.clone(),
+            open_calls: open_calls.clone(),
             keep_alive: self.keep_alive.clone(),
         };
         let rejections = self.rejections;
-        let stream = Patience::new(
+        let stream = DeadlineIo::new(
             stream,
             deadline,
             self.waits,
             rejections.clone(),
             self.ids,
-            turn,
+            open_calls,
         );
-        let stream = TokioIo::new(Linger::new(stream));
+        let stream = TokioIo::new(LingeringClose::new(stream));
         let connection = self.builder.serve_connection(stream, service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
@@ -177,7 +177,7 @@ fn behind(error: &(dyn Error + 'static)) -> Option<Guard> {
         // Only HTTP/2 asks callers whether they are still there, and says so.
         return error.source().map(|_| Guard::IdleTimeout);
     }
-    // h2's guards show in what it sent before.
+    // h2's limits show in what it sent before.
     error.is_parse_too_large().then_some(Guard::HeaderBytes)
 }
 
@@ -186,14 +186,14 @@ fn behind(error: &(dyn Error + 'static)) -> Option<Guard> {
 /// hyper's own glue clones the whole stack of layers for each request, since a tower service may be busy and has to be
 /// waited for. Ours is ready at any time, and a connection's calls begin one after the other, so that one clone for
 /// each connection is enough.
-struct Signed<S> {
+struct WithPeer<S> {
     service: RefCell<S>,
     caller: Caller,
-    turn: Turn,
+    open_calls: OpenCalls,
     keep_alive: HeaderValue,
 }
 
-impl<S> hyper::service::Service<Request<Incoming>> for Signed<S>
+impl<S> hyper::service::Service<Request<Incoming>> for WithPeer<S>
 where
     S: Service<Request<DrainedBody>, Response = Response<Body>, Error = Infallible>,
 {
@@ -202,8 +202,8 @@ where
     type Future = Answering<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Answering<S::Future> {
-        let begun = self.turn.begin(&request, &self.keep_alive);
-        let request = DrainedBody::request(request, || self.turn.caller_ended());
+        let begun = self.open_calls.begin(&request, &self.keep_alive);
+        let request = DrainedBody::request(request, || self.open_calls.caller_ended());
         let request = self.caller.sign(request);
         Answering::new(begun, self.service.borrow_mut().call(request))
     }
@@ -225,7 +225,7 @@ impl Caller {
 }
 
 /// How a connection began.
-pub(super) enum Began<T> {
+pub(super) enum FirstBytes<T> {
     Done(T),
     Late,
     Drained,
@@ -239,16 +239,16 @@ pub(super) async fn in_time<T>(
     deadline: Instant,
     draining: &mut watch::Receiver<bool>,
     step: impl Future<Output = T>,
-) -> Began<T> {
+) -> FirstBytes<T> {
     let silent = async {
         begun(draining).await;
         tokio::time::sleep(SILENCE_MAX).await;
     };
     tokio::select! {
         biased;
-        done = step => Began::Done(done),
-        () = silent => Began::Drained,
-        () = Late::until(deadline) => Began::Late,
+        done = step => FirstBytes::Done(done),
+        () = silent => FirstBytes::Drained,
+        () = Late::until(deadline) => FirstBytes::Late,
     }
 }
 

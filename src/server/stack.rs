@@ -15,7 +15,6 @@ use tonic_reflection::pb::{v1, v1alpha};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use super::StartError;
 use crate::clock::Clock;
 use crate::grpc::health::Health;
 use crate::grpc::held;
@@ -49,29 +48,29 @@ const OFFLOAD_THREADS_MAX: usize = 16;
 
 /// What the stack is made of.
 #[derive(Debug)]
-pub(super) struct Stack {
-    pub(super) tracker: Arc<Tracker>,
-    pub(super) health: Health,
-    pub(super) limiters: Arc<Limiters>,
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) concurrency: ConcurrencyLimit,
-    pub(super) header_bytes_max: NonZeroU32,
-    pub(super) rejections: Rejections,
-    pub(super) metrics: Metrics,
-    pub(super) panics: Panics,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) cors: Cors,
-    pub(super) limits: Limits,
-    pub(super) answer_bytes_max: usize,
-    pub(super) ids: Arc<Ids>,
+pub(crate) struct Stack {
+    pub(crate) tracker: Arc<Tracker>,
+    pub(crate) health: Health,
+    pub(crate) limiters: Arc<Limiters>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) concurrency: ConcurrencyLimit,
+    pub(crate) header_bytes_max: NonZeroU32,
+    pub(crate) rejections: Rejections,
+    pub(crate) metrics: Metrics,
+    pub(crate) panics: Panics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cors: Cors,
+    pub(crate) limits: Limits,
+    pub(crate) answer_bytes_max: usize,
+    pub(crate) ids: Arc<Ids>,
 }
 
 /// The whole of it, from the outermost layer in.
-pub(super) type Layers =
+pub(crate) type Layers =
     Observe<Render<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Router>>>>>>>;
 
 impl Stack {
-    pub(super) fn build(self) -> Result<Layers, StartError> {
+    pub(crate) fn build(self) -> Result<Layers, tonic_reflection::server::Error> {
         let tracking = Tracking::new(self.tracker.clone(), self.limits.body_timeout);
         let customers = Customers::new(self.tracker, self.answer_bytes_max);
         let offload = Offload::new(OFFLOAD_THREADS_MAX);
@@ -127,7 +126,7 @@ type Messages = Decoded<MessageBody<DrainedBody>>;
 type Boxed = BoxCloneSyncService<Request<Checked<Messages>>, Response<Body>, Infallible>;
 
 impl Reflection {
-    fn new() -> Result<Self, StartError> {
+    fn new() -> Result<Self, tonic_reflection::server::Error> {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -153,7 +152,7 @@ impl Reflection {
 
 /// Leads a request to its service.
 #[derive(Clone, Debug)]
-pub(super) struct Router {
+pub(crate) struct Router {
     tracking: TrackingServiceServer<Tracking>,
     /// The same, for streams of commands: a stream keeps the room of its largest message for as long as it lasts.
     streams: TrackingServiceServer<Tracking>,

@@ -12,7 +12,7 @@ use crate::log::Log;
 
 /// Makes backups as long as the service runs.
 #[derive(Clone, Debug)]
-pub(in crate::app) struct Backups {
+pub(crate) struct Backups {
     log: Log,
     data: Arc<data::Options>,
     /// Anyone who has the permit copies.
@@ -21,7 +21,7 @@ pub(in crate::app) struct Backups {
 }
 
 impl Backups {
-    pub(in crate::app) fn new(log: Log, data: &data::Options) -> Self {
+    pub(crate) fn new(log: Log, data: &data::Options) -> Self {
         Self {
             log,
             data: Arc::new(data.clone()),
@@ -31,7 +31,7 @@ impl Backups {
     }
 
     /// Copies what is durable by now. Goes on even if nobody waits for the answer any more.
-    pub(in crate::app) async fn make(&self, dir: PathBuf) -> Result<Report, BackupError> {
+    pub(crate) async fn make(&self, dir: PathBuf) -> Result<Report, BackupError> {
         let permit = self.one.clone().try_acquire_owned();
         let permit = permit.map_err(|_| match self.stop.load(Ordering::Relaxed) {
             true => BackupError::Stopped,
@@ -62,7 +62,7 @@ impl Backups {
 
     /// Ends the backup that is in flight, waits until what it made is removed, and lets none begin any more; gives
     /// whether there was one.
-    pub(in crate::app) async fn stop(&self) -> bool {
+    pub(crate) async fn stop(&self) -> bool {
         self.stop.store(true, Ordering::Relaxed);
         let was_under_way = self.one.available_permits() == 0;
         if let Ok(permit) = self.one.acquire().await {

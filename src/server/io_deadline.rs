@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::bare;
+use super::open_calls::OpenCalls;
 use super::outgoing::Outgoing;
-use super::turn::Turn;
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
 use crate::middleware::{Guard, Rejections};
@@ -34,7 +34,7 @@ const AHEAD_BYTES: usize = 1024;
 
 /// How long a connection is waited for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waits {
+pub(super) struct IoTimeouts {
     /// For the end of an HTTP/1.1 head, from its first byte on; and for a caller that takes nothing of what HTTP/2
     /// still has for it, and cannot make room any more.
     pub(super) header: Duration,
@@ -46,9 +46,9 @@ pub(super) struct Waits {
 
 /// A connection that is not waited for longer than these times.
 #[derive(Debug)]
-pub(super) struct Patience<S> {
+pub(super) struct DeadlineIo<S> {
     stream: S,
-    waits: Waits,
+    waits: IoTimeouts,
     rejections: Rejections,
     protocol: Protocol,
     /// There is one while the caller takes nothing.
@@ -60,7 +60,7 @@ pub(super) struct Patience<S> {
     instead: Option<Instead>,
     /// Whether a part of what was to be written last is left: what comes next is in the middle of an answer.
     is_within: bool,
-    turn: Turn,
+    open_calls: OpenCalls,
     /// What was read ahead and not handed on yet.
     ahead: Vec<u8>,
     /// Whether the caller has closed its sending side.
@@ -109,15 +109,15 @@ enum Protocol {
     Http2(Outgoing),
 }
 
-impl<S> Patience<S> {
+impl<S> DeadlineIo<S> {
     /// Waits until `first_until` for what tells the protocol and for the first head, and then as `waits` say.
     pub(super) fn new(
         stream: S,
         first_until: Instant,
-        waits: Waits,
+        waits: IoTimeouts,
         rejections: Rejections,
         ids: Arc<Ids>,
-        turn: Turn,
+        open_calls: OpenCalls,
     ) -> Self {
         Self {
             stream,
@@ -129,7 +129,7 @@ impl<S> Patience<S> {
             ids,
             instead: None,
             is_within: false,
-            turn,
+            open_calls,
             ahead: Vec::new(),
             has_ended: false,
             next: Next {
@@ -159,10 +159,10 @@ impl<S> Patience<S> {
 
     /// Something of the next head has come, if it is not of a body.
     fn heard(&mut self) {
-        self.next.look(&self.turn);
+        self.next.look(&self.open_calls);
         let is_http1 = matches!(self.protocol, Protocol::Http1);
         let is_within = matches!(self.next.wait, Wait::Head(_));
-        if is_http1 && !is_within && !self.turn.is_called() {
+        if is_http1 && !is_within && !self.open_calls.is_called() {
             let until = Instant::now() + self.waits.header;
             self.next.set(Wait::Head(until));
         }
@@ -170,9 +170,9 @@ impl<S> Patience<S> {
 
     /// Nothing has come: what became of waiting.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.next.look(&self.turn);
+        self.next.look(&self.open_calls);
         let is_http1 = matches!(self.protocol, Protocol::Http1);
-        if is_http1 && self.next.wait == Wait::None && !self.turn.is_called() {
+        if is_http1 && self.next.wait == Wait::None && !self.open_calls.is_called() {
             let until = Instant::now() + self.waits.keep_alive;
             self.next.set(Wait::KeptAlive(until));
         }
@@ -195,19 +195,19 @@ impl<S> Patience<S> {
     /// The caller has closed its sending side. Over HTTP/2 that is kept back until everything is answered.
     fn end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.has_ended, true) {
-            self.turn.end();
+            self.open_calls.end();
         }
         match &self.protocol {
-            Protocol::Http2(_) if !self.turn.is_over(context) => {
+            Protocol::Http2(_) if !self.open_calls.is_over(context) => {
                 self.end_untaken(context).map(|()| Ok(()))
             }
             Protocol::Http2(_) | Protocol::Http1 | Protocol::Unknown(_) => Poll::Ready(Ok(())),
         }
     }
 
-    /// Waits no longer for answers that have no room left: who has closed its sending side cannot make any.
+    /// IoTimeouts no longer for answers that have no room left: who has closed its sending side cannot make any.
     fn end_untaken(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match (self.turn.is_unasked(), self.next.wait) {
+        match (self.open_calls.is_unasked(), self.next.wait) {
             (true, Wait::Taken(_)) => {}
             (true, _) => self
                 .next
@@ -264,7 +264,7 @@ impl<S> Patience<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Patience<S> {
+impl<S: AsyncWrite + Unpin> DeadlineIo<S> {
     /// Begins to send something in the place of `pieces`, where they are an answer without a body and nothing else: a
     /// body may say what looks like one.
     fn replace(&mut self, pieces: &[io::IoSlice<'_>]) {
@@ -309,10 +309,10 @@ impl<S: AsyncWrite + Unpin> Patience<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Patience<S> {
+impl<S: AsyncRead + Unpin> DeadlineIo<S> {
     /// Looks whether the caller of an HTTP/1.1 call is still there, which hyper does not.
     fn look_ahead(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if self.has_ended || !self.ahead.is_empty() || !self.turn.is_in_flight() {
+        if self.has_ended || !self.ahead.is_empty() || !self.open_calls.is_in_flight() {
             return Ok(());
         }
         let mut bytes = [0; AHEAD_BYTES];
@@ -322,7 +322,7 @@ impl<S: AsyncRead + Unpin> Patience<S> {
             Poll::Ready(Err(error)) => return Err(error),
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
                 self.has_ended = true;
-                self.turn.end();
+                self.open_calls.end();
             }
             Poll::Ready(Ok(())) => {
                 self.ahead.extend_from_slice(buffer.filled());
@@ -336,8 +336,8 @@ impl<S: AsyncRead + Unpin> Patience<S> {
 
 impl Next {
     /// A head that has come is not waited for any more.
-    fn look(&mut self, turn: &Turn) {
-        let heads = turn.heads();
+    fn look(&mut self, open_calls: &OpenCalls) {
+        let heads = open_calls.heads();
         if heads != self.heads {
             self.heads = heads;
             self.set(Wait::None);
@@ -363,7 +363,7 @@ impl Next {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -398,7 +398,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patience<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for DeadlineIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -437,10 +437,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patience<S> {
         if matches!(self.protocol, Protocol::Http1) {
             self.look_ahead(context)?;
         }
-        let is_closed = self.has_ended && self.turn.is_closed();
+        let is_closed = self.has_ended && self.open_calls.is_closed();
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         if is_closed && matches!(flushed, Poll::Ready(Ok(()))) {
-            self.turn.flushed();
+            self.open_calls.flushed();
         }
         self.taken(flushed, context)
     }
@@ -470,18 +470,18 @@ mod tests {
         let rejections = Rejections::new(&mut registry);
         let (near, mut far) = tokio::io::duplex(TAKEN_BYTES_MAX);
         let minute = Duration::from_mins(1);
-        let waits = Waits {
+        let waits = IoTimeouts {
             header: minute,
             keep_alive: minute,
             idle: minute,
         };
-        let mut near = Patience::new(
+        let mut near = DeadlineIo::new(
             near,
             Instant::now() + minute,
             waits,
             rejections,
             Arc::new(Ids::new(1)),
-            Turn::default(),
+            OpenCalls::default(),
         );
         let sends = async {
             near.read_exact(&mut vec![0; begun.len()]).await.unwrap();

@@ -20,7 +20,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 
 /// A connection that lingers when it is closed.
 #[derive(Debug)]
-pub(super) struct Linger<S> {
+pub(super) struct LingeringClose<S> {
     stream: S,
     closing: Option<Closing>,
 }
@@ -31,7 +31,7 @@ struct Closing {
     bytes_left: usize,
 }
 
-impl<S> Linger<S> {
+impl<S> LingeringClose<S> {
     pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
@@ -40,7 +40,7 @@ impl<S> Linger<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringClose<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -50,7 +50,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,14 +1,14 @@
-//! Sees to it that what was erased, or is too old, leaves the disk in time.
+//! Floor 2: sees to it that what was erased, or is too old, leaves the disk in time.
 
 mod due;
 mod trust;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::StartError;
 use crate::clock::Clock;
 use crate::config::data;
 use crate::log::{Log, Receipts, Start};
@@ -24,7 +24,7 @@ const LEAD_USUAL: Duration = Duration::from_secs(60);
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether something that was erased or is too old may still lie on the disk. Anyone who cannot tell says so too.
-pub(super) fn is_purge_pending(log: &Log, view: &View) -> bool {
+pub(crate) fn is_purge_pending(log: &Log, view: &View) -> bool {
     log.is_purge_pending().unwrap_or(true)
         || view
             .oldest_erasure()
@@ -33,7 +33,7 @@ pub(super) fn is_purge_pending(log: &Log, view: &View) -> bool {
 
 /// What is to be kept, and what is not.
 #[derive(Debug)]
-pub(super) struct Upkeep {
+pub(crate) struct RetentionWorker {
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
@@ -46,20 +46,20 @@ pub(super) struct Upkeep {
 
 /// The thread that does the work.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     is_over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Running {
     /// Tells the thread to end. What it is in the middle of it ends first.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
     }
 
     /// Waits until the thread has ended. May block on the disk, as long as copying all that is there.
-    pub(super) fn stop(self) {
+    pub(crate) fn stop(self) {
         self.end();
         if self.thread.join().is_err() {
             tracing::error!("the upkeep's thread panicked");
@@ -125,8 +125,8 @@ impl Expiry {
     }
 }
 
-impl Upkeep {
-    pub(super) fn new(
+impl RetentionWorker {
+    pub(crate) fn new(
         log: Log,
         view: View,
         clock: Arc<dyn Clock>,
@@ -147,16 +147,18 @@ impl Upkeep {
         }
     }
 
-    pub(super) fn start(self) -> Result<Running, StartError> {
+    pub(crate) fn start(self) -> io::Result<Running> {
         let is_over = self.is_over.clone();
-        let thread = std::thread::Builder::new().name("upkeep".into());
+        let thread = std::thread::Builder::new().name("retention".into());
         let guard = self.log.panics().guard();
         let thread = thread.spawn(move || {
             let _guard = guard;
             self.run();
         });
-        let thread = thread.map_err(StartError::System)?;
-        Ok(Running { is_over, thread })
+        Ok(Running {
+            is_over,
+            thread: thread?,
+        })
     }
 
     fn is_over(&self) -> bool {

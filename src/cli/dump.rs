@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{StartError, disk_options};
+use crate::app::StartError;
 use crate::config::Config;
 use crate::log::disk::DiskStore;
 use crate::log::record::{Command, Record};
@@ -55,7 +55,7 @@ struct Id<'a> {
 /// [`StartError::Log`]: there is no store, it cannot be opened, or a record is damaged; those before it are
 /// written. [`StartError::Output`].
 pub fn dump(config: &Config, range: Range, out: &mut impl Write) -> Result<(), StartError> {
-    let store = DiskStore::open_to_read(disk_options(config))?;
+    let store = DiskStore::open_to_read((&config.data).into())?;
     let mut at = Position::from_number(range.from.saturating_sub(1));
     let mut left = range.limit;
     while left > 0 {

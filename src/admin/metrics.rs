@@ -9,10 +9,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::upkeep;
 use crate::clock::Clock;
 use crate::log::{Log, State};
 use crate::middleware::{ConcurrencyLimit, Limiters};
+use crate::retention;
 use crate::tracker::Tracker;
 use crate::view::View;
 
@@ -26,7 +26,7 @@ struct Counted {
     concurrency: ConcurrencyLimit,
 }
 
-pub(super) fn register(
+pub(crate) fn register(
     registry: &mut Registry,
     limiters: Arc<Limiters>,
     clock: Arc<dyn Clock>,
@@ -181,7 +181,7 @@ impl Collector for Counted {
             (
                 "footfall_data_remains",
                 "Whether something erased or too old may still lie on the disk",
-                u64::from(upkeep::is_purge_pending(&self.log, &self.view)),
+                u64::from(retention::is_purge_pending(&self.log, &self.view)),
             ),
         ];
         let panics = (

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::connection::{Began, Connection, in_time};
-use super::patience::Waits;
+use super::connection::{Connection, FirstBytes, in_time};
+use super::io_deadline::IoTimeouts;
 use super::proxy_protocol;
 use super::timer::LateTimer;
 use super::tls::Tls;
@@ -45,7 +45,7 @@ const HEADER_LIST_TIMES: u32 = 2;
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
-pub(super) struct Guards {
+pub(crate) struct ConnectionLimits {
     connections: Arc<Semaphore>,
     operators_max: usize,
     /// None: an address may have as many as there are.
@@ -67,8 +67,8 @@ pub(super) struct Guards {
     ids: Arc<Ids>,
 }
 
-impl Guards {
-    pub(super) fn new(
+impl ConnectionLimits {
+    pub(crate) fn new(
         options: &server::Options,
         resolver: Arc<Resolver>,
         rejections: Rejections,
@@ -97,7 +97,7 @@ impl Guards {
 
     /// The same with connections of their own: callers that have taken all of theirs must not keep operators from
     /// seeing that.
-    pub(super) fn of_operators(self) -> Self {
+    pub(crate) fn of_operators(self) -> Self {
         Self {
             connections: Arc::new(Semaphore::new(self.operators_max)),
             by_address: None,
@@ -133,8 +133,8 @@ impl Guards {
         builder
     }
 
-    fn waits(&self) -> Waits {
-        Waits {
+    fn waits(&self) -> IoTimeouts {
+        IoTimeouts {
             header: self.header_timeout,
             keep_alive: self.keep_alive_timeout,
             idle: self.idle_timeout,
@@ -157,8 +157,8 @@ impl Guards {
     }
 
     /// A place for a connection of `peer`.
-    fn place(&self, peer: Peer, slot: Option<OwnedSemaphorePermit>) -> Option<Place> {
-        let mut place = Place {
+    fn place(&self, peer: Peer, slot: Option<OwnedSemaphorePermit>) -> Option<ConnectionPermit> {
+        let mut place = ConnectionPermit {
             _slot: slot,
             _share: None,
         };
@@ -188,12 +188,12 @@ impl Guards {
         let deadline = Instant::now() + self.header_timeout;
         let head = proxy_protocol::read(stream);
         let guard = match in_time(deadline, draining, head).await {
-            Began::Done(Ok(address)) => return Some(address.map_or(proxy, Peer::Ip)),
-            Began::Done(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            FirstBytes::Done(Ok(address)) => return Some(address.map_or(proxy, Peer::Ip)),
+            FirstBytes::Done(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Guard::ProxyProtocol
             }
-            Began::Done(Err(_)) | Began::Drained => return None,
-            Began::Late => Guard::HeaderTimeout,
+            FirstBytes::Done(Err(_)) | FirstBytes::Drained => return None,
+            FirstBytes::Late => Guard::HeaderTimeout,
         };
         self.rejections.count(guard);
         None
@@ -202,24 +202,24 @@ impl Guards {
 
 /// A connection's place, as long as it is open.
 #[derive(Debug)]
-struct Place {
+struct ConnectionPermit {
     _slot: Option<OwnedSemaphorePermit>,
     _share: Option<KeyedPermit<AddressKey>>,
 }
 
 /// Accepts connections until it is drained.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(crate) struct Acceptor {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Acceptor {
     /// Without `tls`, in plain text.
-    pub(super) fn start<S>(
+    pub(crate) fn start<S>(
         listener: TcpListener,
         service: S,
-        guards: &Guards,
+        limits: &ConnectionLimits,
         tls: Option<Tls>,
     ) -> Self
     where
@@ -231,15 +231,15 @@ impl Acceptor {
         let connections = Connections {
             connection: Connection {
                 service,
-                builder: guards.builder(),
-                header_timeout: guards.header_timeout,
-                waits: guards.waits(),
-                keep_alive: guards.keep_alive(),
-                rejections: guards.rejections.clone(),
-                ids: guards.ids.clone(),
+                builder: limits.builder(),
+                header_timeout: limits.header_timeout,
+                waits: limits.waits(),
+                keep_alive: limits.keep_alive(),
+                rejections: limits.rejections.clone(),
+                ids: limits.ids.clone(),
                 tls,
             },
-            guards: guards.clone(),
+            limits: limits.clone(),
             draining: watch::Sender::new(false),
         };
         let task = tokio::spawn(async move {
@@ -254,7 +254,7 @@ impl Acceptor {
     }
 
     /// Stops accepting, lets what is in flight finish, and ends.
-    pub(super) async fn drain(self) {
+    pub(crate) async fn drain(self) {
         // The task has ended already, if nobody listens.
         let _ = self.stop.send(());
         if self.task.await.is_err() {
@@ -263,14 +263,14 @@ impl Acceptor {
     }
 
     /// Ends at once.
-    pub(super) fn abort(self) {
+    pub(crate) fn abort(self) {
         self.task.abort();
     }
 }
 
 struct Connections<S> {
     connection: Connection<S>,
-    guards: Guards,
+    limits: ConnectionLimits,
     /// Each connection has a receiver as long as it lives.
     draining: watch::Sender<bool>,
 }
@@ -284,7 +284,7 @@ where
     async fn accept(&self, listener: &TcpListener) {
         loop {
             // Beyond the most connections, callers wait in the kernel's queue.
-            let slot = self.guards.slot().await;
+            let slot = self.limits.slot().await;
             match listener.accept().await {
                 Ok((stream, address)) => self.serve(stream, address, slot),
                 Err(error) => {
@@ -301,7 +301,7 @@ where
             return;
         };
         while let Ok((stream, address)) = listener.accept() {
-            let Ok(slot) = self.guards.connections.clone().try_acquire_owned() else {
+            let Ok(slot) = self.limits.connections.clone().try_acquire_owned() else {
                 return;
             };
             let stream = stream.set_nonblocking(true).map(|()| stream);
@@ -320,11 +320,11 @@ where
         let peer = Peer::Ip(address.ip());
         let connection = self.connection.clone();
         let mut draining = self.draining.subscribe();
-        if self.guards.proxy_protocol {
-            let guards = self.guards.clone();
+        if self.limits.proxy_protocol {
+            let limits = self.limits.clone();
             tokio::spawn(async move {
-                let named = guards.named_peer(&mut stream, peer, &mut draining).await;
-                let place = named.and_then(|peer| Some((peer, guards.place(peer, slot)?)));
+                let named = limits.named_peer(&mut stream, peer, &mut draining).await;
+                let place = named.and_then(|peer| Some((peer, limits.place(peer, slot)?)));
                 if let Some((peer, place)) = place {
                     connection.serve(stream, peer, draining).await;
                     drop(place);
@@ -333,7 +333,7 @@ where
             return;
         }
         // Which protocol the caller speaks is not known yet, so that no answer can be sent.
-        let Some(place) = self.guards.place(peer, slot) else {
+        let Some(place) = self.limits.place(peer, slot) else {
             return;
         };
         tokio::spawn(async move {

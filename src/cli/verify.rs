@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::first_run::random_text;
-use super::{StartError, disk_options};
+use crate::app::StartError;
+use crate::app::first_run::random_text;
 use crate::config::Config;
 use crate::log::disk::DiskStore;
 use crate::log::{self, Store as _};
@@ -23,7 +23,7 @@ const PLACES_MAX: u64 = 100;
 /// [`StartError::Damaged`], [`StartError::Log`]: there is no store, or it cannot be opened.
 /// [`StartError::System`]: no temporary folder. [`StartError::Output`].
 pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
-    let store = DiskStore::open_to_read(disk_options(config))?;
+    let store = DiskStore::open_to_read((&config.data).into())?;
     let mut places = Places { out, count: 0 };
     let seen = log::verify::verify(&store, &mut |error| places.add(&error.to_string()));
     let log::verify::Seen {

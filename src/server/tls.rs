@@ -14,23 +14,23 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
-pub(super) use self::failures::{Failures, Listener, Reason};
+pub(crate) use self::failures::{Failures, Listener, Reason};
 use self::material::Material;
-use super::linger::Linger;
+use super::lingering_close::LingeringClose;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake, Mistakes, server};
 use crate::model::certificate::{CertificateName, CertificateNames};
 
 /// Something for each listener that speaks TLS.
 #[derive(Clone, Debug)]
-pub(super) struct Both<T> {
-    pub(super) calls: Option<T>,
-    pub(super) admin: Option<T>,
+pub(crate) struct Both<T> {
+    pub(crate) calls: Option<T>,
+    pub(crate) admin: Option<T>,
 }
 
 /// One listener's TLS. Clones share it, and what it is made of.
 #[derive(Clone, Debug)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
     in_force: Arc<ArcSwap<Material>>,
     failures: Failures,
     listener: Listener,
@@ -45,7 +45,7 @@ pub fn check(config: &Config, clock: &Arc<dyn Clock>) -> Result<(), Mistakes> {
 }
 
 /// Reads the files that the settings name.
-pub(super) fn load(
+pub(crate) fn load(
     options: &server::Options,
     clock: &Arc<dyn Clock>,
 ) -> Result<Both<Material>, Mistakes> {
@@ -62,7 +62,7 @@ pub(super) fn load(
 }
 
 impl Both<Tls> {
-    pub(super) fn new(materials: Both<Material>, failures: &Failures) -> Self {
+    pub(crate) fn new(materials: Both<Material>, failures: &Failures) -> Self {
         let tls = |material: Option<Material>, listener| {
             Some(Tls {
                 in_force: Arc::new(ArcSwap::from_pointee(material?)),
@@ -78,7 +78,7 @@ impl Both<Tls> {
 
     /// New connections are begun with these. Names the settings whose files say something else than before; a
     /// listener that had no TLS gets none.
-    pub(super) fn replace(&self, materials: Both<Material>) -> Vec<&'static str> {
+    pub(crate) fn replace(&self, materials: Both<Material>) -> Vec<&'static str> {
         let pairs = [
             ("server.tls", &self.calls, materials.calls),
             ("server.admin_tls", &self.admin, materials.admin),
@@ -96,7 +96,7 @@ impl Both<Tls> {
 
 impl Tls {
     /// Shakes hands. None if that fails, which is the caller's matter, and counted.
-    pub(super) async fn begin(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    pub(crate) async fn begin(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let acceptor = TlsAcceptor::from(self.in_force.load().config());
         match acceptor.accept(stream).into_fallible().await {
             Ok(stream) => Some(stream),
@@ -104,20 +104,20 @@ impl Tls {
                 self.fail(Reason::of(&error));
                 tracing::debug!(%error, "handshake");
                 // What the caller sent behind it must not cut off what it is told.
-                let _ = Linger::new(stream).shutdown().await;
+                let _ = LingeringClose::new(stream).shutdown().await;
                 None
             }
         }
     }
 
     /// Counts a handshake that failed.
-    pub(super) fn fail(&self, reason: Reason) {
+    pub(crate) fn fail(&self, reason: Reason) {
         self.failures.count(self.listener, reason);
     }
 }
 
 /// The names of the caller's certificate, which the handshake has verified; none if it showed none.
-pub(super) fn names(connection: &ServerConnection) -> Option<CertificateNames> {
+pub(crate) fn names(connection: &ServerConnection) -> Option<CertificateNames> {
     let own = connection.peer_certificates()?.first()?;
     names_of(own)
 }

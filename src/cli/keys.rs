@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::StartError;
-use super::first_run::random_text;
+use crate::app::StartError;
+use crate::app::first_run::random_text;
 
 /// Random bytes of a secret: nobody guesses 256 bits, however fast.
 const SECRET_BYTES: usize = 32;

@@ -1,0 +1,11 @@
+//! Floor 4: what operators see and do: the second listener, metrics, who is refused, backups.
+
+pub mod backup;
+mod endpoint;
+mod limits;
+mod metrics;
+mod socket;
+
+pub(crate) use endpoint::{AdminEndpoint, Commands};
+pub(crate) use metrics::register;
+pub(crate) use socket::Socket;
