@@ -3,15 +3,17 @@
 mod accept;
 mod bare;
 mod connection;
-mod io_deadline;
+mod detect;
+mod http1_io;
+mod http2_io;
 mod lingering_close;
 mod listeners;
 mod open_calls;
-mod outgoing;
 pub mod proxy_protocol;
 mod stack;
 mod timer;
 pub mod tls;
+mod write_timeout;
 
 pub(crate) use accept::{Acceptor, ConnectionLimits};
 pub(crate) use listeners::warn_of_plain_text;

@@ -5,6 +5,7 @@
 //! and that of a proxy, with the calls of others on it. So the rest is read and dropped, within bounds.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -18,14 +19,10 @@ use tonic::Status;
 
 use super::CallerEnded;
 
-/// Most bodies of which the rest is waited for at once, in all; of others the stream is reset.
-const RESTS_MAX: usize = 1_024;
 /// Most bytes of a rest.
 const REST_BYTES_MAX: usize = 64 * 1024;
 /// Longest that a rest may take.
 const REST_TIME_MAX: Duration = Duration::from_secs(1);
-
-static ROOM: Semaphore = Semaphore::const_new(RESTS_MAX);
 
 /// The body of every request.
 #[derive(Debug)]
@@ -35,12 +32,16 @@ pub struct DrainedBody {
     is_http2: bool,
     /// Over HTTP/2, a body of which the rest cannot come any more would be waited for.
     ended: Option<CallerEnded>,
+    /// Permits for waiting for a rest.
+    permits: Arc<Semaphore>,
 }
 
 impl DrainedBody {
-    /// The request, as it is passed on. `ended` tells over HTTP/2 that its caller has closed its sending side.
+    /// The request, as it is passed on. `permits`: of bodies whose rest is waited for. `ended` says over HTTP/2 that the
+    /// caller has closed its sending side.
     pub fn request(
         request: Request<Incoming>,
+        permits: &Arc<Semaphore>,
         ended: impl FnOnce() -> CallerEnded,
     ) -> Request<Self> {
         let is_http2 = request.version() == Version::HTTP_2;
@@ -48,6 +49,7 @@ impl DrainedBody {
             ended: (is_http2 && !body.is_end_stream()).then(ended),
             body: Some(body),
             is_http2,
+            permits: permits.clone(),
         })
     }
 }
@@ -103,11 +105,12 @@ impl Drop for DrainedBody {
         if rest.poll_end(&mut context).is_ready() {
             return;
         }
-        let (Ok(room), Ok(runtime)) = (ROOM.try_acquire(), Handle::try_current()) else {
+        let permit = self.permits.clone().try_acquire_owned();
+        let (Ok(permit), Ok(runtime)) = (permit, Handle::try_current()) else {
             return;
         };
         runtime.spawn(async move {
-            let _room = room;
+            let _permit = permit;
             let end = std::future::poll_fn(|context| rest.poll_end(context));
             // Whose rest does not come is reset after all.
             let _ = tokio::time::timeout(REST_TIME_MAX, end).await;

@@ -30,14 +30,8 @@ pub enum Guard {
     HeaderBytes,
     /// The wait for a caller that does not say whether it is there, or that takes nothing of what it is sent.
     IdleTimeout,
-    /// Streams of an HTTP/2 connection at once.
-    Streams,
-    /// Streams of an HTTP/2 connection that their caller resets before they are looked at.
-    Resets,
-    /// Streams of an HTTP/2 connection that end for what their caller did wrong.
-    ErrorResets,
-    /// What nobody honest sends over HTTP/2 and no setting bounds: frames of headers without an end, frames without a
-    /// byte.
+    /// What ends an HTTP/2 connection: streams that are reset or wrong too often, frames of headers without an end,
+    /// frames without a byte.
     Http2Flood,
     /// Calls in flight, in all.
     Requests,
@@ -79,16 +73,13 @@ pub enum Guard {
 
 impl Guard {
     /// Every guard, for the metrics.
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 25] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::ProxyProtocol,
         Self::HeaderTimeout,
         Self::HeaderBytes,
         Self::IdleTimeout,
-        Self::Streams,
-        Self::Resets,
-        Self::ErrorResets,
         Self::Http2Flood,
         Self::Requests,
         Self::RequestsPerAddress,
@@ -119,9 +110,6 @@ impl Guard {
             Self::HeaderTimeout => "header_timeout",
             Self::HeaderBytes => "header_bytes_max",
             Self::IdleTimeout => "idle_timeout",
-            Self::Streams => "streams_max",
-            Self::Resets => "resets_max",
-            Self::ErrorResets => "error_resets_max",
             Self::Http2Flood => "http2_flood",
             Self::Requests => "requests_max",
             Self::RequestsPerAddress => "requests_per_address_max",

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioExecutor;
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::connection::{Connection, FirstBytes, in_time};
-use super::io_deadline::IoTimeouts;
+use super::http1_io::HeadTimeouts;
 use super::proxy_protocol;
 use super::timer::LateTimer;
 use super::tls::Tls;
@@ -43,6 +43,9 @@ const STREAM_SEND_BYTES: usize = 8 * 1024;
 /// it h2's.
 const HEADER_LIST_TIMES: u32 = 2;
 
+/// Most bodies of which the rest is waited for at once, in all; of others the stream is reset.
+const DRAINED_BODIES_MAX: usize = 1_024;
+
 /// What bounds connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
@@ -65,6 +68,8 @@ pub(crate) struct ConnectionLimits {
     keep_alive_timeout: Duration,
     idle_timeout: Duration,
     ids: Arc<Ids>,
+    /// Bodies of which the rest is read, though their calls are answered.
+    drained: Arc<Semaphore>,
 }
 
 impl ConnectionLimits {
@@ -92,6 +97,7 @@ impl ConnectionLimits {
             keep_alive_timeout: options.keep_alive_timeout,
             idle_timeout: options.idle_timeout,
             ids,
+            drained: Arc::new(Semaphore::new(DRAINED_BODIES_MAX)),
         }
     }
 
@@ -108,19 +114,22 @@ impl ConnectionLimits {
         }
     }
 
-    fn builder(&self) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new());
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
         let header_bytes_max = usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX);
         builder
-            .http1()
-            // The stream's wrapper knows whether a head has begun.
+            // The stream below knows whether a head has begun.
             .header_read_timeout(None)
             // It has its answer all the same.
             .half_close(true)
             // A head has to fit into the buffer.
             .max_buf_size(header_bytes_max);
         builder
-            .http2()
+    }
+
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
             .timer(LateTimer)
             .max_concurrent_streams(self.streams_max)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -133,11 +142,10 @@ impl ConnectionLimits {
         builder
     }
 
-    fn waits(&self) -> IoTimeouts {
-        IoTimeouts {
-            header: self.header_timeout,
+    fn timeouts(&self) -> HeadTimeouts {
+        HeadTimeouts {
+            head: self.header_timeout,
             keep_alive: self.keep_alive_timeout,
-            idle: self.idle_timeout,
         }
     }
 
@@ -231,12 +239,14 @@ impl Acceptor {
         let connections = Connections {
             connection: Connection {
                 service,
-                builder: limits.builder(),
-                header_timeout: limits.header_timeout,
-                waits: limits.waits(),
+                http1: limits.http1(),
+                http2: limits.http2(),
+                timeouts: limits.timeouts(),
+                idle_timeout: limits.idle_timeout,
                 keep_alive: limits.keep_alive(),
                 rejections: limits.rejections.clone(),
                 ids: limits.ids.clone(),
+                drained: limits.drained.clone(),
                 tls,
             },
             limits: limits.clone(),

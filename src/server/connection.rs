@@ -3,25 +3,28 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ORIGIN;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::io_deadline::{DeadlineIo, IoTimeouts};
+use super::detect::{Protocol, detect};
+use super::http1_io::{HeadTimeouts, Http1Io};
+use super::http2_io::Http2Io;
 use super::lingering_close::LingeringClose;
 use super::open_calls::{Answering, OpenCalls};
 use super::tls::{self, Reason, Tls};
+use super::write_timeout::WriteTimeout;
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
 use crate::middleware::{Body, DrainedBody, Guard, Rejections};
@@ -36,13 +39,17 @@ const SILENCE_MAX: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(super) struct Connection<S> {
     pub(super) service: S,
-    pub(super) builder: Builder<TokioExecutor>,
-    pub(super) header_timeout: Duration,
-    pub(super) waits: IoTimeouts,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) timeouts: HeadTimeouts,
+    /// For a caller that takes nothing.
+    pub(super) idle_timeout: Duration,
     /// How long a kept connection waits for its next request, in words.
     pub(super) keep_alive: HeaderValue,
     pub(super) rejections: Rejections,
     pub(super) ids: Arc<Ids>,
+    /// Bodies of which the rest is read.
+    pub(super) drained: Arc<Semaphore>,
     /// None: plain text.
     pub(super) tls: Option<Tls>,
 }
@@ -71,114 +78,124 @@ where
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
         let caller = Caller { peer, names: None };
+        let deadline = Instant::now() + self.timeouts.head;
         match self.tls.take() {
-            None => self.serve_plain(stream, caller, draining).await,
+            None => self.begin(stream, caller, deadline, draining).await,
             // In a box, so that a connection without does not need the room.
-            Some(tls) => Box::pin(self.serve_tls(&tls, stream, caller, draining)).await,
+            Some(tls) => Box::pin(self.shake_hands(&tls, stream, caller, deadline, draining)).await,
         }
     }
 
-    async fn serve_plain(
-        self,
-        stream: TcpStream,
-        caller: Caller,
-        mut draining: watch::Receiver<bool>,
-    ) {
-        let deadline = self.deadline();
-        let first = stream.readable();
-        match in_time(deadline, &mut draining, first).await {
-            FirstBytes::Done(Ok(())) => self.carry(stream, caller, deadline, draining).await,
-            FirstBytes::Late => self.rejections.count(Guard::HeaderTimeout),
-            FirstBytes::Done(Err(_)) | FirstBytes::Drained => {}
-        }
-    }
-
-    async fn serve_tls(
+    async fn shake_hands(
         self,
         tls: &Tls,
         stream: TcpStream,
         mut caller: Caller,
+        deadline: Instant,
         mut draining: watch::Receiver<bool>,
     ) {
-        let deadline = self.deadline();
-        let mut stream = match in_time(deadline, &mut draining, tls.begin(stream)).await {
-            FirstBytes::Done(Some(stream)) => stream,
-            FirstBytes::Done(None) | FirstBytes::Drained => return,
+        match in_time(deadline, &mut draining, tls.begin(stream)).await {
+            FirstBytes::Done(Some(stream)) => {
+                caller.names = tls::names(stream.get_ref().1);
+                self.begin(stream, caller, deadline, draining).await;
+            }
+            FirstBytes::Done(None) | FirstBytes::Drained => {}
             FirstBytes::Late => {
                 self.rejections.count(Guard::HeaderTimeout);
-                return tls.fail(Reason::Timeout);
+                tls.fail(Reason::Timeout);
             }
-        };
-        caller.names = tls::names(stream.get_ref().1);
-        let first = stream.fill_buf();
-        match in_time(deadline, &mut draining, first).await {
-            FirstBytes::Done(Ok(_)) => self.carry(stream, caller, deadline, draining).await,
-            FirstBytes::Late => self.rejections.count(Guard::HeaderTimeout),
-            FirstBytes::Done(Err(_)) | FirstBytes::Drained => {}
         }
     }
 
-    /// Serves what comes over a stream that has begun, and has to say until `deadline` which protocol it speaks.
-    async fn carry<T>(
+    /// Serves what comes over a stream, whose caller has to show until `deadline` which protocol it speaks.
+    async fn begin<T>(
         self,
-        stream: T,
+        mut stream: T,
         caller: Caller,
         deadline: Instant,
         mut draining: watch::Receiver<bool>,
     ) where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let detected = detect(&mut stream);
+        let (protocol, first) = match in_time(deadline, &mut draining, detected).await {
+            FirstBytes::Done(Ok(detected)) => detected,
+            FirstBytes::Done(Err(_)) | FirstBytes::Drained => return,
+            FirstBytes::Late => return self.rejections.count(Guard::HeaderTimeout),
+        };
         let open_calls = OpenCalls::default();
+        let rejections = self.rejections;
+        let stream = WriteTimeout::new(stream, first, self.idle_timeout, rejections.clone());
         let service = WithPeer {
             service: RefCell::new(self.service),
             caller,
             open_calls: open_calls.clone(),
-            keep_alive: self.keep_alive.clone(),
+            keep_alive: self.keep_alive,
+            drained: self.drained,
         };
-        let rejections = self.rejections;
-        let stream = DeadlineIo::new(
-            stream,
-            deadline,
-            self.waits,
-            rejections.clone(),
-            self.ids,
-            open_calls,
-        );
-        let stream = TokioIo::new(LingeringClose::new(stream));
-        let connection = self.builder.serve_connection(stream, service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            // First, so that what was sent is read before the connection is told to end.
-            biased;
-            ended = connection.as_mut() => ended,
-            () = begun(&mut draining) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let (timeouts, rejections) = (self.timeouts, rejections.clone());
+                let stream =
+                    Http1Io::new(stream, deadline, timeouts, rejections, self.ids, open_calls);
+                let stream = TokioIo::new(LingeringClose::new(stream));
+                let connection = self.http1.serve_connection(stream, service);
+                let shut = http1::Connection::graceful_shutdown;
+                until_drained(connection, shut, &mut draining).await
+            }
+            Protocol::Http2 => {
+                let stream = Http2Io::new(stream, self.timeouts.head, open_calls);
+                let stream = TokioIo::new(LingeringClose::new(stream));
+                let connection = self.http2.serve_connection(stream, service);
+                let shut = http2::Connection::graceful_shutdown;
+                until_drained(connection, shut, &mut draining).await
             }
         };
         // A connection that breaks is its caller's matter.
         if let Err(error) = ended {
             tracing::debug!(%error, "connection");
-            if let Some(guard) = behind(error.as_ref()) {
+            if let Some(guard) = behind(&error) {
                 rejections.count(guard);
             }
         }
     }
+}
 
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.header_timeout
+/// Drives a connection to its end, or lets it finish what is in flight once draining has begun.
+async fn until_drained<C: Future>(
+    connection: C,
+    shut: impl FnOnce(Pin<&mut C>),
+    draining: &mut watch::Receiver<bool>,
+) -> C::Output {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        // First, so that what was sent is read before the connection is asked to end.
+        biased;
+        ended = connection.as_mut() => ended,
+        () = begun(draining) => {
+            shut(connection.as_mut());
+            connection.await
+        }
     }
 }
 
 /// The guard that ended a connection, if that can be told.
-fn behind(error: &(dyn Error + 'static)) -> Option<Guard> {
-    let error: &hyper::Error = error.downcast_ref()?;
+fn behind(error: &hyper::Error) -> Option<Guard> {
+    if error.is_parse_too_large() {
+        return Some(Guard::HeaderBytes);
+    }
+    let source = error.source();
     if error.is_timeout() {
         // Only HTTP/2 asks callers whether they are still there, and says so.
-        return error.source().map(|_| Guard::IdleTimeout);
+        return source.map(|_| Guard::IdleTimeout);
     }
-    // h2's limits show in what it sent before.
-    error.is_parse_too_large().then_some(Guard::HeaderBytes)
+    let error: &h2::Error = source?.downcast_ref()?;
+    match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM if error.is_library() => Some(Guard::Http2Flood),
+        // A header without an end, behind others that were too many already: h2 says so of nothing else.
+        h2::Reason::COMPRESSION_ERROR if error.is_library() => Some(Guard::HeaderBytes),
+        _ => None,
+    }
 }
 
 /// A connection's service, which says whose its requests are.
@@ -191,6 +208,7 @@ struct WithPeer<S> {
     caller: Caller,
     open_calls: OpenCalls,
     keep_alive: HeaderValue,
+    drained: Arc<Semaphore>,
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for WithPeer<S>
@@ -203,7 +221,8 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Answering<S::Future> {
         let begun = self.open_calls.begin(&request, &self.keep_alive);
-        let request = DrainedBody::request(request, || self.open_calls.caller_ended());
+        let request =
+            DrainedBody::request(request, &self.drained, || self.open_calls.caller_ended());
         let request = self.caller.sign(request);
         Answering::new(begun, self.service.borrow_mut().call(request))
     }
