@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// What a caller is told: what is wrong, without the words of the engine or of the system.
+    /// What is wrong, for a caller: without the words of the engine or of the system.
     pub fn fragment(&self) -> String {
         let text = match self {
             Self::Overloaded | Self::Full | Self::Stalled(_) | Self::Closed => {

@@ -1,8 +1,8 @@
-//! Files that are not what was written: nothing wrong is read, and the place is named.
+//! Files that differ from what was written: nothing wrong is read, and the place is named.
 
 use super::*;
 
-/// What a store says of itself and of all its records: each is right, or its damage is reported. How many are right.
+/// How many records of a store are right; each of the others is reported as damaged.
 fn reads_rightly(dir: &Path, sizes: &[usize]) -> Result<usize, String> {
     let store = DiskStore::open(small(dir)).map_err(|error| error.to_string())?;
     if store.last().get() != sizes.len() as u64 {

@@ -1,4 +1,4 @@
-//! Records that stand in the place of others: all of them or none, and nothing is left of the others.
+//! Records that replace others: all of them or none, and nothing is left of the others.
 
 use super::*;
 
@@ -197,7 +197,7 @@ fn a_stop_at_any_step_of_a_wiping_loses_nothing_and_the_next_one_ends_it() {
     let store = DiskStore::open(small(dir.path())).unwrap();
     rewrite(&store, &SOME);
     drop(store);
-    // What a purging makes of it, to take any part of.
+    // The result of a purge, to take parts of.
     let done = scratch();
     copy_folder(dir.path(), done.path());
     let store = DiskStore::open(small(done.path())).unwrap();
