@@ -88,7 +88,7 @@ impl Tracker {
     /// [`Tracker::authenticate`].
     ///
     /// # Errors
-    /// [`Error::Access`]: there is no such key, or its secret is another. [`Error::OverQuota`].
+    /// [`Error::Access`]: there is no such key, or the secret is wrong. [`Error::OverQuota`].
     pub fn recognize(
         &self,
         credentials: &Credentials,
