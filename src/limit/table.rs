@@ -28,7 +28,7 @@ pub const OVERFLOW_SHARE: NonZeroU32 = NonZeroU32::new(16).unwrap();
 /// Looks at a set that is full except for a claim in flight, before it counts as full.
 const PATIENCE: u32 = 64;
 
-/// Most sets that are looked at to estimate how many slots are in debt.
+/// Most sets that are read to estimate how many slots are in debt.
 const SETS_SAMPLED: usize = 8_192;
 
 /// The outcome of a request, and the kind of bucket that it was charged to.

@@ -36,8 +36,8 @@ pub struct Record {
     /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that
     /// passed.
     pub clock_set: i64,
-    /// The numbers of the customers that the record is to forget; empty in records of before, and in those that forget
-    /// no customer.
+    /// The numbers of the customers that the record is to forget; empty in older records, and in those that forget no
+    /// customer.
     pub customers: Vec<u64>,
 }
 

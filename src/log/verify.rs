@@ -51,7 +51,7 @@ pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
 
 struct Look {
     seen: Seen,
-    /// Everything up to here was looked at.
+    /// Everything up to here was checked.
     at: Position,
 }
 

@@ -32,7 +32,7 @@ pub enum Guard {
     IdleTimeout,
     /// Streams of an HTTP/2 connection at once.
     Streams,
-    /// Streams of an HTTP/2 connection that their caller resets before they are looked at.
+    /// Streams of an HTTP/2 connection that their caller resets before they are handled.
     Resets,
     /// Streams of an HTTP/2 connection that end because of their caller's errors.
     ErrorResets,

@@ -35,7 +35,7 @@ impl Backpressure {
         }
     }
 
-    /// Waits until each of the projects is folded but for a few recent records, or for a second at most.
+    /// Waits until each of the projects is folded except for a few recent records, at most for a second.
     pub async fn wait(mut self, projects: &[Arc<ProjectProgress>], clock: &dyn Clock) {
         let lag_max = self.lag_max;
         let keeps_up = || {

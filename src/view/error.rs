@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// What is wrong, for a caller: without the words of the engine or of the system.
+    /// What is wrong, for a caller: without the text of the engine or of the system.
     pub fn fragment(&self) -> String {
         let text = match self {
             Self::Behind(_)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use crate::log::copy::CopyError;
 use crate::log::{self, StoreError};
 
-/// Why there is no backup, in words for an operator. What was made of the copy is removed.
+/// Why there is no backup, as a text for an operator. What was made of the copy is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The folder's path depends on where a process works.
@@ -32,7 +32,7 @@ pub enum BackupError {
         /// What the system said.
         error: io::Error,
     },
-    /// The copy's disk is full, but for what is kept free.
+    /// The copy's disk is full, except for the space kept free.
     #[error("{}: the disk has not enough space", .0.display())]
     Full(PathBuf),
     /// The copy cannot be written.

@@ -234,7 +234,7 @@ struct Walk<'a> {
     window: Window<Arc<File>>,
     next: u64,
     at: u64,
-    /// Where frames began that were skipped without a look at their checksums.
+    /// Where frames began that were skipped without verifying their checksums.
     skipped: Option<(u64, u64)>,
 }
 

@@ -48,7 +48,7 @@ impl Spare {
     /// The file, of so many bytes at least, open for reading and writing.
     ///
     /// # Errors
-    /// What the system says. It may be asked for again.
+    /// What the system says. The call may be repeated.
     pub(super) fn take(&mut self, bytes: u64) -> io::Result<File> {
         let made = self.making.take().map(JoinHandle::join);
         let is_ready = matches!(made, Some(Ok(Ok(made))) if made >= bytes);

@@ -163,7 +163,7 @@ fn damage_in_front_of_a_whole_commit_is_named_with_its_place() {
 fn damage_in_a_block_leaves_what_lies_in_others_of_its_frame() {
     let (dir, _, sizes) = two_commits(&[30_000; 20]);
     let store = open(dir.path()).unwrap();
-    // The segment ends with this, and is not looked at when the store is opened.
+    // The segment ends with this, and is not read when the store is opened.
     store
         .appender
         .as_ref()

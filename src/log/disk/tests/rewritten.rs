@@ -16,7 +16,7 @@ fn rewrite(store: &DiskStore, positions: &[u64]) {
     store.rewrite(&mut rewrites(positions).into_iter()).unwrap();
 }
 
-/// Whether everything is as it was but for these positions.
+/// Checks that everything is unchanged except these positions.
 fn holds(store: &DiskStore, sizes: &[usize], rewritten: &[u64]) {
     let expected = |number: u64, size: usize| match rewritten.contains(&number) {
         true => after(number),
