@@ -45,7 +45,7 @@ pub struct Charge {
 pub struct Table {
     sets: Box<[Set]>,
     overflow: Box<[AtomicU64]>,
-    /// The latest end of any forgotten debt.
+    /// No forgotten debt ended later than this.
     forgotten: AtomicU64,
     hasher: SipHasher13,
 }

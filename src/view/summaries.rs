@@ -112,7 +112,7 @@ impl Summaries {
             Some([_, latest, flags, _]) if *flags & LATEST_IS_KNOWN != 0 => {
                 *latest = latest.cast_signed().max(time.micros()).cast_unsigned();
             }
-            // Unpublished events, which the store does not have yet, may be later than this one.
+            // Earlier records' events may be later. The store does not have this event yet.
             Some([_, _, _, written]) => *written = batch,
             None => {}
         }
