@@ -1,4 +1,4 @@
-//! Floor 4: what operators see and do: the second listener, metrics, who is refused, backups.
+//! Floor 4: what operators see and do: the second listener, metrics, refused addresses, backups.
 
 pub mod backup;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! Floor 5: puts the floors together, starts, reloads and stops.
+//! Floor 5: connects the floors, starts, reloads and stops.
 
 mod error;
 pub mod first_run;
@@ -46,7 +46,7 @@ pub struct App {
     listeners: Listeners,
     stack: Stack,
     admin: AdminEndpoint,
-    /// None: it could not be made.
+    /// None: it could not be created.
     socket: Option<Socket>,
     backups: Backups,
     limits: ConnectionLimits,
@@ -65,7 +65,7 @@ impl App {
     /// Binds the addresses, opens the data folder, and gets everything ready.
     ///
     /// # Errors
-    /// What keeps the service from starting, in words for an operator.
+    /// Why the service does not start, as a text for an operator.
     pub async fn bind(
         config: &Config,
         projects: Vec<RegisteredProject>,
@@ -78,7 +78,7 @@ impl App {
     /// Opens the data folder and gets everything ready.
     ///
     /// # Errors
-    /// What keeps the service from starting, in words for an operator.
+    /// Why the service does not start, as a text for an operator.
     pub async fn open(
         listeners: Listeners,
         config: &Config,
@@ -153,7 +153,7 @@ impl App {
             refused: Refused::new(RandomState::new()),
         });
         let socket = Socket::bind(&config.data.dir)
-            // A full disk must not keep what is stored from being read.
+            // A full disk must not prevent reads.
             .inspect_err(|error| tracing::warn!(%error, "no command can ask for a backup"))
             .ok();
         let backups = Backups::new(log.clone(), &config.data);
@@ -244,7 +244,7 @@ impl App {
         self.listeners.admin.local_addr()
     }
 
-    /// What gives new settings to the service while it runs.
+    /// A handle that gives new settings to the running service.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
@@ -284,7 +284,7 @@ impl App {
             obstacle: Some("draining".to_owned()),
         });
         let calls = async {
-            // Balancers need a moment to hear that no more calls are wanted here.
+            // Balancers need a moment to learn that no more calls are accepted here.
             tokio::time::sleep(self.drain_wait).await;
             self.health.end();
             tracker.end_streams();
@@ -309,7 +309,7 @@ impl App {
             }
         };
         match drained {
-            // Anyone who asked for the backup is told how it ended.
+            // The caller of the backup gets its result.
             true => {
                 let drained = async {
                     if let Some(commands) = commands {
@@ -327,7 +327,7 @@ impl App {
             }
         }
         let (log, view) = (self.log, self.view);
-        // First what callers were told, for what has to leave the disk may take as long as copying it.
+        // The log and the view first, as a purge may take as long as copying the disk's data.
         retention.end();
         let closed = tokio::task::spawn_blocking(move || {
             log.close();
@@ -335,7 +335,7 @@ impl App {
         });
         match tokio::time::timeout(CLOSE_TIMEOUT, closed).await {
             Ok(closed) => closed.map_err(|_| StartError::Panicked)?,
-            // Nothing of it was acknowledged.
+            // None of it was acknowledged.
             Err(_) => tracing::warn!("the disk does not answer; what it was given is left to it"),
         }
         let ended = tokio::task::spawn_blocking(move || retention.stop());
@@ -367,20 +367,20 @@ pub async fn rebuild_view(config: &Config, clock: Arc<dyn Clock>) -> Result<Coun
     Ok(counts)
 }
 
-/// Refuses settings that give stored IDs another meaning, and keeps what they say of new ones.
+/// Refuses settings that give stored IDs another meaning, and saves new ID types.
 fn take_id_types(config: &Config, log: &Log, view: &View) -> Result<(), StartError> {
     let dir = &config.data.dir;
     let known = IdTypes::load(dir)?;
     let mut types = known.clone();
     let knows_all = view.progress().borrow().applied >= log.last();
     let snapshot = view.snapshot();
-    // Of what is not folded yet, nobody knows whose it is.
+    // The projects of records that are not folded yet are unknown.
     let is_used = |token: &str| !knows_all || snapshot.has_project(token).unwrap_or(true);
     types.take(dir, &config.projects, is_used)?;
     if types != known
         && let Err(error) = types.save(dir)
     {
-        // A full disk must not keep what is stored from being read.
+        // A full disk must not prevent reads.
         tracing::error!(%error, "the projects' ID types cannot be kept; another start could have others");
     }
     Ok(())

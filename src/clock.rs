@@ -1,4 +1,4 @@
-//! Ground floor: time, handed in wherever it is needed, so that tests move it by hand.
+//! Ground floor: time, passed in wherever it is needed, so that tests can set it.
 
 pub mod late;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::Timestamp;
 
-/// Tells the time.
+/// Gives the time.
 pub trait Clock: Debug + Send + Sync {
     /// The wall clock, to the microsecond. May jump.
     fn now(&self) -> Timestamp;
@@ -57,7 +57,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until it is advanced.
 #[derive(Debug)]
 pub struct ManualClock {
     state: Mutex<Manual>,
@@ -81,26 +81,26 @@ impl ManualClock {
         }
     }
 
-    /// Time passes.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
         state.elapsed = state.elapsed.saturating_add(by);
     }
 
-    /// Somebody sets the wall clock forward; no time passes.
+    /// Sets the wall clock forward; no time passes.
     pub fn set_forward(&self, by: Duration) {
         let mut state = self.lock();
         state.origin = state.origin.saturating_add(by);
     }
 
-    /// Somebody sets the wall clock back, no time passes.
+    /// Sets the wall clock back; no time passes.
     pub fn set_back(&self, by: Duration) {
         let mut state = self.lock();
         state.origin = state.origin.saturating_sub(by);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Manual> {
-        // A panic elsewhere leaves plain numbers, which are as good as before.
+        // A panic elsewhere leaves plain numbers, which are still valid.
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

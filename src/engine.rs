@@ -1,4 +1,4 @@
-//! Floor 1: guards around the engine in which the view lies. The engine believes its own files too early.
+//! Floor 1: checks around the engine that stores the view. The engine trusts its own files too early.
 
 pub(crate) mod files;
 pub(crate) mod journal;

@@ -19,7 +19,7 @@ pub use customers::Customers;
 pub use streams::Messages;
 pub use tracking::Tracking;
 
-/// The contract as reflection tells it: encoded descriptors, with annotations.
+/// The contract as reflection serves it: encoded descriptors, with annotations.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Largest message that is decoded, in bytes: as large as the default of a batch over REST.

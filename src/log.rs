@@ -4,11 +4,11 @@
 //! and [`Log::state`]. An append returns when its records would survive a power cut. Behind that seam a
 //! [`Store`] keeps the records: [`disk`] embeds one, [`memory`] serves tests and fails on demand.
 //!
-//! - One writer commits what is queued as one batch with one sync, and wakes everybody: group commit without a
-//!   timer. A commit that is in flight is what later appends wait for and then share.
+//! - One writer commits what is queued as one batch with one sync, and wakes all waiting callers: group commit without
+//!   a timer. Appends that arrive during a commit wait for it and share the next one.
 //! - The first commit that fails latches the log: later appends fail at once, reads go on. A full disk is not
 //!   such a failure; appends are refused until space is freed.
-//! - A full queue refuses at once. Nothing waits without a bound.
+//! - A full queue refuses at once. No wait is unbounded.
 
 pub mod copy;
 pub mod disk;
@@ -55,7 +55,7 @@ impl Position {
         self.0
     }
 
-    /// The position that [`Position::get`] gave.
+    /// The position of a number from [`Position::get`].
     pub fn from_number(number: u64) -> Self {
         Self(number)
     }
@@ -76,7 +76,7 @@ pub struct Options {
     pub queue_bytes_max: usize,
     /// Longest that an append waits for the disk. Default 10 s.
     pub append_timeout: Duration,
-    /// What counts the panics of the process. Default: one of its own.
+    /// The counter of the process's panics. Default: one of its own.
     pub panics: Panics,
 }
 
@@ -96,13 +96,13 @@ impl Default for Options {
 pub enum State {
     /// It takes appends.
     Ready,
-    /// A commit has not come back for this long.
+    /// A commit has not returned for this long.
     Stalled(Duration),
     /// The disk is full; it takes appends again once there is space.
     Full,
     /// A commit failed for this reason; only a restart helps.
     Failed(Arc<str>),
-    /// A record was read that is not what was written; the others can be read.
+    /// A record read differs from what was written; the others can be read.
     Damaged(Position),
 }
 
@@ -115,7 +115,7 @@ pub struct Log {
     panics: Panics,
     /// Where the first damage was found.
     damage: Arc<OnceLock<Position>>,
-    /// Anyone who rewrites records has it alone.
+    /// Held exclusively by a thread that rewrites records.
     pins: Arc<RwLock<()>>,
 }
 
@@ -141,9 +141,9 @@ impl Log {
         })
     }
 
-    /// Appends encoded records, in their order and without others between them; gives their positions once
-    /// they would survive a power cut. All of them are kept or none. They are behind those of every call that returned
-    /// before, whichever future is waited for first.
+    /// Appends encoded records, in their order and without others between them. Gives their positions once they would
+    /// survive a power cut. All of them are kept or none. They come after those of every call that returned before,
+    /// whichever future is awaited first.
     ///
     /// # Errors
     /// [`Error::Overloaded`], [`Error::Full`], [`Error::Closed`]: nothing was written.
@@ -156,8 +156,8 @@ impl Log {
         self.append_prepared(records.collect()).1
     }
 
-    /// As [`Self::append`], with what is known of the records anyway; also gives a position that the last of them will
-    /// not pass, unless nothing was queued.
+    /// As [`Self::append`], with what the caller already knows of the records. Also gives a position that the last of
+    /// them will not pass, unless nothing was queued.
     pub fn append_prepared(
         &self,
         records: Vec<Written>,
@@ -186,7 +186,7 @@ impl Log {
         *self.writer.durable().borrow()
     }
 
-    /// Tells of each new last position.
+    /// Reports each new last position.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.writer.durable()
     }
@@ -203,20 +203,21 @@ impl Log {
         if let Some(records) = self.writer.recent().read_after(after, limit) {
             return Ok(records);
         }
-        // The store has a commit before it is told of, and before it is added to the recent ones. Who saw it then could
-        // have it rewritten before it is added as it was.
+        // The store has a commit before it is announced, and before it is added to the recent ones. A reader that saw
+        // it by then could have it rewritten before the original is added.
         let told = self.last().get().saturating_sub(after.get());
         let told = usize::try_from(told).unwrap_or(usize::MAX);
         let limit = limit.min(told);
         let records = self.noted(self.store.read_after(after, limit))?;
         if records.is_empty() && limit > 0 {
-            // Who follows the log would ask for the same again and again.
+            // A follower of the log would ask for the same again and again.
             return self.noted(Err(Error::missing(after.plus(1))));
         }
         Ok(records)
     }
 
-    /// As [`Self::read_after`], with what their writers knew of the records, for the first who asks for that soon.
+    /// As [`Self::read_after`], with what their writers knew of the records, given once, to the first caller that asks
+    /// soon.
     ///
     /// # Errors
     /// Those of [`Self::read_after`].
@@ -251,7 +252,7 @@ impl Log {
         self.noted(Record::decode(position, bytes))
     }
 
-    /// Remembers where damage was found: the truth is not whole any more, and anyone who asks is to know.
+    /// Remembers where damage was found: the log is no longer whole, and [`Self::state`] says so.
     fn noted<T>(&self, read: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Damaged { position, .. }) = &read {
             self.damage.get_or_init(|| *position);
@@ -259,7 +260,7 @@ impl Log {
         read
     }
 
-    /// What counts the panics of the process.
+    /// The counter of the process's panics.
     pub fn panics(&self) -> &Panics {
         &self.panics
     }
@@ -275,8 +276,8 @@ impl Log {
         self.rewrite_lock().rewrite(rewrites)
     }
 
-    /// Waits until nobody holds the records still, and lets nobody do so until it is dropped. Anyone who must hold
-    /// something else while rewriting takes this first, for the wait may be a backup's.
+    /// Waits until no caller pins the records, and keeps others from pinning them until it is dropped. A caller that
+    /// must hold another lock while rewriting takes this one first: it may wait for a backup.
     pub fn rewrite_lock(&self) -> RewriteLock<'_> {
         RewriteLock {
             log: self,
@@ -284,14 +285,14 @@ impl Log {
         }
     }
 
-    /// Keeps all records as they are until it is dropped; appends go on. Who reads one record after the other and needs
-    /// them all as of one moment holds it.
+    /// Keeps all records as they are until it is dropped; appends go on. A reader that needs all records as of one
+    /// moment holds it.
     pub fn pin(&self) -> RwLockReadGuard<'_, ()> {
         // It guards nothing that a panic could spoil.
         self.pins.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something that was rewritten may still lie on the disk.
+    /// Whether something that was rewritten may still be on the disk.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
@@ -299,8 +300,8 @@ impl Log {
         self.store.is_purge_pending()
     }
 
-    /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes, and needs room for it;
-    /// `room`: and no less than so many bytes, which the caller will need.
+    /// Removes from the disk what was rewritten. Blocks as long as copying the whole log takes, and needs space for the
+    /// copy; `room`: at least so many bytes, which the caller will need.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Rewrite`].
@@ -308,7 +309,7 @@ impl Log {
         self.store.purge(room)
     }
 
-    /// Notes that nothing of what was rewritten lies anywhere any more.
+    /// Notes that nothing of what was rewritten is stored anywhere any more.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
@@ -316,12 +317,12 @@ impl Log {
         self.store.end_purge()
     }
 
-    /// Whether the fold may write so many bytes beside the log. So many are kept from appends from now on.
+    /// Whether the fold may write so many bytes beside the log. From now on, so many are reserved from appends.
     pub fn has_room_to_fold(&self, bytes: u64) -> bool {
         self.store.has_room_to_fold(bytes)
     }
 
-    /// Keeps so many bytes of the disk for the caller.
+    /// Reserves so many bytes of the disk for the caller.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Read`].
@@ -367,7 +368,7 @@ impl RewriteLock<'_> {
 
 #[cfg(test)]
 impl Log {
-    /// The same log, for callers whose time is up at once.
+    /// The same log, whose appends time out at once.
     pub(crate) fn impatient(&self) -> Self {
         Self {
             append_timeout: Duration::ZERO,
@@ -375,7 +376,7 @@ impl Log {
         }
     }
 
-    /// Whether nothing waits for the disk, and all that it has is told.
+    /// Whether nothing waits for the disk, and all that it has is announced.
     pub(crate) fn is_idle(&self) -> bool {
         self.writer.queued_records() == 0 && self.store.last() == self.last()
     }

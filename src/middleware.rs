@@ -1,16 +1,16 @@
-//! Floor 3: what every call passes before a service sees it, whatever its protocol. From the outside in:
+//! Floor 3: what every call passes before a service, whatever its protocol. From the outside in:
 //!
-//! - `received` is the body, whose rest is read if nobody wants it
+//! - `drained_body` is the body, whose rest is read even if no reader is left
 //! - [`class`] decides what the request is, for all that follows
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
-//! - [`contain`] keeps a panic to its call, and tells the operator why a call failed ([`cause`])
-//! - [`peer`] finds out whose call it is
+//! - [`catch_panic`] confines a panic to its call, and logs why a call failed ([`cause`])
+//! - [`peer`] finds the client's address
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
-//! - [`in_flight`] refuses what there is no room for
+//! - [`in_flight`] refuses calls beyond the limits of concurrency
 //! - [`header_list`] refuses too large headers over HTTP/2
 //!
-//! [`guard`] names the limits beside the quotas, and counts what they turn away.
+//! [`guard`] names the limits beside the quotas, and counts what they refuse.
 
 mod caller_ended;
 pub mod catch_panic;

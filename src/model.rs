@@ -1,6 +1,6 @@
 //! Ground floor: the nouns of tracking, parsed once and valid forever.
 //!
-//! A value of one of these types keeps every rule that its type is about, so nothing above checks again.
+//! A value of one of these types keeps every rule of its type, so nothing above checks again.
 
 pub mod address;
 pub mod certificate;

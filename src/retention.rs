@@ -1,4 +1,4 @@
-//! Floor 2: sees to it that what was erased, or is too old, leaves the disk in time.
+//! Floor 2: removes what was erased or is too old from the disk in time.
 
 mod due;
 mod trust;
@@ -16,14 +16,14 @@ use crate::view::{Error, View};
 use due::Due;
 use trust::{Doubt, Trust};
 
-/// How often it is asked whether there is something to do.
+/// How often it is checked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Receipts are so far ahead of the clock for a while where it is set back by a little.
+/// Receipts are temporarily so far ahead of the clock where it is set back by a little.
 const LEAD_USUAL: Duration = Duration::from_secs(60);
-/// How long to leave it alone after a failure.
+/// How long to wait after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether something that was erased or is too old may still lie on the disk. Anyone who cannot tell says so too.
+/// Whether something that was erased or is too old may still be on the disk. True also if that is unknown.
 pub(crate) fn is_purge_pending(log: &Log, view: &View) -> bool {
     log.is_purge_pending().unwrap_or(true)
         || view
@@ -31,13 +31,13 @@ pub(crate) fn is_purge_pending(log: &Log, view: &View) -> bool {
             .map_or(true, |oldest| oldest.is_some())
 }
 
-/// What is to be kept, and what is not.
+/// What to keep, and how soon to remove the rest.
 #[derive(Debug)]
 pub(crate) struct RetentionWorker {
     log: Log,
     view: View,
     clock: Arc<dyn Clock>,
-    /// Half of what is promised: the other half is for the work.
+    /// Half of the promised time: the other half is for the work.
     delay: Duration,
     retention: Option<Duration>,
     start: Start,
@@ -52,13 +52,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Tells the thread to end. What it is in the middle of it ends first.
+    /// Asks the thread to end. It finishes its work in progress first.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.thread().unpark();
     }
 
-    /// Waits until the thread has ended. May block on the disk, as long as copying all that is there.
+    /// Waits until the thread has ended. May block on the disk, as long as copying everything.
     pub(crate) fn stop(self) {
         self.end();
         if self.thread.join().is_err() {
@@ -74,13 +74,13 @@ struct Plan {
     retry_at: Duration,
 }
 
-/// When to look for what is too old, and what is known of how old that is.
+/// When to look for what is too old, and what is known about ages.
 struct Expiry {
     retention: Duration,
     at: Duration,
     receipts: Receipts,
     trust: Trust,
-    /// What the operator was told last.
+    /// What was last reported to the operator.
     told: Option<Doubt>,
 }
 
@@ -95,10 +95,10 @@ impl Expiry {
         }
     }
 
-    /// Whether it is time, and the clock may be believed.
+    /// Whether it is time, and the clock can be trusted.
     fn is_due(&mut self, log: &Log, clock: &dyn Clock, is_over: &dyn Fn() -> bool) -> bool {
         if let Err(error) = self.receipts.follow(log, is_over) {
-            // Reads meet it too, and say so; who cannot tell how old records are keeps them.
+            // Reads report the damage too. Records of unknown age are kept.
             tracing::error!(error = %error, "what is too old stays: the log cannot be read");
             self.at = clock.elapsed().saturating_add(RETRY_AFTER);
             return false;
@@ -171,7 +171,7 @@ impl RetentionWorker {
             expiry: self.retention.map(|age| Expiry::new(age, self.start)),
             retry_at: Duration::ZERO,
         };
-        // What an earlier process did not come to the end of.
+        // What an earlier process did not finish.
         let mut is_due = self.log.is_purge_pending().unwrap_or(true);
         while !self.is_over() {
             let expires = plan.expiry.as_mut().is_some_and(|expiry| {

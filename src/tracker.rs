@@ -1,4 +1,4 @@
-//! Floor 2: the use cases: who may, what is valid, and what is kept or read.
+//! Floor 2: the use cases: permissions, validation, writes and reads.
 //!
 //! Writing has two halves: [`Tracker::update`], [`Tracker::event`] and [`Tracker::click`] turn a command into the
 //! record to keep, without waiting; [`Tracker::commit`] makes records durable. A batch prepares all its commands
@@ -56,7 +56,7 @@ pub use write::{
     Accepted, AddEvent, COMMAND_BYTES_MAX, COMMANDS_MAX, TrackClick, UpdateCustomer, check_batch,
 };
 
-/// What bounds reading.
+/// The bounds of reading.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Longest that a read waits for the view, and for its turn among others. Default 10 s.
@@ -65,12 +65,11 @@ pub struct Options {
     pub reads: ReadLimits,
     /// Most bytes of the attributes of one answer. Default 4 MiB.
     pub answer_bytes_max: usize,
-    /// Longest that an export stays with one moment, and keeps from the disk's being rid of what left since. Default 30
-    /// s.
+    /// Longest that an export holds one snapshot, which keeps removed data on the disk. Default 30 s.
     pub snapshot_timeout: Duration,
     /// Most watches and exports that a key has in flight. Default 64.
     pub watchers_max: usize,
-    /// Longest silence of a watch before it tells its cursor. Default 15 s.
+    /// Longest silence of a watch before it sends its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
 }
 
@@ -87,7 +86,7 @@ impl Default for Options {
     }
 }
 
-/// Takes and answers what callers ask for.
+/// Handles callers' commands and queries.
 #[derive(Debug)]
 pub struct Tracker {
     projects: tokio::sync::watch::Sender<Arc<ProjectRegistry>>,
@@ -99,12 +98,12 @@ pub struct Tracker {
     options: Options,
     permits: Arc<Permits>,
     stream_permits: StreamPermits,
-    /// Whether watches have to end.
+    /// Whether streams have to end.
     streams_ended: tokio::sync::watch::Sender<bool>,
     receipts: Receipts,
 }
 
-/// A caller that was let in.
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Access {
     project: Arc<Project>,
@@ -119,12 +118,12 @@ impl Access {
         &self.project.token
     }
 
-    /// What the caller holds from now on is its key's too.
+    /// Counts what the caller holds from now on for its key too.
     pub fn hold(&self, meter: &Meter) {
         meter.of_key(self.project.clone(), self.key.clone());
     }
 
-    /// The key, as the holder of what lasts.
+    /// The key, as a holder of resources.
     pub fn holder(&self) -> KeyHolder {
         KeyHolder::new(&self.project.token, &self.key)
     }
@@ -162,7 +161,7 @@ impl Tracker {
         }
     }
 
-    /// What the quotas of projects and keys came to since the start.
+    /// The decisions of the projects' and keys' quotas since the start.
     pub fn account_counts(&self) -> AccountCounts {
         self.account_counters.counts()
     }

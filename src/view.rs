@@ -1,17 +1,17 @@
-//! Floor 1: what is read: a fold of the log, applied in order by one thread.
+//! Floor 1: what reads see: a fold of the log, applied in order by one thread.
 //!
 //! The view is a function of the log alone. What is folded is in memory first, and is written to the disk in
-//! checkpoints, each in one step with the position up to which it applies the log. A restart goes on from there, and
-//! dropping the whole view only costs the time to fold the log again.
+//! checkpoints, each in one step with the position up to which it applies the log. A restart goes on from there.
+//! Dropping the whole view costs only the time to fold the log again.
 //!
 //! - [`identity`] decides which customer a record is about, by the rules of linking and merging
 //! - [`apply`] turns one record into writes, with what it remembers of IDs (`ids`), customers (`summaries`) and
 //!   properties (`updates`)
-//! - `store` has them: layers in memory over a base on the disk, which a `checkpoint` brings up to date
-//! - `erase` and `expire` take out of the log, and of the view, what has to leave
-//! - [`read`] answers questions, each from one snapshot, and ends once nobody waits (`cancel`); `timeline` puts events
-//!   in their order, `trace` finds where a record has come to lie, `export` walks over a project's customers
-//! - [`keys`] is what the tables have
+//! - `store` keeps them: layers in memory over a base on the disk, which a `checkpoint` brings up to date
+//! - `erase` and `expire` remove from the log and the view what has to leave
+//! - [`read`] answers queries, each from one snapshot, and ends once no caller waits (`cancel`); `timeline` puts events
+//!   in their order, `attribution` finds where a record's event is, `export` walks over a project's customers
+//! - [`keys`] defines the keys and values of the tables
 
 mod anonymous;
 mod apply;
@@ -70,11 +70,12 @@ pub use timeline::{EventPlace, ROWS_MAX};
 /// What the view's engine may take.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Tables that stay open. Default 900.
+    /// Table files that stay open. Default 900.
     pub open_files_max: usize,
     /// Cache for reading, in bytes. Default 128 MiB.
     pub cache_bytes: u64,
-    /// What is remembered, in bytes: of IDs half of it, of customers and of properties a quarter each. Default 256 MiB.
+    /// The fold's memory of the store, in bytes: half for IDs, a quarter each for customers and properties. Default 256
+    /// MiB.
     pub known_bytes: usize,
     /// Bytes that are folded before they are written to the disk. Up to three times as many may be in memory. Default
     /// 64 MiB.
@@ -88,7 +89,7 @@ impl Default for Options {
         Self {
             open_files_max: 900,
             cache_bytes: 128 << 20,
-            // In tests so few that most are forgotten, and many checkpoints are made.
+            // So few in tests that most are forgotten, and many checkpoints are made.
             known_bytes: if cfg!(test) { 512 } else { 256 << 20 },
             checkpoint_bytes: if cfg!(test) { 4 << 10 } else { 64 << 20 },
             lag_max: 250_000,
@@ -96,7 +97,7 @@ impl Default for Options {
     }
 }
 
-/// Opens the store in `dir`; makes an empty one where that has damage in what the fold begins with.
+/// Opens the store in `dir`; makes an empty one if the rows that the fold begins with are damaged.
 fn open(dir: &Path, options: &Options) -> Result<Store, Error> {
     let store = Store::open(dir, options)?;
     let Err(error) = Apply::new(&store).map(drop) else {
@@ -128,7 +129,7 @@ impl View {
         Self::start_with(dir, log, runtime, &Options::default())
     }
 
-    /// As [`View::start`], with an engine that takes no more than this.
+    /// As [`View::start`], with these limits of the engine.
     ///
     /// # Errors
     /// Those of [`View::start`].
@@ -155,7 +156,7 @@ impl View {
         })
     }
 
-    /// Removes the view in `dir`, which nobody may have open.
+    /// Removes the view in `dir`, which must not be open.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -173,17 +174,17 @@ impl View {
         self.projector.projects.get(token)
     }
 
-    /// The projects that were asked for since the start, by token.
+    /// The projects requested since the start, by token.
     pub fn projects(&self) -> Vec<(String, Arc<ProjectProgress>)> {
         self.projector.projects.all()
     }
 
-    /// What the answers to writes wait for.
+    /// The wait before the answers to writes.
     pub fn backpressure(&self) -> Backpressure {
         self.backpressure.clone()
     }
 
-    /// How old the oldest acknowledged record is that cannot be read yet, of the project that lags least. `now`: as in
+    /// The age of the oldest acknowledged record that cannot be read yet, for the project that lags least. `now`: as in
     /// [`ProjectProgress::lag`].
     pub fn least_lag(&self, now: Duration) -> Duration {
         let projects = self.projects();
@@ -191,7 +192,7 @@ impl View {
         lags.min().unwrap_or_default()
     }
 
-    /// What came of the records applied since the start.
+    /// The counts of the records applied since the start.
     pub fn counts(&self) -> Counts {
         self.projector.counts()
     }
@@ -205,7 +206,7 @@ impl View {
         self.reaches(position, timeout, is_there).await
     }
 
-    /// Waits until everything of the project can be read that is durable by now.
+    /// Waits until all of the project that is durable by now can be read.
     ///
     /// # Errors
     /// [`Error::Behind`] when that takes longer than `timeout`, [`Error::Stopped`].
@@ -244,7 +245,7 @@ impl View {
         read::Snapshot::new(self.log.clone(), self.store.snapshot())
     }
 
-    /// As [`Self::snapshot`], for those who may keep it for long. Blocks on the disk.
+    /// As [`Self::snapshot`], for readers that may keep it for long. Blocks on the disk.
     pub fn lasting_snapshot(&self) -> read::Snapshot {
         read::Snapshot::new(self.log.clone(), self.store.lasting_snapshot())
     }

@@ -1,7 +1,7 @@
 //! Copies a store into another folder, while a service runs on it or not.
 //!
-//! Who holds the store's lock makes the copy: the command itself, or the running service, which the command asks over
-//! the unix socket ([`ask`]).
+//! The process that holds the store's lock makes the copy: the command itself, or the running service, which the
+//! command asks over the unix socket ([`ask`]).
 
 mod ask;
 mod error;
@@ -24,7 +24,7 @@ pub use error::BackupError;
 pub(crate) use running::Backups;
 use target::Target;
 
-/// What was copied, and where to.
+/// What was copied, and to where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The new folder.
@@ -94,7 +94,7 @@ fn copy_stopped(config: &Config, dir: &Path, stop: &AtomicBool) -> Result<Report
     copied
 }
 
-/// Copies everything up to `end`. All of it is on disk afterwards, or nothing is there. May block on both disks.
+/// Copies everything up to `end`. All of it is on disk afterwards, or nothing is. May block on both disks.
 fn copy(
     source: &Source<'_>,
     end: Position,

@@ -1,5 +1,5 @@
-//! What operators are answered: metrics, who is refused, health and what is running over the second listener, and
-//! backups over the unix socket too.
+//! Answers operators: metrics, refused addresses, health and the running version over the second listener, and backups
+//! too over the unix socket.
 
 mod backup;
 
@@ -34,7 +34,7 @@ pub(crate) struct AdminEndpoint {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Answers commands over the unix socket: what operators are answered, and backups.
+/// Answers commands over the unix socket: all that operators can ask, and backups.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
     pub(crate) endpoint: AdminEndpoint,

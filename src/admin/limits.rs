@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::clock::Clock;
 use crate::limit::Refused;
 
-/// Most addresses that are told.
+/// Most addresses that are listed.
 const ADDRESSES_MAX: usize = 100;
 
 /// What is known, as JSON. Times are RFC 3339, in UTC.

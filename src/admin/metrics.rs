@@ -1,4 +1,4 @@
-//! What the limiter, the log and the view count, read when the metrics are.
+//! Counts of the limiter, the log and the view, read when the metrics are.
 
 use std::sync::Arc;
 
@@ -210,7 +210,7 @@ impl Collector for Counted {
 }
 
 impl Counted {
-    /// The projects of the settings only: a label never says what callers make up.
+    /// The projects of the settings only: a label never has what callers make up.
     fn encode_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (name, help) = (
             "footfall_view_lag_seconds",

@@ -1,7 +1,7 @@
 //! The unix socket in the data folder by which commands find the running service.
 //!
-//! The file system is the permission: who may not use the service's files may not connect. Other users of the machine
-//! can connect to a port, and so can pages in a browser; neither can open the socket.
+//! File permissions control access: users without access to the service's files cannot connect. Other users of the
+//! machine can connect to a port, and so can pages in a browser; neither can open the socket.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -49,7 +49,7 @@ fn short_path(data: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     Ok((folder, path.into()))
 }
 
-/// The socket, as long as the service runs. Who makes it holds the folder's lock.
+/// The socket, as long as the service runs. The caller that makes it holds the folder's lock.
 #[derive(Debug)]
 pub(crate) struct Socket {
     listener: UnixListener,
@@ -120,9 +120,9 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Stops accepting, and waits until all that was asked is answered.
+    /// Stops accepting, and waits until all requests are answered.
     pub(crate) async fn drain(self) {
-        // The task has ended already, if nobody listens.
+        // The task has ended already if there is no receiver.
         let _ = self.stop.send(());
         if self.task.await.is_err() {
             tracing::error!("the admin socket panicked");
@@ -163,7 +163,7 @@ async fn serve(stream: UnixStream, commands: Commands) {
         .half_close(true)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(commands));
-    // A connection that breaks is its caller's matter.
+    // A broken connection concerns only its caller.
     if let Err(error) = connection.await {
         tracing::debug!(%error, "admin socket");
     }

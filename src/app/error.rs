@@ -7,7 +7,7 @@ use crate::limit::quota;
 use crate::server::ListenError;
 use crate::{log, model, view};
 
-/// Why the service does not start, in words for an operator.
+/// Why the service does not start, as a text for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
@@ -16,10 +16,10 @@ pub enum StartError {
     /// The log does not open.
     #[error(transparent)]
     Log(#[from] log::Error),
-    /// The store that was looked at is damaged in so many places.
+    /// The checked store is damaged in so many places.
     #[error("damaged in {}", match .0 { 1 => "1 place".to_owned(), n => format!("{n} places") })]
     Damaged(u64),
-    /// What was asked for cannot be printed.
+    /// The output cannot be written.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
     /// There is no backup.
@@ -34,10 +34,10 @@ pub enum StartError {
     /// A quota that cannot be kept.
     #[error("rate_limit: {0}")]
     Quota(#[from] quota::Error),
-    /// More hops than are walked.
+    /// More hops than are supported.
     #[error("client_address.trusted_hops: {0}")]
     Hops(#[from] model::address::HopsOutOfRange),
-    /// Nobody's head of the PROXY protocol would be believed.
+    /// No PROXY protocol header would be trusted.
     #[error(
         "server.proxy_protocol: true needs client_address.trusted_proxies, the addresses of the proxies that send it"
     )]
@@ -61,7 +61,7 @@ pub enum StartError {
     /// The system has no random numbers.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
-    /// The contract cannot be told.
+    /// Reflection cannot be built.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The system refuses something.
@@ -74,7 +74,7 @@ pub enum StartError {
         project: String,
         /// What differs.
         differences: String,
-        /// The file that keeps what was said.
+        /// The file that keeps the earlier types.
         path: PathBuf,
     },
     /// The file of the ID types cannot be read or written.
@@ -88,7 +88,7 @@ pub enum StartError {
     /// The settings change while they are read.
     #[error("the settings files are being written; ask again")]
     Unsettled,
-    /// Too few open files are allowed for anybody to be served.
+    /// Too few open files are allowed to serve any caller.
     #[error(
         "a limit of {limit} open files (RLIMIT_NOFILE, ulimit -n) is too low: at least {needed} are needed"
     )]

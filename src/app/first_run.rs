@@ -1,4 +1,4 @@
-//! The project of a service that was started without settings: made once, kept in the data folder.
+//! The project of a service that was started without settings: made once, in a file in the data folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,7 +14,6 @@ use crate::config::data::FIRST_RUN_FILE;
 use crate::config::{self, KeyAccess, ProjectConfig, SecretConfig};
 use crate::log::disk::make_folder;
 
-/// The file, in the data folder.
 /// Random bytes of a key's ID and of a secret.
 const KEY_BYTES: usize = 18;
 
@@ -47,7 +46,7 @@ impl FirstRun {
                 make_folder(data_dir).map_err(io)?;
                 match write_new(&path, &text) {
                     Ok(()) => (text, true),
-                    // Another process was faster; its project counts.
+                    // Another process was faster; its project is used.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         (fs::read_to_string(&path).map_err(io)?, false)
                     }
@@ -74,8 +73,8 @@ impl FirstRun {
         })
     }
 
-    /// Two commands to paste: one stores an event, the other reads it back.
-    /// `scheme` is what the address speaks, `http` or `https`.
+    /// Two commands to paste: one stores an event, the other reads it back. `scheme` is that of the address, `http` or
+    /// `https`.
     pub fn commands(&self, scheme: &str, address: SocketAddr) -> Option<String> {
         let keys = || self.project.keys.iter().map(|key| &key.access);
         let public = keys().find_map(|access| match access {
@@ -142,14 +141,14 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     address
 }
 
-/// A text that nobody guesses.
+/// A text that cannot be guessed.
 pub(crate) fn random_text() -> Result<String, StartError> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes).map_err(StartError::Random)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Writes a file that was not there, as a whole or not at all, for the owner alone.
+/// Writes a file that was not there, completely or not at all, for the owner alone.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = File::options()

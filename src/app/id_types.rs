@@ -1,8 +1,8 @@
-//! The ID types that a project's records were written with: the settings must not say something else later.
+//! The ID types that a project's records were written with: later settings must agree.
 //!
-//! A record has its IDs as they were compared when it came. Where a type becomes a soft one, or is compared in lower
-//! case from then on, what is stored would belong to other customers than what comes. So the data folder keeps each
-//! project's types, those that the settings do not name any more included, and a start with others is refused.
+//! A record has its IDs as they were compared on arrival. If a type becomes a soft one, or is compared in lower case
+//! from then on, stored and new records would belong to different customers. So the data folder keeps each project's
+//! types, including those that the settings no longer name, and a start with others is refused.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,15 +16,13 @@ use super::StartError;
 use crate::config::ProjectConfig;
 use crate::config::data::ID_TYPES_FILE;
 
-/// The file, in the data folder.
-
-/// What the file says, by the projects' tokens.
+/// The content of the file, by the projects' tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IdTypes(BTreeMap<String, Types>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Types {
-    /// In the order in which they decide.
+    /// In order of precedence.
     hard: Vec<String>,
     soft: Vec<String>,
     lowercase: Vec<String>,
@@ -35,7 +33,7 @@ impl IdTypes {
         data.join(ID_TYPES_FILE)
     }
 
-    /// Reads the file; nothing is known where there is none.
+    /// Reads the file; no types are known if there is none.
     ///
     /// # Errors
     /// [`StartError::IdTypesFile`].
@@ -48,8 +46,8 @@ impl IdTypes {
         read.map_err(|error| StartError::IdTypesFile { path, error })
     }
 
-    /// Checks that projects have the types that they had, and takes on new ones. A project whose records are none, as
-    /// `is_used` says, may have any.
+    /// Checks that projects have their earlier types, and adds new ones. A project without records, by `is_used`, may
+    /// have any.
     ///
     /// # Errors
     /// [`StartError::IdTypes`].
@@ -78,7 +76,7 @@ impl IdTypes {
         Ok(())
     }
 
-    /// Writes the file as a whole, for its owner alone.
+    /// Writes the file atomically, for its owner alone.
     ///
     /// # Errors
     /// [`StartError::IdTypesFile`].
@@ -110,7 +108,7 @@ impl Types {
         }
     }
 
-    /// What of `new` would give stored IDs another meaning, in words.
+    /// Texts on what in `new` would give stored IDs another meaning.
     fn differences(&self, new: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         let kinds = [
@@ -148,7 +146,7 @@ impl Types {
         self.hard.iter().chain(&self.soft)
     }
 
-    /// Takes on types that are new. Those that are gone stay, for they may come back.
+    /// Adds new types. Removed ones stay, as they may come back.
     fn add(&mut self, new: &Self) {
         for (known, new) in [(&mut self.hard, &new.hard), (&mut self.soft, &new.soft)] {
             let mut behind = 0;

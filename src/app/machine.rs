@@ -1,7 +1,7 @@
-//! What the machine lets this process have, and the settings fitted into it: descriptors, threads, memory.
+//! Fits the settings into what this process may have: descriptors, threads, memory.
 //!
-//! An engine that gets no descriptor in the middle of its work takes no writes before a restart. So the callers'
-//! connections get what is left once everybody else has a share of their own, and never more.
+//! An engine that gets no descriptor in the middle of its work takes no writes before a restart. So callers'
+//! connections get only what is left after all other shares.
 
 mod limits;
 
@@ -22,17 +22,16 @@ const STORES: u64 = 3;
 /// Fewest descriptors that a service can work with.
 const DESCRIPTORS_MIN: u64 = 192;
 
-/// Most threads that wait for the disk: reads, and what operators ask for.
+/// Most threads that wait for the disk: reads, and operators' requests.
 const BLOCKING_THREADS_MAX: u64 = 512;
 /// Fewest of them.
 const BLOCKING_THREADS_MIN: u64 = 8;
-/// Threads that do not come and go: the engines', the log's writer, the view's two, the upkeep's.
+/// Threads that do not come and go: the engines', the log's writer, the view's two, the retention's.
 const FIXED_THREADS: u64 = 24;
 
-/// What the service takes of the memory beside its queue, caches and layers, when nobody calls: what the engines hold
-/// before they write it.
+/// The memory of an idle service beside its queue, caches and layers: what the engines hold before they write it.
 const FIXED_MEMORY_BYTES: u64 = 192 << 20;
-/// The part of the memory that waits for the disk at most.
+/// The part of the memory that the queue for the disk takes at most.
 const QUEUE_PART: u64 = 8;
 /// The part of the memory that the engines' caches take at most.
 const CACHE_PART: u64 = 4;
@@ -43,16 +42,16 @@ const CHECKPOINT_PART: u64 = 32;
 /// The part of the memory that bodies take at most.
 const BODY_PART: u64 = 4;
 
-/// What the settings get of the machine.
+/// The result of fitting settings to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fitted {
     /// Most threads that wait for the disk.
     pub blocking_threads_max: usize,
-    /// What is less than the settings say, in words for an operator.
+    /// The settings that were lowered, as texts for an operator.
     pub warnings: Vec<Warning>,
 }
 
-/// A setting that the machine has no room for.
+/// A setting that exceeds the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning(String);
 
@@ -63,10 +62,10 @@ impl fmt::Display for Warning {
 }
 
 impl Limits {
-    /// Lowers what the settings say to what there is.
+    /// Lowers the settings to what the machine has.
     ///
     /// # Errors
-    /// [`StartError::Descriptors`], [`StartError::Threads`]: there is too little to serve anybody.
+    /// [`StartError::Descriptors`], [`StartError::Threads`]: there are too few to serve any caller.
     pub fn fit(&self, config: &mut Config) -> Result<Fitted, StartError> {
         let mut warnings = Vec::new();
         let threads = self.fit_threads(&mut warnings)?;
@@ -80,7 +79,7 @@ impl Limits {
 
     /// How many threads may wait for the disk.
     fn fit_threads(&self, warnings: &mut Vec<Warning>) -> Result<u64, StartError> {
-        // Each of them may open a file that no cache has.
+        // Each of them may open an uncached file.
         let most = (self.descriptors / 8).clamp(BLOCKING_THREADS_MIN, BLOCKING_THREADS_MAX);
         let Some(threads) = self.threads else {
             return Ok(most);
@@ -209,7 +208,7 @@ mod tests {
         fitted.warnings.iter().map(ToString::to_string).collect()
     }
 
-    /// What all who hold descriptors may hold together.
+    /// The descriptors that all holders may hold together.
     fn held(config: &Config, fitted: &Fitted) -> u64 {
         let server = &config.server;
         let connections = server.connections_max.get() + server.admin_connections_max.get();
@@ -237,7 +236,7 @@ mod tests {
             let fitted = limits.fit(&mut config).unwrap();
             assert!(held(&config, &fitted) <= descriptors, "{descriptors}");
             assert!(words(&fitted).concat().contains("server.connections_max"));
-            // What is fitted fits.
+            // Fitting again changes nothing.
             let once = config.clone();
             assert_eq!(words(&limits.fit(&mut config).unwrap()), [""; 0]);
             assert_eq!(config, once);

@@ -11,10 +11,10 @@ use crate::grpc::health::{Health, Readiness};
 use crate::log::{Log, State};
 use crate::view::View;
 
-/// How often the log and the view are looked at.
+/// How often the log and the view are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Looks at the log and the view until it is stopped.
+/// Checks the log and the view until it is stopped.
 #[derive(Debug)]
 pub(super) struct ReadinessUpdater {
     stop: oneshot::Sender<()>,
@@ -35,8 +35,7 @@ impl ReadinessUpdater {
             let start = log.last();
             let mut started = false;
             loop {
-                // A start is over once everything that was there before can be read, but of projects with a backlog of
-                // their own.
+                // A start is over once everything stored before can be read, except for projects in lanes.
                 started |= view.progress().borrow().front >= start;
                 health.set(Readiness {
                     started,
@@ -56,7 +55,7 @@ impl ReadinessUpdater {
     }
 
     pub(super) async fn stop(self) {
-        // The task has ended already, if nobody listens.
+        // The task has ended already if there is no receiver.
         let _ = self.stop.send(());
         if self.task.await.is_err() {
             tracing::error!("the readiness panicked");
@@ -64,11 +63,11 @@ impl ReadinessUpdater {
     }
 }
 
-/// Why calls do not succeed. A backlog is a reason only if no project can be read for it within `read_timeout`. `now`:
-/// since the clock's start.
+/// Why calls do not succeed. A backlog is a reason only if because of it no project can be read within `read_timeout`.
+/// `now`: since the clock's start.
 fn obstacle(log: &Log, view: &View, now: Duration, read_timeout: Duration) -> Option<String> {
     match log.state() {
-        // The cause is in the log; a probe's answer has no words of the engine's.
+        // The cause is in the log; a probe's answer has no text of the engine's.
         State::Ready if view.progress().borrow().failure.is_some() => {
             Some("the view has stopped".to_owned())
         }
@@ -106,7 +105,7 @@ mod tests {
         let view = View::start(dir.path(), log.clone(), Handle::current()).unwrap();
         let second = Duration::from_secs(1);
         let mut now = Duration::ZERO;
-        // What is not looked at each second counts less.
+        // Checked each second: at most one second counts between two checks.
         let mut after = |seconds| {
             for _ in 0..seconds {
                 now += second;

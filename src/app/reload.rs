@@ -1,6 +1,6 @@
-//! New settings for a running service: the rate limit's, projects, and keys. Nobody's debt is forgotten.
+//! New settings for a running service: the rate limit, projects, and keys. No debt is forgotten.
 //!
-//! All else is bound to what was made from it at the start. It stays as it is, and the log names what differs.
+//! All other settings are fixed at the start. They stay as they are, and the log names those that differ.
 
 mod gone;
 mod settle;
@@ -18,25 +18,25 @@ use crate::middleware::Limiters;
 use crate::server::tls::{self, Both, Tls};
 use crate::tracker::Tracker;
 
-/// Puts new settings into force. Clones share one service.
+/// Applies new settings. Clones share one service.
 #[derive(Clone, Debug)]
 pub struct Reload {
     limiters: Arc<Limiters>,
-    /// Weak, for anyone who holds the tracker holds the store open.
+    /// Weak, as a strong reference would hold the store open.
     tracker: Weak<Tracker>,
     tls: Both<Tls>,
     clock: Arc<dyn Clock>,
     in_force: Arc<Mutex<Config>>,
 }
 
-/// What came of new settings.
+/// The result of new settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What is in force now, by the names of sections.
+    /// The sections that were applied, by name.
     pub changed: Vec<&'static str>,
-    /// What differs and stays as it is until a restart, by the names of settings.
+    /// The settings that differ but need a restart, by name.
     pub left: Vec<String>,
-    /// Projects and keys that are there no more, each by its name.
+    /// Projects and keys that were removed, by name.
     pub gone: Vec<String>,
 }
 
@@ -57,18 +57,18 @@ impl Reload {
         }
     }
 
-    /// Puts into force what can change without a restart: `[rate_limit]` but for `slots`, projects and keys but
-    /// for the ID types of a project that is there already, and of a listener that speaks TLS the files, which are
-    /// read again, for connections that begin from now on.
+    /// Applies what can change without a restart: `[rate_limit]` except `slots`, and projects and keys except the ID
+    /// types of an existing project. Also reads the files of TLS listeners again, for connections that begin from now
+    /// on.
     ///
     /// # Errors
-    /// What is wrong with the settings. Nothing has changed then.
+    /// What is wrong with the settings. Nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<Reloaded, StartError> {
         settings::check(config)?;
         let materials = tls::load(&config.server, &self.clock)?;
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let next = next(&in_force, config);
-        // Of TLS, only whether there is any.
+        // For TLS, only whether it is on.
         let mut now = in_force.clone();
         for (now, next) in listeners(&mut now, &next) {
             now.clone_from(next);
@@ -82,7 +82,7 @@ impl Reload {
         let tls = self.tls.replace(materials);
         self.limiters.calls.change(&limits);
         self.limiters.failures.change(failures);
-        // A service that has ended lets nobody in.
+        // A service that has ended has no callers.
         if let Some(tracker) = self.tracker.upgrade() {
             tracker.replace(members);
         }
@@ -100,7 +100,7 @@ impl Reload {
         })
     }
 
-    /// A project that comes back has to have the ID types that it had. Those of one that is there stay as they are.
+    /// A project that comes back must have its earlier ID types. Those of an existing one stay as they are.
     fn take_id_types(&self, in_force: &Config, next: &Config) -> Result<(), StartError> {
         let new = next.projects.iter();
         let new = new.filter(|project| same(&in_force.projects, project).is_none());
@@ -114,7 +114,7 @@ impl Reload {
         types.save(dir)
     }
 
-    /// Loads the settings again at each message, and tells the log what came of it.
+    /// Loads the settings again at each message, and logs the result.
     pub async fn at_each(
         self,
         mut asked: mpsc::Receiver<()>,
@@ -153,7 +153,7 @@ impl Reloaded {
     }
 }
 
-/// What will be in force: of the new settings all that can change, of the present ones the rest.
+/// The settings to be in force: from the new ones all that can change, the rest from the current ones.
 fn next(now: &Config, new: &Config) -> Config {
     let mut next = now.clone();
     let slots = now.rate_limit.slots;
@@ -164,7 +164,7 @@ fn next(now: &Config, new: &Config) -> Config {
             now.clone_from(new);
         }
     }
-    // Without a project nobody is let in: more likely a mistake than meant.
+    // Without a project there are no callers: more likely a mistake than meant.
     if !new.projects.is_empty() {
         next.projects = new.projects.clone();
     }
@@ -178,7 +178,7 @@ fn next(now: &Config, new: &Config) -> Config {
     next
 }
 
-/// With what each listener speaks TLS, in the one and in the other settings.
+/// The TLS of each listener, in the one and in the other settings.
 fn listeners<'a>(
     of: &'a mut Config,
     and: &'a Config,
@@ -200,7 +200,7 @@ macro_rules! differing {
     }};
 }
 
-/// What differs and cannot change, by the names of settings.
+/// The settings that differ and cannot change, by name.
 fn left(now: &Config, new: &Config) -> Vec<String> {
     let server = differing!(
         &now.server,
@@ -304,7 +304,7 @@ fn left(now: &Config, new: &Config) -> Vec<String> {
         .collect()
 }
 
-/// The ID types say what is a customer: what was stored under the old ones would not be what the new ones make of it.
+/// The ID types define the customers: records stored under the old ones would mean something else under the new ones.
 fn ids_left(now: &Config, new: &Config) -> Vec<String> {
     let mut left = Vec::new();
     for (index, project) in new.projects.iter().enumerate() {

@@ -25,7 +25,7 @@ pub struct Range {
     pub limit: u64,
 }
 
-/// What a line says; fields are named as in `footfall.log.v1.Record`.
+/// The content of a line; fields are named as in `footfall.log.v1.Record`.
 #[derive(Serialize)]
 struct Line<'a> {
     position: u64,
@@ -49,7 +49,7 @@ struct Id<'a> {
     soft: bool,
 }
 
-/// Writes records, one a line. An output that is closed ends it. Makes nothing where no store is.
+/// Writes records, one a line. A closed output ends it. Makes nothing if there is no store.
 ///
 /// # Errors
 /// [`StartError::Log`]: there is no store, it cannot be opened, or a record is damaged; those before it are
@@ -116,8 +116,8 @@ fn write(out: &mut impl Write, position: Position, record: &Record) -> io::Resul
     out.write_all(b"\n")
 }
 
-/// JSON without characters that do something to a terminal, or to the order in which a line is read. They stand in
-/// texts only, where a JSON escape means the same.
+/// JSON without characters that control a terminal or the reading order of a line. They occur only in texts, where a
+/// JSON escape means the same.
 fn escaped(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::app::StartError;
 use crate::app::first_run::random_text;
 
-/// Random bytes of a secret: nobody guesses 256 bits, however fast.
+/// Random bytes of a secret: 256 bits cannot be guessed at any speed.
 const SECRET_BYTES: usize = 32;
 
 /// A key that is in no settings yet. Its `Debug` does not show the secret.
@@ -17,7 +17,7 @@ const SECRET_BYTES: usize = 32;
 pub struct NewKey {
     /// The key's ID.
     pub id: String,
-    /// The secret, which nobody keeps but its owner.
+    /// The secret, which only its owner keeps.
     pub secret: String,
 }
 
@@ -35,7 +35,7 @@ impl NewKey {
         })
     }
 
-    /// The lines for the settings file, below their `[[project]]`. They do not have the secret.
+    /// The lines for the settings file, below their `[[project]]`. They do not contain the secret.
     pub fn settings(&self) -> String {
         let digest = Sha256::digest(self.secret.as_bytes());
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! Looks at a stopped store for damage, and says what is there.
+//! Checks a stopped store for damage, and reports its content.
 
 use std::fs;
 use std::io::Write;
@@ -13,11 +13,11 @@ use crate::log::{self, Store as _};
 use crate::view;
 use crate::view::verify::Compared;
 
-/// Most places of damage that are told; the others are counted.
+/// Most places of damage that are reported; the others are counted.
 const PLACES_MAX: u64 = 100;
 
 /// Checks every record of the log, and the view against a fresh fold of the log in the system's temporary folder.
-/// Writes to `out` what is there and what is damaged. Makes nothing where no store is.
+/// Writes to `out` what is there and what is damaged. Makes nothing if there is no store.
 ///
 /// # Errors
 /// [`StartError::Damaged`], [`StartError::Log`]: there is no store, or it cannot be opened.
@@ -54,7 +54,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
             "view: {entries} entries are as the log says up to position {}",
             applied.get()
         )),
-        // Of the log, which was told above.
+        // Damage of the log, which was reported above.
         Err(view::Error::Log(_)) if places.count > 0 => {
             places.say("view: not compared to its end, for the log cannot be folded");
         }
@@ -63,7 +63,7 @@ pub fn verify(config: &Config, out: &mut impl Write) -> Result<(), StartError> {
     places.end()
 }
 
-/// Tells of places as they are found.
+/// Reports places as they are found.
 struct Places<'a, W> {
     out: &'a mut W,
     count: u64,
@@ -88,16 +88,16 @@ impl<W: Write> Places<'_, W> {
     }
 
     fn say(&mut self, line: &str) {
-        // The exit code says what matters, and anyone who closed the output does not want to read.
+        // The exit code says what matters, and a closed output has no reader.
         let _ = writeln!(self.out, "{line}");
     }
 }
 
-/// A folder that goes away. For the owner alone: it holds what the store holds.
+/// A temporary folder. For the owner alone: it holds what the store holds.
 struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Under a name that nobody else knows before.
+    /// Makes the folder, under an unpredictable name.
     fn new() -> Result<Self, StartError> {
         let name = format!("footfall-verify-{}", random_text()?);
         let path = std::env::temp_dir().join(name);

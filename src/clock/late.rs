@@ -1,8 +1,8 @@
-//! Time that runs out only after another look.
+//! A timer that runs out only after the sockets were polled again.
 //!
-//! A process that was stopped for longer than a timeout finds the timeout over before it is told of what waits in its
-//! sockets: the system call that would have said so was interrupted. So who waits for a caller waits a moment more once
-//! the time is up, in which the sockets are looked at.
+//! A process that was stopped for longer than a timeout finds the timeout over before it learns what waits in its
+//! sockets: the system call that would report it was interrupted. So a wait for a caller lasts a moment longer once the
+//! time is up, in which the sockets are polled.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,11 +11,11 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
-/// The moment. The runtime looks at its sockets whenever it waits for a time.
+/// The extra moment. The runtime polls its sockets whenever it waits for a time.
 const LOOK: Duration = Duration::from_millis(20);
 
 pin_project! {
-    /// Ends a moment after its deadline, and never without a look at the sockets in between.
+    /// Ends a moment after its deadline, and never without a poll of the sockets in between.
     #[derive(Debug)]
     pub struct Late {
         #[pin]
@@ -25,7 +25,7 @@ pin_project! {
 }
 
 impl Late {
-    /// For a deadline.
+    /// A timer for a deadline.
     pub fn until(deadline: Instant) -> Self {
         Self {
             sleep: tokio::time::sleep_until(deadline),
@@ -33,7 +33,7 @@ impl Late {
         }
     }
 
-    /// For a time from now on.
+    /// A timer for a time from now on.
     pub fn after(time: Duration) -> Self {
         Self {
             sleep: tokio::time::sleep(time),

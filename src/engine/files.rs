@@ -1,13 +1,13 @@
-//! A look at the engine's lists, tables and blobs before the engine opens them, for it believes them too early.
+//! Checks the engine's lists, tables and blobs before the engine opens them, as it trusts them too early.
 //!
-//! The engine takes what a list of tables says without a look at its checksum, and removes the tables that it does
-//! not name, and every keyspace without a list. From the counts in a table of contents it takes memory before it
-//! looks at the checksum. So one flipped bit may cost more than what it hit.
+//! The engine reads a list of tables without verifying its checksum, and removes the tables that the list does not
+//! name, and every keyspace without a list. It allocates memory by the counts in a table of contents before it verifies
+//! the checksum. So one flipped bit may cost more than what it hit.
 //!
-//! A keyspace's folder has `current`: the number of its list (u64), the list's XXH3 (128 bits), a zero. The list is
-//! `v` and the number. Lists, `tables` and `blobs` are archives: sections, a table of contents, and a trailer of
-//! `SFA!`, 1, 0, XXH3 of the table of contents (128 bits), its place and its length (u64). Blocks inside of the
-//! sections have checksums that are looked at whenever they are read. All numbers are little-endian.
+//! A keyspace's folder has `current`: the number of its list (u64), the list's XXH3 (128 bits), a zero. The list is `v`
+//! and the number. Lists, `tables` and `blobs` are archives: sections, a table of contents, and a trailer of `SFA!`, 1,
+//! 0, XXH3 of the table of contents (128 bits), its place and its length (u64). Blocks in the sections have checksums
+//! that are verified whenever they are read. All numbers are little-endian.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use bytes::Buf as _;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// The file by which the engine knows its folder, the last one that it makes of a new store; and what it says.
+/// The file by which the engine recognizes its folder, the last one that it makes for a new store; and its content.
 pub(crate) const MARKER: &str = "version";
 const MARK: &[u8] = b"FJL\x03";
-/// The file that tells which list is the present one.
+/// The file that says which list is the current one.
 const CURRENT: &str = "current";
 const CONTENTS: &[u8] = b"TOC!";
 const TRAILER: &[u8] = b"SFA!\x01\x00";
@@ -28,7 +28,7 @@ const TRAILER_BYTES: u64 = 38;
 /// A table of contents names some ten sections.
 const CONTENTS_BYTES_MAX: u64 = 64 * 1024;
 
-/// Looks at all keyspaces in the engine's folder; says which file is damaged, if one is. Nobody may have it open.
+/// Checks all keyspaces in the engine's folder; says which file is damaged, if one is. The folder must not be open.
 pub(crate) fn damage(dir: &Path) -> io::Result<Option<String>> {
     let is_damaged = |file: &Path| Ok(Some(format!("{} is damaged", file.display())));
     if entries(dir)?.is_empty() {
@@ -42,7 +42,7 @@ pub(crate) fn damage(dir: &Path) -> io::Result<Option<String>> {
     for keyspace in entries(&dir.join("keyspaces"))? {
         let current = keyspace.join(CURRENT);
         if !current.exists() && entries(&keyspace.join("tables"))?.is_empty() {
-            // Its making was cut short.
+            // Its creation was cut short.
             continue;
         }
         let Some((list, checksum)) = list(&keyspace)? else {
@@ -64,8 +64,8 @@ pub(crate) fn damage(dir: &Path) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Reads all tables and blobs; gives the first that is not what was written. For a store that cannot be opened
-/// although [`damage`] finds nothing.
+/// Reads all tables and blobs; gives the first damaged one. For a store that cannot be opened although [`damage`] finds
+/// nothing.
 pub(crate) fn broken(dir: &Path) -> io::Result<Option<PathBuf>> {
     for keyspace in entries(&dir.join("keyspaces"))? {
         let Some((list, _)) = list(&keyspace)? else {
@@ -80,7 +80,7 @@ pub(crate) fn broken(dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// A table or a blob that a list names. What it does not name is what a kill left half-written.
+/// A table or a blob that a list names. Files that it does not name were left half-written by a kill.
 struct Named {
     path: PathBuf,
     checksum: u128,
@@ -193,7 +193,7 @@ fn bytes_at(file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file's bytes; none, if it is not there.
+/// A file's bytes; none if it does not exist.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -201,7 +201,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What lies in a folder; nothing, if it is not there.
+/// The entries of a folder; none if it does not exist.
 fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -1,11 +1,11 @@
-//! A look at the engine's journals before the engine opens them, for it cannot tell a torn tail from damage.
+//! Checks the engine's journals before the engine opens them, as it cannot distinguish a torn tail from damage.
 //!
 //! A power cut in the middle of a commit leaves any of the commit's pages and not the others. Depending on where the
 //! holes are, fjall drops such a tail or refuses to open the journal at all.
 //!
-//! A journal is a row of batches: `1`, count (u32), sequence number (u64); as many items, each `2`, type (u8),
-//! compression (u8), keyspace (u64), length of key (u16), of value (u32), of value on disk (u32), key, value; then
-//! `3`, XXH3 of the items (u64), and a trailer. Zeros fill the file. All numbers are little-endian.
+//! A journal is a sequence of batches: `1`, count (u32), sequence number (u64); as many items, each `2`, type (u8),
+//! compression (u8), keyspace (u64), length of key (u16), of value (u32), of value on disk (u32), key, value; then `3`,
+//! XXH3 of the items (u64), and a trailer. Zeros fill the file. All numbers are little-endian.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,7 +27,7 @@ struct Batch {
 /// How far a journal is whole.
 struct Extent {
     bytes: usize,
-    /// Whether nothing but zeros is behind.
+    /// Whether only zeros follow.
     is_all: bool,
     /// Whether a whole batch follows that is out of order: no power cut leaves that.
     is_disordered: bool,
@@ -55,9 +55,9 @@ impl Extent {
     }
 }
 
-/// Cuts off what a power cut left of the last batches, whose store may lose its end; gives the damaged journal, if one
-/// is. What lies behind the first batch that is not whole goes with it. The engine syncs a journal before it begins the
-/// next one, so that only the last may be torn. Nobody may have the store open.
+/// Cuts off what a power cut left of the last batches, for a store that may lose its end. Gives the damaged journal, if
+/// one is. Everything from the first incomplete batch on is cut. The engine syncs a journal before it begins the next
+/// one, so only the last may be torn. The store must not be open.
 pub(crate) fn cut(dir: &Path) -> io::Result<Option<PathBuf>> {
     let mut torn = None;
     for file in journals(dir)? {
@@ -123,7 +123,7 @@ fn read(bytes: &[u8]) -> Option<Batch> {
     })
 }
 
-/// Reads over an item.
+/// Skips an item.
 fn item(left: &mut &[u8]) -> Option<()> {
     if left.try_get_u8().ok()? != ITEM {
         return None;

@@ -1,4 +1,4 @@
-//! What is read of a customer as messages, none of them larger than a client takes.
+//! A customer's data as messages, none of them larger than a client accepts.
 
 use prost::Message as _;
 use prost::encoding::{encoded_len_varint, message};
@@ -9,17 +9,17 @@ use crate::model::properties::{Object, Properties};
 use crate::tracker::{Answer, ExportedCustomer, IdValues, PAGE_TOKEN_BYTES_MAX};
 use crate::view::StoredEvent;
 
-/// What gRPC puts before each message.
+/// Bytes that gRPC puts before each message.
 const FRAME_BYTES: usize = 5;
-/// A field of at most 2 MiB beside its content: its number and length.
+/// Bytes of a field of at most 2 MiB beside its content: its number and length.
 const FIELD_BYTES: usize = 5;
 
-/// Most bytes of a message without its token, where `answer_bytes_max` is what a client takes.
+/// Most bytes of a message without its token, where a client accepts `answer_bytes_max`.
 pub(super) const fn room(answer_bytes_max: usize) -> usize {
     answer_bytes_max.saturating_sub(FRAME_BYTES + FIELD_BYTES + PAGE_TOKEN_BYTES_MAX)
 }
 
-/// Properties that are being put together.
+/// Properties that are being collected.
 #[derive(Debug, Default)]
 struct Written(Vec<u8>);
 
@@ -49,7 +49,7 @@ impl Written {
 pub(super) struct CustomerAnswer {
     message: pb::GetCustomerResponse,
     properties: Written,
-    /// What IDs and events may still take, and properties with them.
+    /// Bytes that IDs, events and properties may still take.
     room: usize,
 }
 
@@ -162,7 +162,7 @@ pub(super) fn exported(
                 properties: Some(properties.take()),
                 ..empty.clone()
             });
-            // One property takes less than any message: the limits of a command see to that.
+            // One property takes less than any message, by the limits of a command.
             properties.add(name, value, usize::MAX);
         }
     }

@@ -1,4 +1,4 @@
-//! Who calls.
+//! Authenticates callers.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -10,8 +10,8 @@ use crate::model::certificate::CertificateNames;
 use crate::model::credentials::Credentials;
 use crate::tracker::{Access, CandidateKeys, Error, Tracker};
 
-/// Lets the caller of a request into a project, and charges it. The REST shim has done so before it read the body, and
-/// says whom it let in.
+/// Authenticates the caller of a request for a project, and charges it. The REST shim has done so before it read the
+/// body, and passes the access on.
 pub(super) fn access<T>(
     tracker: &Tracker,
     request: &Request<T>,
@@ -26,7 +26,7 @@ pub(super) fn access<T>(
     enter(tracker, token, show, request.extensions())
 }
 
-/// What the caller of a request shows.
+/// The credentials of the caller of a request.
 pub(super) fn caller<T>(request: &Request<T>) -> Credentials {
     match request.metadata().get("authorization") {
         Some(value) => Credentials::from_authorization(value.as_bytes()),
@@ -34,15 +34,15 @@ pub(super) fn caller<T>(request: &Request<T>) -> Credentials {
     }
 }
 
-/// Lets a caller into a project by what it shows, and charges the call, once. `extensions` are those that the request
-/// came with.
+/// Authenticates a caller for a project by its credentials, and charges the call, once. `extensions`: those of the
+/// request.
 pub(super) fn enter(
     tracker: &Tracker,
     token: &str,
     show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
 ) -> Result<Access, Error> {
-    // A call that came through no layer is charged too; nobody asks how it stands.
+    // A call that came through no layer is charged too; its outcome is not read.
     let quota_outcome = extensions
         .get::<QuotaOutcome>()
         .cloned()
@@ -69,7 +69,7 @@ pub(super) fn admit(
     }
 }
 
-/// Lets a caller into a project, by what it shows or by its certificate.
+/// Authenticates a caller for a project, by its credentials or by its certificate.
 pub(super) fn authenticate(
     tracker: &Tracker,
     token: &str,
@@ -77,7 +77,7 @@ pub(super) fn authenticate(
     extensions: &Extensions,
     quota_outcome: &QuotaOutcome,
 ) -> Result<Access, Error> {
-    // What was shown has been looked at already, if it came with the headers of a gRPC call.
+    // Credentials in the headers of a gRPC call have been checked already.
     let known = extensions.get::<CandidateKeys>();
     if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
         return Ok(access);
@@ -88,7 +88,7 @@ pub(super) fn authenticate(
     tracker.authenticate(token, credentials, address(extensions), quota_outcome)
 }
 
-/// Looks at what the headers of a gRPC call show, before its message is read.
+/// Checks the credentials in the headers of a gRPC call, before its message is read.
 pub(super) fn recognize(
     tracker: &Tracker,
     headers: &HeaderMap,
@@ -105,7 +105,7 @@ pub(super) fn recognize(
     shown(tracker, &credentials, extensions, &quota_outcome)
 }
 
-/// The keys that a caller may mean.
+/// The keys that a caller's credentials match.
 fn shown(
     tracker: &Tracker,
     credentials: &Credentials,
@@ -117,12 +117,12 @@ fn shown(
     tracker.recognize(credentials, address(extensions), quota_outcome)
 }
 
-/// The certificate's names as credentials, for anyone who shows no others.
+/// The certificate's names as credentials, for a caller without others.
 fn by_certificate(credentials: &Credentials, extensions: &Extensions) -> Option<Credentials> {
     let names = extensions.get::<CertificateNames>();
     match (credentials, names) {
         (Credentials::Missing, Some(names)) => Some(Credentials::Certificate(names.clone())),
-        // Anyone who shows a key wants to be that one, even if it is a wrong one.
+        // A caller that sends a key is judged by that, even if it is wrong.
         _ => None,
     }
 }

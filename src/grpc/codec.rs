@@ -8,7 +8,7 @@ use tonic::codec::{BufferSettings, DecodeBuf, Decoder};
 use tonic::{Code, Status};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// What the generated services and clients encode and decode with.
+/// The codec of the generated services and clients.
 #[derive(Debug)]
 pub struct Codec<T, U>(PhantomData<(T, U)>);
 
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// A decoder whose failures are its caller's mistakes.
+/// A decoder whose failures count as the caller's mistakes.
 #[derive(Debug)]
 pub struct CheckedDecoder<U>(ProstDecoder<U>);
 

@@ -16,7 +16,7 @@ use crate::tracker::{
 };
 use crate::view::{Order, StoredEvent};
 
-/// Reads customers and their events, and anonymises customers.
+/// Reads customers and their events, and anonymizes and erases customers.
 #[derive(Clone, Debug)]
 pub struct Customers {
     tracker: Arc<Tracker>,
@@ -33,10 +33,10 @@ impl Customers {
         }
     }
 
-    /// Reads a customer, for anyone who gives it another form than a message.
+    /// Reads a customer, for code that gives it another form than a message.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub async fn customer<A: Answer>(
         &self,
         access: &Access,
@@ -51,10 +51,10 @@ impl Customers {
         Ok(self.tracker.customer(access, question, answer).await?)
     }
 
-    /// Lists events, for anyone who gives them another form than a message.
+    /// Lists events, for code that gives them another form than a message.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub async fn events<A: Answer>(
         &self,
         access: &Access,
@@ -72,10 +72,10 @@ impl Customers {
         Ok(self.tracker.events(access, question, answer).await?)
     }
 
-    /// Begins an export, for anyone who gives it another form than messages.
+    /// Begins an export, for code that gives it another form than messages.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub async fn export(&self, access: &Access) -> Result<Export, Status> {
         Ok(self.tracker.export(access).await?)
     }
@@ -185,7 +185,7 @@ impl pb::customer_service_server::CustomerService for Customers {
     }
 }
 
-/// An answer, and the room that it takes until it is taken: the layers outside let it go with the body.
+/// An answer, and the space that it takes until it is taken: the outer layers attach that to the body.
 fn with<T>(held: Held, message: T) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(held);

@@ -25,7 +25,7 @@ const NAMES: [(&str, Asked); 6] = [
     ("footfall.tracking.v2.CustomerService", Asked::Readiness),
 ];
 
-/// What the service can do now.
+/// The state of the service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Whether the start is over.
@@ -41,7 +41,7 @@ impl Readiness {
     }
 }
 
-/// Tells and answers how the service is doing.
+/// Keeps the state of the service, and answers probes.
 #[derive(Clone, Debug)]
 pub struct Health {
     state: watch::Sender<State>,
@@ -50,7 +50,7 @@ pub struct Health {
 #[derive(Clone, Debug, Default)]
 struct State {
     readiness: Readiness,
-    /// Whether there will be nothing more to tell.
+    /// Whether there will be no more changes.
     ended: bool,
 }
 
@@ -63,7 +63,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Tells how the service is doing. Watchers hear of it if it is new.
+    /// Sets the state of the service. Watchers are notified if it is new.
     pub fn set(&self, readiness: Readiness) {
         self.state.send_if_modified(|state| {
             let changed = state.readiness != readiness;
@@ -74,18 +74,18 @@ impl Health {
         });
     }
 
-    /// Lets watchers go once they have heard the last word: a service that drains would wait for them forever.
+    /// Ends the watches once they have got the last status: a draining service would wait for them forever.
     pub fn end(&self) {
         self.state.send_modify(|state| state.ended = true);
     }
 
-    /// How the service is doing.
+    /// The state of the service.
     pub fn get(&self) -> Readiness {
         self.state.borrow().readiness.clone()
     }
 }
 
-/// Somebody who watches a service.
+/// A watch of a service.
 struct Watcher {
     states: watch::Receiver<State>,
     service: Asked,
@@ -93,7 +93,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Waits for a status that was not told yet; `None` if there will be no other.
+    /// Waits for a status that was not sent yet; `None` if there will be no other.
     async fn next(&mut self) -> Option<ServingStatus> {
         loop {
             let ended = {
@@ -111,7 +111,7 @@ impl Watcher {
     }
 }
 
-/// What is asked about. A watch keeps this, and not the name that it was asked by.
+/// What a probe asks about. A watch keeps this instead of the requested name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Liveness,
@@ -177,7 +177,7 @@ impl Service for Health {
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    /// A service that is not known is watched too, as the protocol has it.
+    /// An unknown service is watched too, as the protocol says.
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,

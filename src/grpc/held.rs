@@ -19,12 +19,12 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// The same bytes, which hold the room that they take until they are dropped, no matter who drops them.
+/// The same bytes, which hold their space until they are dropped, wherever that is.
 pub fn counted(bytes: Bytes, held: Held) -> Bytes {
     Bytes::from_owner(Counted { bytes, _held: held })
 }
 
-/// Lets the room that goes with an answer of a service go with its body instead.
+/// Moves the space held by an answer's extensions to its body.
 pub fn with_body(mut response: Response<Body>) -> Response<Body> {
     let Some(held) = response.extensions_mut().remove::<Held>() else {
         return response;

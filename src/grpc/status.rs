@@ -1,4 +1,4 @@
-//! Every error of the floors below as a status: the only place that chooses codes.
+//! Turns every error of the floors below into a status: the only place that chooses codes.
 
 use std::time::Duration;
 
@@ -48,13 +48,13 @@ impl From<Error> for Status {
             Error::UnknownCustomer => Self::not_found(message),
             Error::SeveralCustomers(_) => Self::failed_precondition(message),
             Error::TooLarge(_) => Self::out_of_range(message),
-            // The layer in front says it in full: it knows all quotas that apply to the call.
+            // The layer in front replaces it: it knows all quotas that apply to the call.
             Error::OverQuota { retry_after } => {
                 let details = ErrorDetails::with_retry_info(Some(*retry_after));
                 let status = Self::with_error_details(Code::ResourceExhausted, message, details);
                 refusal::pushed_back(status, *retry_after)
             }
-            // Transient: other streams end. Not of the rate limit's making either.
+            // Transient: other streams end. Not from the rate limit either.
             Error::TooManyStreams(_) => Guard::Watchers.behind(unavailable(message, FAILURE_DELAY)),
             Error::TooManyReads(_) => Guard::Reads.behind(unavailable(message, OVERLOAD_DELAY)),
             Error::AnswersNotTaken(_) => {
@@ -66,7 +66,7 @@ impl From<Error> for Status {
     }
 }
 
-/// A request that breaks a rule, and the field that does.
+/// The status of a request that breaks a rule, and the field that does.
 pub fn invalid(field: Option<&str>, message: String) -> Status {
     match field {
         None => Status::invalid_argument(message),
@@ -81,7 +81,7 @@ fn of_log(error: &log::Error) -> Status {
     let message = error.fragment();
     let status = match error {
         log::Error::Overloaded => return unavailable(message, OVERLOAD_DELAY),
-        // What the log says itself, once, and not at each call.
+        // The log reports these itself, once, and not for each call.
         log::Error::Full | log::Error::Failed(_) | log::Error::Stalled(_) | log::Error::Closed => {
             return unavailable(message, FAILURE_DELAY);
         }
@@ -123,7 +123,7 @@ fn of_view(error: &view::Error) -> Status {
     cause.behind(status)
 }
 
-/// Nothing wrong with the request: the service cannot take it now.
+/// The status of a valid request that the service cannot take now.
 pub fn unavailable(message: String, delay: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(delay));
     let status = Status::with_error_details(Code::Unavailable, message, details);

@@ -1,4 +1,4 @@
-//! What `CustomerService` streams.
+//! The streams of `CustomerService`.
 
 use std::pin::Pin;
 
@@ -33,8 +33,8 @@ pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
     extensions.get().map(|RequestId(id)| id.clone())
 }
 
-/// Tells why the messages of a call end with a failure: tonic makes trailers of it, which do not say. Over REST there
-/// is no call by itself, and the body's layer tells.
+/// Logs why the messages of a call end with a failure: tonic turns it into trailers, which do not say. Over REST there
+/// is no call ID here, and the body's layer logs it.
 fn told<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
     match call {
         None => messages,
@@ -42,7 +42,7 @@ fn told<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Message
     }
 }
 
-/// What a watch tells.
+/// The messages of a watch.
 pub(super) fn watched(
     watch: Watch,
     call: Option<HeaderValue>,

@@ -1,10 +1,10 @@
 //! `TrackStream`: commands as they come, each acknowledged once it is durable.
 //!
-//! Nothing runs on a stream's behalf: anyone who asks for the next acknowledgements makes it read on. So a caller who
+//! Nothing runs on a stream's behalf: it reads on when it is polled for the next acknowledgements. So a caller that
 //! does not read them is not read from, and holds [`GROUPS_MAX`] groups of commands at most.
 //!
-//! What has come already is committed together, without waiting for more. The next group is taken in while the one
-//! before is on its way to the disk.
+//! Commands that have arrived are committed together, without waiting for more. The next group is read while the one
+//! before is being written to the disk.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ use crate::tracker::{Accepted, Access, Error, Tracker};
 const GROUP_COMMANDS_MAX: usize = 256;
 /// Bytes of commands beyond which no more are added to a group.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of what is acknowledged beyond which no more commands are added to a group: a caller that does not read keeps
-/// them.
+/// Bytes of acknowledgements beyond which no more commands are added to a group: they are held while the caller does
+/// not read.
 const GROUP_RESULT_BYTES_MAX: usize = 64 * 1024;
 /// Longest name that a caller may give a command, in bytes.
 pub(super) const COMMAND_ID_BYTES_MAX: usize = 1024;
@@ -95,11 +95,11 @@ struct IngestStream {
     extensions: Extensions,
     messages: Streaming<pb::TrackStreamRequest>,
     ended: watch::Receiver<bool>,
-    /// Of the first message.
+    /// The deadline of the first message.
     deadline: Instant,
-    /// Known once the first message has said whose stream it is.
+    /// Known once the first message has named the project.
     access: Option<Access>,
-    /// The stream's place among those of its key.
+    /// The stream's permit among those of its key.
     place: Option<KeyedPermit<KeyHolder>>,
     /// How many messages were taken.
     taken: u64,
@@ -112,7 +112,7 @@ struct Group {
     bytes: usize,
     result_bytes: usize,
     results: Vec<(pb::Acknowledgement, Kind)>,
-    /// Why nothing comes behind them.
+    /// Why no more commands follow.
     end: Option<Status>,
 }
 
@@ -124,7 +124,7 @@ enum Kind {
 }
 
 impl IngestStream {
-    /// Waits for a command, and takes what else has come. None: the caller has sent all.
+    /// Waits for a command, and takes those that have arrived with it. None: the caller has sent all.
     async fn next_group(&mut self) -> Option<Group> {
         let mut group = Group::default();
         let mut next = self.next().await;
@@ -161,7 +161,7 @@ impl IngestStream {
             }
         };
         tokio::select! {
-            // What has come goes first, at no other cost: whether it is to end was asked just now.
+            // Arrived messages first: the end was checked just before.
             biased;
             message = self.messages.message() => message.transpose(),
             _ = self.ended.changed() => Some(Err(draining())),
@@ -174,7 +174,7 @@ impl IngestStream {
         }
     }
 
-    /// Takes a message into a group. It ends the group if it shows that the stream is not the caller's.
+    /// Takes a message into a group. Ends the group if the caller has no access to the stream's project.
     fn take(&mut self, message: pb::TrackStreamRequest, group: &mut Group) {
         let access = match self.access(&message.project_token) {
             Ok(access) => access,
@@ -220,14 +220,14 @@ impl IngestStream {
         self.access = Some(access);
     }
 
-    /// What the caller may do now: its key may have changed since the last message.
+    /// The caller's current access: its key may have changed since the last message.
     fn access(&mut self, token: &str) -> Result<Access, Status> {
         let tracker = &self.tracking.tracker;
         if let Some(access) = self.access.take() {
             return Ok(tracker.renew(access)?);
         }
         let quota_outcome = QuotaOutcome::default();
-        // Nobody looks at them again.
+        // They are not needed again.
         let credentials = std::mem::replace(&mut self.credentials, Credentials::Missing);
         let access = authenticate(
             tracker,
@@ -237,7 +237,7 @@ impl IngestStream {
             &quota_outcome,
         )
         .map_err(|error| refused(&quota_outcome, error))?;
-        // A stream that came through no layer has no bounds of its own.
+        // A stream that came through no layer has no limit by key.
         if let Some(streams) = self.extensions.get::<KeyStreams>() {
             let place = streams.take(access.holder());
             self.place = Some(place.inspect_err(|status| self.count(Guard::of(status)))?);
@@ -260,7 +260,7 @@ impl IngestStream {
         self.tracking.prepare(access, command)
     }
 
-    /// Counts what a guard refused: the answer has begun, and no layer sees what is told inside of it.
+    /// Counts what a guard refused: the answer has begun, and no layer sees the statuses inside of it.
     fn count(&self, guard: Option<Guard>) {
         if let (Some(guard), Some(rejections)) = (guard, self.extensions.get::<Rejections>()) {
             rejections.count(guard);
@@ -284,8 +284,8 @@ impl IngestStream {
 }
 
 impl Group {
-    /// Queues the writes at once; gives the acknowledgements when they are durable, and the stream's end, if it is
-    /// that.
+    /// Queues the writes at once. Gives the acknowledgements when they are durable, and the stream's end if this is the
+    /// last group.
     fn commit(
         self,
         tracker: &Tracker,
@@ -327,7 +327,7 @@ fn check_id(id: &str) -> Result<(), Status> {
     }
 }
 
-/// A refusal by a quota in full; the answer's head, which would tell it, is sent already.
+/// A complete refusal by a quota, as the answer's head, which would report it, is sent already.
 fn refused(quota_outcome: &QuotaOutcome, error: Error) -> Status {
     refusal::status(quota_outcome.charges()).unwrap_or_else(|| error.into())
 }

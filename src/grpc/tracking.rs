@@ -26,15 +26,15 @@ pub struct Tracking {
     pub(super) first_message_timeout: Duration,
 }
 
-/// What a command of a batch asks for, once it is known to be valid.
+/// A valid command of a batch.
 pub(super) enum Prepared {
     Write(Accepted),
     Time,
 }
 
 impl Tracking {
-    /// The service of a tracker. `first_message_timeout` is the longest that a stream of commands takes to say whose it
-    /// is.
+    /// The service of a tracker. `first_message_timeout`: the longest that a stream of commands may take to name its
+    /// project.
     pub fn new(tracker: Arc<Tracker>, first_message_timeout: Duration) -> Self {
         Self {
             tracker,
@@ -42,10 +42,10 @@ impl Tracking {
         }
     }
 
-    /// Lets a caller into a project and charges the call, whose `extensions` are those that its request came with.
+    /// Authenticates a caller for a project and charges the call. `extensions`: those of the request.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub fn authenticate(
         &self,
         token: &str,
@@ -55,10 +55,10 @@ impl Tracking {
         Ok(enter(&self.tracker, token, || credentials, extensions)?)
     }
 
-    /// Checks that a caller has a key of a project, or of any where `token` is empty. Nothing is charged but failures.
+    /// Checks that a caller has a key of a project, or of any where `token` is empty. Only failures are charged.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub fn admit(
         &self,
         token: &str,
@@ -73,10 +73,10 @@ impl Tracking {
         )?)
     }
 
-    /// Looks at what the headers of a gRPC call show, before its message is read: whether it is some key's.
+    /// Checks whether the credentials in the headers of a gRPC call match some key, before its message is read.
     ///
     /// # Errors
-    /// The status that says why not.
+    /// The status that says why.
     pub fn recognize(
         &self,
         headers: &HeaderMap,
@@ -152,7 +152,7 @@ impl Tracking {
     }
 }
 
-/// In a batch, a missing permission has words of its own.
+/// In a batch, a missing permission has its own text.
 fn in_batch(error: Error) -> Status {
     let Error::Access(AccessError::NoPermission(permission)) = error else {
         return error.into();
@@ -262,10 +262,10 @@ impl pb::tracking_service_server::TrackingService for Tracking {
     }
 }
 
-/// A status as it stands inside of a message.
+/// A status as it is inside of a message.
 pub(super) fn rpc_status(status: &Status) -> tonic_types::Status {
     use prost::Message as _;
-    // The details of a status are this very message; without any it has code and text alone.
+    // The details of a status are this very message; without any it has only code and text.
     match tonic_types::Status::decode(status.details()) {
         Ok(message) if message.code != Code::Ok as i32 => message,
         Ok(_) | Err(_) => tonic_types::Status {

@@ -1,7 +1,7 @@
-//! What the callers of one project are held to: all of them together, and by key.
+//! The quotas of one project's callers: of all together, and by key.
 //!
-//! Beside the quota by address, and like it GCRA on one word for each bucket. There are as many buckets as the settings
-//! name, so that no table is needed, and a lock around each is held for an addition.
+//! They apply beside the quota by address, and are also GCRA on one word for each bucket. There are as many buckets as
+//! the settings name, so no table is needed. A lock around each is held for an addition.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ pub struct Quotas {
     pub project: Option<Quota>,
     /// The callers of each key, in the order of the project's keys. Default: no limit.
     pub keys: Vec<Option<Quota>>,
-    /// Count what would be refused, but let it pass. Default false.
+    /// Count what would be refused, but admit it. Default false.
     pub shadow: bool,
 }
 
@@ -36,7 +36,7 @@ struct Bucket {
     tat: Arc<Mutex<u64>>,
 }
 
-/// What came of one request: an answer for each quota that applies to it. If one of them refuses, none was charged.
+/// The outcome of one request: an answer for each quota that applies to it. If one of them refuses, none was charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Charged {
     /// By the project's quota.
@@ -52,7 +52,7 @@ pub struct AccountCounts {
     pub admitted: u64,
     /// Beyond one of them, and refused.
     pub refused: u64,
-    /// Beyond one of them, but let pass.
+    /// Beyond one of them, but admitted.
     pub shadowed: u64,
 }
 
@@ -74,7 +74,7 @@ impl Account {
         }
     }
 
-    /// Takes over what is owed from `before`. `place_before` tells at which place a key stood there.
+    /// Takes over the debts of `before`. `place_before` gives the place that a key had there.
     pub fn succeed(&mut self, before: &Self, place_before: impl Fn(usize) -> Option<usize>) {
         let owe_as = |bucket: &mut Option<Bucket>, before: Option<&Bucket>| {
             if let (Some(bucket), Some(before)) = (bucket, before) {
@@ -99,7 +99,7 @@ impl Account {
     pub fn charge(&self, place: usize, now: Duration, counters: &AccountCounters) -> Charged {
         let now = bucket::nanos(now);
         let key = self.keys.get(place).and_then(Option::as_ref);
-        // The key's lock first, always, so that no two requests wait for each other.
+        // Always the key's lock first, so that no two requests deadlock.
         let key = key.map(|bucket| Trial::of(bucket, now));
         let project = self.project.as_ref().map(|bucket| Trial::of(bucket, now));
         let trials = || key.iter().chain(&project);
@@ -131,7 +131,7 @@ impl Bucket {
     }
 }
 
-/// A bucket under lock, and what it would say.
+/// A bucket under lock, and what it would answer.
 struct Trial<'a> {
     tat: MutexGuard<'a, u64>,
     now: u64,
@@ -141,7 +141,7 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn of(bucket: &'a Bucket, now: u64) -> Self {
-        // A panic elsewhere leaves a plain number, which is as good as before.
+        // A panic elsewhere leaves a plain number, which is still valid.
         let tat = bucket.tat.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, verdict) = bucket::decide(*tat, now, bucket.quota);
         Self {
@@ -156,7 +156,7 @@ impl<'a> Trial<'a> {
         matches!(self.verdict, Verdict::Refused(_))
     }
 
-    /// Charges the bucket, or leaves it as it is and tells how it stands.
+    /// Charges the bucket, or leaves it unchanged and gives its state.
     fn end(mut self, charges: bool, shadow: bool) -> Option<Verdict> {
         match self.verdict {
             Verdict::Refused(_) if shadow => None,
@@ -165,7 +165,7 @@ impl<'a> Trial<'a> {
                 *self.tat = self.next;
                 Some(Verdict::Admitted(remaining))
             }
-            // Another quota refuses: this one keeps what it would have cost.
+            // Another quota refuses: this one keeps what the request would have cost.
             Verdict::Admitted(remaining) => Some(Verdict::Admitted(Remaining {
                 remaining: remaining.remaining.saturating_add(1),
                 reset: Duration::from_nanos(self.tat.saturating_sub(self.now)),

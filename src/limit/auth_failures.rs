@@ -1,9 +1,9 @@
-//! How often callers may fail to be let in.
+//! How often callers may fail to authenticate.
 //!
-//! What is charged are failures, never calls: to the address, together with the key whose secret was wrong. So the
-//! next try of a secret is refused, unread, where that key was guessed at too often from that address; other keys at
-//! the address, and the key elsewhere, notice nothing. What names no key is charged to the address alone, and only
-//! what fails again is refused for it. docs/decisions/keys-and-tls.md has the reasons.
+//! Failures are charged, never calls: to the address, together with the key whose secret was wrong. So the next try of
+//! a secret is refused, unread, if that key was guessed at too often from that address. Other keys at the address, and
+//! the key elsewhere, are not affected. A failure that names no known key is charged to the address alone, and only
+//! further such failures are refused for it. docs/decisions/keys-and-tls.md has the reasons.
 
 use std::hash::Hasher as _;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -18,7 +18,8 @@ use super::table::{Mode, Table};
 use super::{Quota, Refusal, Verdict};
 use crate::model::address::{AddressKey, ClientAddress, Width};
 
-/// How many addresses' failures an IPv6 /56 has, and a /48: as [`PrefixMultipliers`](super::PrefixMultipliers) by default.
+/// How many addresses' failures an IPv6 /56 and a /48 may have: the defaults of
+/// [`PrefixMultipliers`](super::PrefixMultipliers).
 const WIDER: [(Width, NonZeroU32); 2] = [
     (Width::Prefix56, NonZeroU32::new(16).unwrap()),
     (Width::Prefix48, NonZeroU32::new(64).unwrap()),
@@ -35,7 +36,7 @@ pub struct AuthFailureLimiter {
     refused: AtomicU64,
 }
 
-/// What somebody failed at.
+/// What a caller failed at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed<'a> {
     /// The secret of a key.
@@ -49,17 +50,17 @@ pub enum Failed<'a> {
     Unknown,
 }
 
-/// AuthFailureLimiter since the start.
+/// Failures since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailureCounts {
-    /// Those that were charged.
+    /// Failures that were charged.
     pub failed: u64,
-    /// Tries that were refused for those before them.
+    /// Tries that were refused because of earlier failures.
     pub refused: u64,
 }
 
 impl AuthFailureLimiter {
-    /// Nobody has failed yet. `hash_key` must be random and this process' own, see [`Table::new`].
+    /// A limiter without failures. `hash_key` must be random for each process, see [`Table::new`].
     #[must_use]
     pub fn new(quota: Option<Quota>, slots: NonZeroUsize, hash_key: [u64; 2]) -> Self {
         Self {
@@ -71,12 +72,12 @@ impl AuthFailureLimiter {
         }
     }
 
-    /// From now on, this is the quota; none: no limit. What is owed stays.
+    /// Sets the quota; none: no limit. Debts stay.
     pub fn change(&self, quota: Option<Quota>) {
         self.quota.store(quota.map(Arc::new));
     }
 
-    /// What refuses a try: of the buckets that are beyond their quota, the one that lasts longest. Charges nothing.
+    /// The refusal of a try, if any: of the buckets beyond their quota, the one with the longest wait. Charges nothing.
     pub fn refusal(
         &self,
         address: ClientAddress,
@@ -90,7 +91,7 @@ impl AuthFailureLimiter {
         refusal
     }
 
-    /// Charges a failure. It has happened, so it is charged whatever is left.
+    /// Charges a failure. It has happened, so it is charged even if nothing is left.
     pub fn charge(&self, address: ClientAddress, failed: Failed<'_>, now: Duration) {
         self.failed.fetch_add(1, Relaxed);
         self.ask(address, failed, now, Mode::Force);
@@ -166,7 +167,7 @@ mod tests {
         ClientAddress::Ip(text.parse().unwrap())
     }
 
-    /// AuthFailureLimiter until the first refusal.
+    /// Failures until the first refusal.
     fn fails(failures: &AuthFailureLimiter, from: &str, at: Failed<'_>, now: Duration) -> usize {
         let mut count = 0;
         while count < 10_000 && failures.refusal(address(from), at, now).is_none() {

@@ -8,7 +8,7 @@
 use super::Quota;
 use std::time::Duration;
 
-/// The latest time that is told apart, 2^63 ns: 292 years. What lies above is free for marks.
+/// The latest time that is distinguished, 2^63 ns: 292 years. Larger words are free for marks.
 pub const TIME_MAX: u64 = 1 << 63;
 
 /// The answer to one request.
@@ -16,7 +16,7 @@ pub const TIME_MAX: u64 = 1 << 63;
 pub enum Verdict {
     /// The request may pass, and was charged.
     Admitted(Remaining),
-    /// The request may not pass, and costs nothing.
+    /// The request may not pass, and was not charged.
     Refused(Refusal),
 }
 
@@ -27,7 +27,7 @@ pub struct Remaining {
     pub quota: Quota,
     /// Requests that would pass now, one after the other.
     pub remaining: u32,
-    /// Time until the bucket is full again if nothing more comes.
+    /// Time until the bucket is full again if no more requests come.
     pub reset: Duration,
 }
 
@@ -38,7 +38,7 @@ pub struct Refusal {
     pub quota: Quota,
     /// The exact wait, never zero, after which one request passes if no other comes before it.
     pub retry_after: Duration,
-    /// Time until the bucket is full again if nothing more comes.
+    /// Time until the bucket is full again if no more requests come.
     pub reset: Duration,
 }
 
@@ -68,8 +68,8 @@ pub fn decide(tat: u64, now: u64, quota: Quota) -> (u64, Verdict) {
     (tat, Verdict::Admitted(remaining))
 }
 
-/// Charges one request at `now` that has been admitted already, be the bucket empty or not. The new
-/// word is greater than `tat`; what the bucket cannot pay for is debt like any other.
+/// Charges one request at `now` that has been admitted already, even if the bucket is empty. The new word is greater
+/// than `tat`; what the bucket cannot pay for is debt like any other.
 #[must_use]
 #[inline]
 pub fn charge_anyway(tat: u64, now: u64, quota: Quota) -> (u64, Remaining) {
@@ -92,7 +92,7 @@ fn owed(tat: u64, now: u64, quota: Quota) -> (u64, u64) {
     (present, owed + quota.interval())
 }
 
-/// `time` as [`decide`] takes it; all beyond [`TIME_MAX`] is one moment.
+/// `time` as [`decide`] takes it; all beyond [`TIME_MAX`] is [`TIME_MAX`].
 #[must_use]
 #[inline]
 pub fn nanos(time: Duration) -> u64 {

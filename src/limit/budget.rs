@@ -1,9 +1,9 @@
 //! How many bytes the bodies and messages of callers may take at once: in all, of an address, of a key.
 //!
-//! Bytes are taken as they come, and given back when they are gone, whatever way a call ends: a [`Meter`] gives back
+//! Bytes are taken as they arrive, and given back when they are dropped, however a call ends: a [`Meter`] gives back
 //! all that it holds when its last clone is dropped. The first [`FREE_BYTES`] of a call are not counted. They come with
-//! its place among the calls in flight, so that a small call needs neither the budget nor its lock, and is served
-//! however full the budget is.
+//! its place among the calls in flight, so a small call needs neither the budget nor its lock, and is served however
+//! full the budget is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -19,7 +19,7 @@ pub const FREE_BYTES: usize = 4 * 1024;
 /// What bytes are rounded up to.
 const STEP_BYTES: usize = 16 * 1024;
 
-/// What the budget is.
+/// The limits of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetOptions {
     /// Bytes in all.
@@ -40,8 +40,7 @@ struct Shared {
     taken: Mutex<Taken>,
 }
 
-/// There is an entry for each address and key that holds something and for no other, so that the budget bounds the maps
-/// too.
+/// Only addresses and keys that hold something have an entry, so the budget bounds the maps too.
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
@@ -49,7 +48,7 @@ struct Taken {
     by_key: HashMap<KeyHolder, usize>,
 }
 
-/// Why there are no more bytes.
+/// Why bytes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     /// All of them are taken.
@@ -69,24 +68,24 @@ pub struct Meter(Arc<Held>);
 #[derive(Debug)]
 struct Held {
     budget: Budget,
-    /// None: of a proxy, which calls for many.
+    /// None: a proxy, which calls for many.
     address: Option<AddressKey>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whose call it is, once that is known.
+    /// The caller's key, once that is known.
     caller: Option<(Arc<Project>, Arc<Key>)>,
     bytes: usize,
-    /// What of it the budget counts.
+    /// The bytes that the budget counts.
     charged: usize,
     /// The key that is charged with it.
     key: Option<KeyHolder>,
 }
 
 impl Budget {
-    /// A budget of which nothing is taken.
+    /// A budget with nothing taken.
     pub fn new(options: BudgetOptions) -> Self {
         Self(Arc::new(Shared {
             options,
@@ -94,7 +93,7 @@ impl Budget {
         }))
     }
 
-    /// What a call holds that holds nothing yet. `address`: none, if it calls for many.
+    /// The meter of a call that holds nothing yet. `address`: none for a proxy, which calls for many.
     pub fn meter(&self, address: Option<AddressKey>) -> Meter {
         Meter(Arc::new(Held {
             budget: self.clone(),
@@ -157,7 +156,7 @@ impl Budget {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        // Nothing in here panics half way.
+        // Nothing in here panics in between.
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -192,7 +191,7 @@ fn counted(bytes: usize) -> usize {
 }
 
 impl Meter {
-    /// What a call may hold that came through no layer: nothing beyond [`FREE_BYTES`].
+    /// The meter of a call that came through no layer: nothing beyond [`FREE_BYTES`].
     pub fn none() -> Self {
         let none = NonZeroUsize::MIN;
         let budget = Budget::new(BudgetOptions {
@@ -203,12 +202,12 @@ impl Meter {
         budget.meter(None)
     }
 
-    /// Says whose call it is. What is taken from then on is the key's too.
+    /// Sets the call's key. What is taken from then on counts for the key too.
     pub fn of_key(&self, project: Arc<Project>, key: Arc<Key>) {
         self.lock().caller = Some((project, key));
     }
 
-    /// Who holds it: the key, once that is known.
+    /// The holder: the key, once that is known.
     pub fn holder(&self) -> Holder {
         match (&self.lock().caller, self.0.address) {
             (Some((project, key)), _) => Holder::Key(KeyHolder::new(&project.token, key)),
@@ -217,7 +216,7 @@ impl Meter {
         }
     }
 
-    /// Takes bytes beside those that it holds.
+    /// Takes more bytes.
     ///
     /// # Errors
     /// [`Spent`]: it holds what it held before.
@@ -231,20 +230,20 @@ impl Meter {
     pub fn give(&self, bytes: usize) {
         let mut state = self.lock();
         let bytes = state.bytes.saturating_sub(bytes);
-        // Less is always had.
+        // Holding less always succeeds.
         let _ = self.0.hold(&mut state, bytes);
     }
 
-    /// Gives back what is beyond so many bytes. Tells whether the budget counts anything of what is left.
+    /// Gives back what exceeds so many bytes. Returns whether the budget counts any of the rest.
     pub fn keep(&self, bytes: usize) -> bool {
         let mut state = self.lock();
         let bytes = state.bytes.min(bytes);
-        // Less is always had.
+        // Holding less always succeeds.
         let _ = self.0.hold(&mut state, bytes);
         state.charged > 0
     }
 
-    /// Holds so many bytes from now on, be it more or less.
+    /// Holds so many bytes from now on, whether more or less.
     ///
     /// # Errors
     /// [`Spent`]: it holds what it held before.
@@ -254,7 +253,7 @@ impl Meter {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half way.
+        // Nothing in here panics in between.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What one call was charged to, for anyone who answers it.
+//! What one call was charged to, for the layer that answers it.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -6,14 +6,13 @@ use std::sync::{Arc, OnceLock};
 use super::Verdict;
 use crate::model::address::{AddressKey, Width};
 
-/// Who is held to a quota. Displayed without anything that is secret: `address:203.0.113.7`, `project:TOKEN`,
-/// `project:TOKEN/key:ID`, and a public key by its place among the project's keys, `project:TOKEN/key[1]`;
-/// `failures:203.0.113.7`.
+/// The subject of a quota. Displayed without secrets: `address:203.0.113.7`, `project:TOKEN`, `project:TOKEN/key:ID`,
+/// and a public key by its place among the project's keys, `project:TOKEN/key[1]`; `failures:203.0.113.7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A client address, or a wider network.
     Address(AddressKey),
-    /// Those at a client address, or in a wider network, who failed to be let in.
+    /// Failures to authenticate at a client address, or in a wider network.
     Failures(AddressKey),
     /// All callers of a project.
     Project {
@@ -34,20 +33,21 @@ pub enum Subject {
 /// One quota's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// Who is held to it.
+    /// The subject of the quota.
     pub subject: Subject,
     /// The answer.
     pub verdict: Verdict,
 }
 
-/// Goes with a call to where its caller gets known, and says in front what it was charged to there.
+/// Goes with a call to where its caller is authenticated, and reports to the layers in front what it was charged to
+/// there.
 #[derive(Clone, Debug, Default)]
 pub struct QuotaOutcome(Arc<OnceLock<Vec<Charge>>>);
 
 impl QuotaOutcome {
-    /// Notes what the call was charged to. Of several notes the first one stays: a call is charged once.
+    /// Notes what the call was charged to. The first note stays: a call is charged once.
     pub fn note(&self, charges: Vec<Charge>) {
-        // Had it been noted already, the first note would be the one that the call was decided by.
+        // If there is a note already, the call was decided by that one.
         let _ = self.0.set(charges);
     }
 

@@ -1,9 +1,9 @@
-//! A key as the holder of something, by a name that stays the same when its secrets or the settings around it change.
+//! A key as a holder of resources, by a name that stays the same when its secrets or other settings change.
 
 use crate::model::address::AddressKey;
 use crate::model::project::{Key, KeyAccess, PublicKey};
 
-/// A holder of something.
+/// A holder of resources.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A key, whatever the addresses that it comes from.

@@ -1,4 +1,4 @@
-//! How much each address, or each key, has at once of what lasts: connections, calls in flight, streams.
+//! How many lasting things each address or key has at once: connections, calls in flight, streams.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,17 +6,16 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts what each holder has, and gives it no more than so much.
+/// Counts what each holder has, and gives it no more than a maximum.
 ///
-/// There is an entry for each holder that has something and for no other, so that whatever bounds all of it bounds the
-/// map too.
+/// Only holders that have something have an entry, so whatever bounds the total bounds the map too.
 #[derive(Debug)]
 pub struct KeyedSemaphore<K: Eq + Hash> {
     each_max: NonZeroUsize,
     taken: Mutex<HashMap<K, NonZeroUsize>>,
 }
 
-/// One of what a holder has, until it is dropped.
+/// One permit of a holder, until it is dropped.
 #[derive(Debug)]
 pub struct KeyedPermit<K: Eq + Hash> {
     of: Arc<KeyedSemaphore<K>>,
@@ -32,7 +31,7 @@ impl<K: Clone + Eq + Hash> KeyedSemaphore<K> {
         })
     }
 
-    /// One more for a holder; none: it has all that it may have.
+    /// One more permit for a holder; none if it has all that it may have.
     pub fn take(self: &Arc<Self>, key: K) -> Option<KeyedPermit<K>> {
         self.with(|taken| match taken.entry(key.clone()) {
             Entry::Vacant(vacant) => {
@@ -56,7 +55,7 @@ impl<K: Clone + Eq + Hash> KeyedSemaphore<K> {
 
 impl<K: Eq + Hash> KeyedSemaphore<K> {
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<K, NonZeroUsize>) -> T) -> T {
-        // Nothing in here panics half way.
+        // Nothing in here panics in between.
         work(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

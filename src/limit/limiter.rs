@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Slots by default: 16 MiB.
 pub const SLOTS_DEFAULT: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
 
-/// Stripes of the counters: of callers counted at once, one in so many meets another on a cache line.
+/// Stripes of the counters: of callers counted at once, one in so many shares a cache line with another.
 const STRIPES: usize = 8;
 
 /// How addresses are limited.
@@ -25,32 +25,31 @@ const STRIPES: usize = 8;
 /// Write IPv4 networks as IPv4; an IPv4-mapped one matches nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// What an address may do if nothing else is said about it. Default 6,000 a minute, burst 6,000.
+    /// The quota of an address without an override. Default 6,000 a minute, burst 6,000.
     pub quota: Quota,
     /// Another quota for each address of a network (each of its own, not one for all of them).
     /// Within one IPv6 /64, which has one bucket, use one quota. Default none.
     ///
-    /// However long or short the network's prefix is, wider IPv6 networks count by quota: those of its
-    /// addresses have [`Options::times`] this quota, and all others there have theirs for themselves.
+    /// Whatever the network's prefix length, wider IPv6 networks count by quota: its addresses share
+    /// [`Options::multipliers`] times this quota there, and others have their own.
     pub overrides: Vec<(IpNet, Quota)>,
     /// Quotas of the wider networks of an IPv6 address, beside its own. Default 16 for a /56, 64 for a
     /// /48.
     pub multipliers: PrefixMultipliers,
     /// Networks whose addresses are neither limited nor counted, nor charged to wider ones. Default none.
     pub exempt: Vec<IpNet>,
-    /// Count what would be refused, but let it pass. Default false.
+    /// Count what would be refused, but admit it. Default false.
     pub shadow: bool,
-    /// Addresses in debt that are told apart, 16 bytes each, all of it allocated at the start.
-    /// Default 1,048,576 (16 MiB).
+    /// Addresses in debt that are distinguished, 16 bytes each, all allocated at the start. Default 1,048,576 (16 MiB).
     pub slots: NonZeroUsize,
 }
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The address is not limited.
     Exempt,
-    /// Within the quota, and charged. Of all that were charged, this is the one that has least left.
+    /// Within the quota, and charged. Of all that were charged, this is the one with the least left.
     Admitted(AddressKey, Remaining),
     /// Beyond the quota of this one; nothing was charged to any.
     Refused(AddressKey, Refusal),
@@ -81,7 +80,7 @@ pub struct Limiter {
     counters: [Counters; STRIPES],
 }
 
-/// What can change while the limiter is in use.
+/// The part that can change while the limiter is in use.
 #[derive(Debug)]
 struct Policy {
     quotas: PrefixQuotas,
@@ -127,8 +126,7 @@ impl Default for Options {
 }
 
 impl Limiter {
-    /// A limiter that knows nobody yet. `hash_key` must be random and this process' own, see
-    /// [`Table::new`].
+    /// A limiter without debts. `hash_key` must be random for each process, see [`Table::new`].
     #[must_use]
     pub fn new(options: Options, hash_key: [u64; 2]) -> Self {
         Self {
@@ -138,10 +136,10 @@ impl Limiter {
         }
     }
 
-    /// From now on, addresses are limited by `options`, all of them but [`Options::slots`]: the table stays.
+    /// Limits addresses by other `options` from now on, except [`Options::slots`]: the table stays.
     ///
-    /// Nobody's debt is forgotten. A debt is the time until all that was admitted is paid for, and this time stays
-    /// as it is: who has spent a slow quota waits for it to end under a faster one too.
+    /// No debt is forgotten. A debt is the time until all that was admitted is paid for, and this time stays: a caller
+    /// that has spent a slow quota waits for it to end under a faster one too.
     pub fn change(&self, options: &Options) {
         self.policy.store(Arc::new(Policy::new(options)));
     }

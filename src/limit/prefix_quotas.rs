@@ -15,7 +15,7 @@ pub struct PrefixMultipliers {
     pub prefix_48: Option<NonZeroU32>,
 }
 
-/// One quota with those of the wider networks whose callers have it.
+/// One quota, with those of the wider networks whose callers have it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PrefixQuotas {
     quota: Quota,
@@ -28,13 +28,13 @@ struct BucketChain<'a> {
     wider: [Option<SlotRef<'a>>; 2],
 }
 
-/// What came of a request, and which of its buckets says so.
+/// The outcome of a request, and the bucket that decided it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outcome {
-    /// Of a refusal, the bucket that lasts longest; else the one that has least left.
+    /// For a refusal, the bucket with the longest wait; otherwise the one with the least left.
     pub(super) by: AddressKey,
     pub(super) verdict: Verdict,
-    /// Whether an overflow bucket stood for one of those that were charged, or for the one that refused.
+    /// Whether one of the charged buckets, or the one that refused, was an overflow bucket.
     pub(super) overflowed: bool,
 }
 
@@ -61,7 +61,7 @@ impl PrefixQuotas {
 
     /// Charges one request of `key` to all of its buckets, or to none.
     ///
-    /// The essay of [`limit`](super) says why it looks first, and what that means for threads.
+    /// The essay of [`limit`](super) says why it looks first, and the effect with several threads.
     #[inline]
     pub(super) fn charge(&self, table: &Table, key: AddressKey, now: Duration) -> Outcome {
         match key {
@@ -95,7 +95,7 @@ impl BucketChain<'_> {
         }
     }
 
-    /// What refuses the caller, if a wider network does. Charges nothing.
+    /// The refusal by a wider network, if any. Charges nothing.
     #[inline]
     fn refusal(&self, table: &Table, now: Duration) -> Option<Outcome> {
         let look =
@@ -145,7 +145,7 @@ impl Outcome {
         self.refusal().is_some().then_some(self)
     }
 
-    /// Of two refusals, the one that lasts longer: after the other's wait, nothing would pass.
+    /// Of two refusals, the one with the longer wait: after the other's, nothing would pass.
     fn longer(self, other: Self) -> Self {
         let wait = |of: &Self| of.refusal().map(|refusal| refusal.retry_after);
         if wait(&other) > wait(&self) {
@@ -155,7 +155,7 @@ impl Outcome {
         }
     }
 
-    /// Of two buckets that were charged, the one that has less left.
+    /// Of two charged buckets, the one with less left.
     fn tighter(self, other: Self) -> Self {
         let left = |of: &Self| match of.verdict {
             Verdict::Admitted(remaining) => remaining.remaining,

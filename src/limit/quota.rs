@@ -31,7 +31,7 @@ pub struct Quota {
     interval: u64,
 }
 
-/// Why a quota cannot be.
+/// Why a quota is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The period is shorter than [`Quota::PERIOD_MIN`] or longer than [`Quota::PERIOD_MAX`].
@@ -57,8 +57,7 @@ impl Quota {
     /// Longest time in which a spent burst is earned back: the longest that a caller is remembered.
     pub const REFILL_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-    /// `requests` every `period`, at most `burst` at once. Where nobody asks for another burst, use
-    /// `requests`.
+    /// `requests` every `period`, at most `burst` at once. Unless another burst is requested, use `requests`.
     ///
     /// # Errors
     /// [`Error::Period`], [`Error::TooFast`], [`Error::TooSlow`]: out of the bounds above.
@@ -95,8 +94,8 @@ impl Quota {
         self.burst
     }
 
-    /// `times` callers of this quota taken as one. Counts stop at 2^32 - 1, and the rate at one a
-    /// nanosecond, which nobody reaches: an interval is never nothing.
+    /// `times` callers of this quota taken as one. Counts stop at 2^32 - 1, and the rate at one a nanosecond, which no
+    /// caller reaches: an interval is never zero.
     pub(super) fn shared_by(&self, times: NonZeroU32) -> Self {
         let fastest = u32::try_from(self.period_nanos).unwrap_or(u32::MAX);
         let fastest = NonZeroU32::new(fastest).unwrap_or(NonZeroU32::MAX);
@@ -129,8 +128,8 @@ impl Quota {
         whole(u128::from(nanos) * u128::from(self.ticks_a_period()) / u128::from(self.period_nanos))
     }
 
-    /// The first nanosecond at or after `tick`. The tick is found back with [`Self::tick_at`], for
-    /// ticks are no shorter than nanoseconds.
+    /// The first nanosecond at or after `tick`. [`Self::tick_at`] gives the tick back, as ticks are no shorter than
+    /// nanoseconds.
     #[inline]
     pub(super) fn nanos_at(&self, tick: u64) -> u64 {
         if self.ticks_are_nanos() {
@@ -164,13 +163,13 @@ impl Quota {
 }
 
 impl Default for Quota {
-    /// 6,000 a minute, all of them at once if need be.
+    /// 6,000 a minute, all of them at once if needed.
     fn default() -> Self {
         Self::with(REQUESTS_DEFAULT, 60_000_000_000, REQUESTS_DEFAULT)
     }
 }
 
-/// Narrows what fits: the bounds above keep every time far below 2^64 ns.
+/// Narrows a number that fits: the bounds above keep every time far below 2^64 ns.
 #[inline]
 fn whole(value: u128) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)

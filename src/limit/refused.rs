@@ -1,19 +1,18 @@
-//! Which addresses are refused most: a sketch of fixed size, so that a flood of addresses costs no more than one.
+//! The addresses refused most: a sketch of fixed size, so that a flood of addresses costs no more memory than one.
 //!
-//! Each address falls on one of [`STRIPES`] stripes, so that threads that refuse seldom wait for each other, and each
-//! stripe has two sketches: of the present window of [`WINDOW`] and of the one before. What is told is of both, so of
-//! the last one to two windows, and is forgotten in time.
+//! Each address falls on one of [`STRIPES`] stripes, so that threads that refuse seldom wait for each other. Each
+//! stripe has two sketches: of the current window of [`WINDOW`] and of the one before. A summary covers both, so the
+//! last one to two windows.
 //!
 //! A sketch is Space-Saving (Metwally, Agrawal, El Abbadi, 2005): [`COUNTERS`] counters, each with an address. An
-//! address without a counter takes over the smallest one, with its count, which is from then on what it may have too
-//! much.
+//! address without a counter takes over the smallest one, with its count, which from then on is its possible error.
 //!
 //! # How exact it is
 //!
 //! As long as no more than [`COUNTERS`] addresses of a stripe are refused in a window, everything is exact. Beyond
 //! that, with `n` refusals in the window's stripe:
 //!
-//! - no count is too small, and none is too large by more than `n` / [`COUNTERS`]; each count tells its own bound;
+//! - no count is too small, and none is too large by more than `n` / [`COUNTERS`]; each count comes with its own bound;
 //! - every address that was refused more often than that has a counter.
 
 use std::collections::HashMap;
@@ -34,14 +33,14 @@ pub const WINDOW: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct Refused {
     stripes: [Mutex<Stripe>; STRIPES],
-    /// Keyed at random: nobody can choose addresses that crowd out one of their choice.
+    /// Keyed at random: no caller can choose addresses that crowd out one of its choice.
     hasher: RandomState,
 }
 
-/// What is known of the last one to two windows.
+/// A summary of the last one to two windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The time from which on it counts.
+    /// The time since which it counts.
     pub since: Duration,
     /// Refusals of all addresses, exactly.
     pub refused: u64,
@@ -60,7 +59,7 @@ pub struct Offender {
     pub refused: u64,
     /// How often at least.
     pub refused_min: u64,
-    /// The first refusal that is known of.
+    /// The first known refusal.
     pub first: Duration,
     /// The last refusal.
     pub last: Duration,
@@ -82,7 +81,7 @@ struct Sketch {
 }
 
 impl Refused {
-    /// Nobody was refused yet.
+    /// No refusals yet.
     pub fn new(hasher: RandomState) -> Self {
         Self {
             stripes: Default::default(),
@@ -128,7 +127,7 @@ impl Refused {
 }
 
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
-    // A panic elsewhere leaves counts, of which one may be missing.
+    // A panic elsewhere may lose one count.
     stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -141,7 +140,7 @@ fn start(window: u64) -> Duration {
 }
 
 impl Stripe {
-    /// Begins a new window, if it is time. A thread that comes late counts in the present one.
+    /// Begins a new window, if it is time. A late thread counts in the current one.
     fn turn(&mut self, now: Duration) {
         let window = number(now);
         if window <= self.window {
@@ -155,7 +154,7 @@ impl Stripe {
         self.window = window;
     }
 
-    /// Both windows taken together. Who has no counter in one of them may have been refused there, unseen.
+    /// Both windows taken together. An address without a counter in one of them may have been refused there, uncounted.
     fn merged(&self) -> Vec<Offender> {
         let (present_max, before_max) = (self.present.absent_max(), self.before.absent_max());
         let mut merged: HashMap<AddressKey, Offender> = HashMap::new();
@@ -166,7 +165,7 @@ impl Stripe {
         for one in &self.before.counters {
             let refused = one.refused + present_max;
             let both = |present: &mut Offender| {
-                // In the place of what it may have had unseen.
+                // Replaces what it may have had uncounted.
                 present.refused = present.refused - before_max + one.refused;
                 present.refused_min += one.refused_min;
                 present.first = one.first;
@@ -205,7 +204,7 @@ impl Sketch {
         }
     }
 
-    /// How often an address without a counter was refused at most.
+    /// The most that an address without a counter was refused.
     fn absent_max(&self) -> u64 {
         if self.counters.len() < COUNTERS {
             return 0;

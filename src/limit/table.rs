@@ -25,19 +25,19 @@ pub const SLOTS_PER_OVERFLOW: usize = 256;
 /// Callers' quotas that an overflow bucket holds.
 pub const OVERFLOW_SHARE: NonZeroU32 = NonZeroU32::new(16).unwrap();
 
-/// Looks at a set that is full but for a claim in flight, before it counts as full.
+/// Looks at a set that is full except for a claim in flight, before it counts as full.
 const PATIENCE: u32 = 64;
 
-/// Most sets that are looked at to estimate how many slots are in debt.
+/// Most sets that are read to estimate how many slots are in debt.
 const SETS_SAMPLED: usize = 8_192;
 
-/// Which bucket a request was charged to, and what came of it.
+/// The outcome of a request, and the kind of bucket that it was charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// The answer.
     pub verdict: Verdict,
-    /// The caller's set was full of debt, so its prefix' overflow bucket was charged. The verdict
-    /// then speaks of what the caller may still take from that one, in terms of its own quota.
+    /// The caller's set was full of debt, so its prefix' overflow bucket was charged. The verdict then says what the
+    /// caller may still take from that one, in terms of its own quota.
     pub overflowed: bool,
 }
 
@@ -45,7 +45,7 @@ pub struct Charge {
 pub struct Table {
     sets: Box<[Set]>,
     overflow: Box<[AtomicU64]>,
-    /// No debt that was forgotten ended later than this.
+    /// No forgotten debt ended later than this.
     forgotten: AtomicU64,
     hasher: SipHasher13,
 }
@@ -62,8 +62,8 @@ pub(super) struct SlotRef<'a> {
 impl Table {
     /// A table of `slots` slots, rounded up to whole sets of [`WAYS`], at 16 bytes each.
     ///
-    /// `hash_key` decides which keys meet in a set. Draw it at random for each process, or callers
-    /// can choose addresses that crowd out one of their choice.
+    /// `hash_key` decides which keys share a set. Draw it at random for each process, or callers can choose addresses
+    /// that crowd out another.
     #[must_use]
     pub fn new(slots: NonZeroUsize, hash_key: [u64; 2]) -> Self {
         let [first, second] = hash_key;
@@ -81,11 +81,11 @@ impl Table {
 
     /// Charges one request of `key` at `now` under `quota`.
     ///
-    /// A key is held to its quota exactly, for as long as its set has room and whatever the order in
-    /// which threads come with their `now`.
+    /// A key is held to its quota exactly, as long as its set has a free slot, in whatever order threads come with
+    /// their `now`.
     ///
-    /// Of a wider network, the callers of another quota have another bucket: the debt of a slow one
-    /// would shut out those of a fast one.
+    /// In a wider network, callers with another quota have another bucket: the debt of a slow quota would shut out the
+    /// callers of a fast one.
     #[inline]
     pub fn check(&self, key: AddressKey, now: Duration, quota: Quota) -> Charge {
         self.ask(&self.slot(key, &quota), now, Mode::Acquire)
@@ -97,8 +97,8 @@ impl Table {
         self.sets.len() * WAYS
     }
 
-    /// How many slots are in debt at `now`: counted, or estimated from 8,192 sets of a larger table (65,536
-    /// slots, so that 1 % of it is told to within a tenth).
+    /// How many slots are in debt at `now`: counted, or estimated from 8,192 sets of a larger table (65,536 slots, so
+    /// that 1 % of it is estimated to within a tenth).
     #[must_use]
     pub fn in_debt(&self, now: Duration) -> usize {
         let now = bucket::nanos(now);
@@ -112,8 +112,7 @@ impl Table {
         in_debt * self.sets.len() / sampled
     }
 
-    /// The bucket of `key` under `quota`. Memory begins to bring its set, so that the waits of several
-    /// spots are one.
+    /// The bucket of `key` under `quota`. Prefetches its set, so that the waits for several buckets overlap.
     #[inline]
     pub(super) fn slot<'a>(&self, key: AddressKey, quota: &'a Quota) -> SlotRef<'a> {
         let owner = match key {
@@ -126,7 +125,7 @@ impl Table {
         SlotRef { key, quota, owner }
     }
 
-    /// As [`Table::slot`], of a bucket that the key has about one thing alone, and under one quota alone.
+    /// As [`Table::slot`], for a bucket that a key has about one thing only, and under one quota only.
     pub(super) fn slot_about<'a>(
         &self,
         key: AddressKey,
@@ -159,7 +158,7 @@ impl Table {
         }
     }
 
-    /// Charges the owner's slot, or one that is free. None: there is no room.
+    /// Charges the owner's slot, or one that is free. None: no slot is free.
     #[inline]
     fn charge(&self, set: &Set, request: Request<'_>) -> Option<Verdict> {
         let mut patience = PATIENCE;
@@ -188,7 +187,7 @@ impl Table {
 
     /// Makes a free slot the owner's and charges it. None: another thread came between; look again.
     fn claim(&self, set: &Set, slot: &Slot, ended: u64, request: Request<'_>) -> Option<Verdict> {
-        // Before the old debt goes, so that anyone who misses it finds the mark.
+        // Before the old debt is removed, so that a thread that misses it finds the mark.
         if self.forgotten.load(SeqCst) < ended {
             self.forgotten.fetch_max(ended, SeqCst);
         }
@@ -215,7 +214,7 @@ impl Table {
         None
     }
 
-    /// The TAT of a key that has no slot: the latest that it can have been, if it was forgotten.
+    /// The TAT of a key that has no slot: the latest that it can have been before it was forgotten.
     fn start(&self, request: Request<'_>) -> u64 {
         request.now.max(self.forgotten.load(SeqCst))
     }
@@ -237,7 +236,7 @@ impl Table {
 
     fn charge_overflow(&self, key: AddressKey, request: Request<'_>) -> Verdict {
         let quota = request.quota;
-        // By quota too, for a slow one's debt would shut out the callers of a fast one.
+        // By quota too, as a slow one's debt would shut out the callers of a fast one.
         let hash = self.hash_with(prefix_word(key), quota);
         let word = pick(&self.overflow, hash);
         let shared = quota.shared_by(OVERFLOW_SHARE);
@@ -263,8 +262,8 @@ impl fmt::Debug for Table {
     }
 }
 
-/// A key as one word: an IPv6 network as it is (a wider one with its length in the bits that it leaves
-/// free), the others as multicast, which nobody calls from.
+/// A key as one word: an IPv6 network as it is (a wider one with its length in the bits that it leaves free), the
+/// others as multicast, which is never a source address.
 #[inline]
 fn word(key: AddressKey) -> u64 {
     match key {

@@ -15,7 +15,7 @@ const COMMIT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Where records are read from, as by [`Store::read_after`].
 pub type Source<'a> = dyn Fn(Position, usize) -> Result<Vec<(Position, Bytes)>, Error> + 'a;
 
-/// What was copied.
+/// How much was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// The records.
@@ -35,14 +35,14 @@ pub enum CopyError {
     /// The copy cannot be written.
     #[error("{0:?}")]
     Target(StoreError),
-    /// It was told to stop.
+    /// It was asked to stop.
     #[error("stopped")]
     Stopped,
 }
 
 /// Copies the records up to `end` into an empty store, in constant memory. Each of them is checked, so that damage is
-/// not handed on unseen. `is_stopped` is asked again and again. May block on both disks.
-/// Nobody may rewrite records of the source meanwhile, see [`Log::hold_still`](super::Log::hold_still).
+/// not handed on unseen. `is_stopped` is asked again and again. May block on both disks. No records of the source may
+/// be rewritten meanwhile, see [`Log::pin`](super::Log::pin).
 ///
 /// # Errors
 /// [`CopyError`]; what was copied so far is in the store.
@@ -91,7 +91,7 @@ fn read(
     Ok(records)
 }
 
-/// What is committed next.
+/// The next commit.
 #[derive(Default)]
 struct Batch {
     first: Position,

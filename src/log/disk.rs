@@ -1,11 +1,11 @@
 //! The embedded store: files of frames, each of which is one commit.
 //!
-//! - [`mod@format`] is how a file looks, and [`recovery`] how far one is whole: it tells a torn commit from damage.
+//! - [`mod@format`] is how a file looks, and [`recovery`] how far one is whole: it distinguishes a torn commit from
+//!   damage.
 //! - [`append`] writes to the last [`segment`], which is made of [`zeros`] ahead: a commit is one write and one sync.
 //! - [`rewrite`] keeps records that stand in the place of others, and [`merge`] brings them into their segments.
-//! - What damage to the last commit looks like is what a power cut leaves of a commit that nobody was told of: to tell
-//!   these apart, [`note`] keeps the position of the last commit that was synced, and a log that ends before it is
-//!   refused.
+//! - Damage to the last commit looks like what a power cut leaves of an unacknowledged commit. To distinguish these,
+//!   [`durable_mark`] keeps the position of the last synced commit, and a log that ends before it is refused.
 
 mod append;
 mod descriptors;
@@ -48,7 +48,7 @@ use segment::Segment;
 const LOG_DIR: &str = "log";
 /// The file that keeps the durable position.
 const DURABLE_MARK: &str = "durable-position";
-/// Most rewritten records beside their segments, unless one rewriting alone has more.
+/// Most rewritten records beside their segments, unless one rewrite alone has more.
 const REWRITTEN_MAX: usize = 2 << 20;
 /// How many records [`DiskStore::scan`] reads at once.
 const SCAN_RECORDS: usize = 64;
@@ -84,11 +84,11 @@ pub struct DiskStore {
     descriptors: Arc<Descriptors>,
     shared: RwLock<Shared>,
     last: AtomicU64,
-    /// The one that rewrites. Taken before `appender`, and that before `shared`.
+    /// The state of rewrites. Locked before `appender`, and that before `shared`.
     rewriting: Mutex<Rewriting>,
     /// Damage that was found at the start and harms nothing.
     harmless: Vec<Error>,
-    /// None: the store is only looked at.
+    /// None: the store is read-only.
     appender: Option<Mutex<Appender>>,
     /// None: as above.
     note: Option<DurableMark>,
@@ -100,7 +100,7 @@ pub struct DiskStore {
     noted: Position,
 }
 
-/// What is read.
+/// What readers share.
 struct Shared {
     segments: Arc<Vec<Arc<Segment>>>,
     rewritten: Rewritten,
@@ -129,7 +129,7 @@ impl DiskStore {
         &self.harmless
     }
 
-    /// What lies behind a position, in order. An error ends it. May block on the disk.
+    /// The records behind a position, in order. An error ends it. May block on the disk.
     pub fn scan(&self, after: Position) -> impl Iterator<Item = Result<(Position, Bytes), Error>> {
         let mut at = after;
         let mut read = Vec::new().into_iter();
@@ -167,7 +167,7 @@ impl DiskStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everybody read the segment that was begun.
+    /// Shows all readers the segment that was begun.
     fn add(&self, begun: Arc<Segment>) {
         let mut shared = self.shared_mut();
         let segments = shared.segments.iter().cloned().chain([begun]);
@@ -263,7 +263,7 @@ impl Store for DiskStore {
         let at = position.get();
         let record = self.records(at, at)?.pop();
         match record {
-            // It would keep its whole block in memory.
+            // A slice would keep its whole block in memory.
             Some((_, record)) => Ok(Bytes::copy_from_slice(&record)),
             None => Err(Error::missing(position)),
         }
@@ -310,7 +310,7 @@ impl Store for DiskStore {
     }
 
     fn has_space(&self) -> bool {
-        // One that is held writes, and who asks must not wait for the disk.
+        // One that is locked is writing, and this caller must not wait for the disk.
         let appender = self.appender.as_ref().map(Mutex::try_lock);
         let needed = appender
             .and_then(Result::ok)

@@ -45,7 +45,7 @@ pub enum Error {
         /// How far it once was.
         acknowledged: Position,
     },
-    /// There is no log where one is to be looked at.
+    /// There is no log to read.
     #[error("there is no store in {}", .0.display())]
     NoStore(PathBuf),
     /// Another process has the data folder.
@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// What a caller is told: what is wrong, without the words of the engine or of the system.
+    /// What is wrong, for a caller: without the text of the engine or of the system.
     pub fn fragment(&self) -> String {
         let text = match self {
             Self::Overloaded | Self::Full | Self::Stalled(_) | Self::Closed => {

@@ -26,7 +26,7 @@ struct State {
     is_purge_pending: bool,
     /// Whether a commit hangs.
     hangs: bool,
-    /// What lies behind it is lost.
+    /// The records behind it are lost.
     lost_behind: Option<Position>,
     /// Why nothing may be written any more.
     trouble: Option<String>,
@@ -34,7 +34,7 @@ struct State {
     is_closed: bool,
 }
 
-/// How far a purging has come.
+/// How far a purge has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Purging {
     #[default]
@@ -59,8 +59,8 @@ impl MemoryStore {
         self.lock().failure = failure;
     }
 
-    /// Lets `after` more commits reach the disk and fails the next one, that one alone. Nobody knows whether it
-    /// `keeps` its records before [`MemoryStore::restart`].
+    /// Lets `after` more commits reach the disk and fails the next one, that one alone. Whether it `keeps` its records
+    /// shows only after [`MemoryStore::restart`].
     pub fn fail_once(&self, after: usize, keeps: bool) {
         self.lock().planned = Some(Planned { after, keeps });
     }
@@ -79,22 +79,22 @@ impl MemoryStore {
         }
     }
 
-    /// Loses the records behind a position, without a word.
+    /// Loses the records behind a position, silently.
     pub fn lose_behind(&self, position: Position) {
         self.lock().lost_behind = Some(position);
     }
 
-    /// Says from now on that nothing may be written any more.
+    /// Reports from now on that nothing may be written any more.
     pub fn trouble_with(&self, why: &str) {
         self.lock().trouble = Some(why.to_owned());
     }
 
-    /// Makes the next purging last until the store is closed.
+    /// Makes the next purge last until the store is closed.
     pub fn purge_slowly(&self) {
         self.lock().purging = Purging::Long;
     }
 
-    /// Blocks until a long purging has begun.
+    /// Blocks until a long purge has begun.
     pub fn wait_for_purge(&self) {
         let mut state = self.lock();
         while state.purging != Purging::Begun {

@@ -1,9 +1,9 @@
-//! How old records are, by more than the time of receipt that each says of itself: that is the word of a wall clock,
-//! which may have been wrong.
+//! How old records are, more reliably than by the time of receipt in each: that comes from a wall clock, which may have
+//! been wrong.
 //!
-//! A record is as young as the youngest of three: what it says itself; the youngest record before it, for the log is in
-//! the order of arrival; and what follows from the end of the log, back over the time between each two neighbours.
-//! Within a process that time is known even where the clock was set in between, from [`Record::clock_set`].
+//! A record is as young as the youngest of three: its own time of receipt; the youngest record before it, as the log is
+//! in the order of arrival; and the time since the end of the log, summed back over each two neighbours. Within a
+//! process that time is known from [`Record::clock_set`], even where the clock was set in between.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const PAGE_RECORDS: usize = 64;
 #[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     at: Position,
-    /// Of the last record, in µs.
+    /// The time of receipt of the last record, in µs.
     received: i64,
     clock_set: i64,
     /// The time that passed between all of them, as far as it is sure, in µs.
@@ -52,7 +52,7 @@ impl Walk {
     }
 }
 
-/// How it was when the process started.
+/// The state when the process started.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
     /// The end of the log.
@@ -87,13 +87,13 @@ impl Start {
 #[derive(Debug)]
 pub struct Receipts {
     newest: Walk,
-    /// As far as everything was too old.
+    /// The walk as far as everything was too old.
     old: Walk,
     start: Start,
 }
 
 impl Receipts {
-    /// Of a log, in a process that started like this.
+    /// The receipts of a log, in a process with this start.
     pub fn new(start: Start) -> Self {
         Self {
             newest: Walk::default(),

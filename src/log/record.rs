@@ -31,12 +31,13 @@ pub struct Record {
     pub command: Command,
     /// The IDs were in conflict through one that was erased since, so that nothing merges.
     pub conflicted: bool,
-    /// The record is older than what is kept: what it said has left, but for whom it is about.
+    /// The record is older than what is kept: its content was removed, except for the customer it is about.
     pub expired: bool,
     /// By how much the wall clock had been set since its process started, in µs; 0 if it went with the time that
     /// passed.
     pub clock_set: i64,
-    /// Whom the record is to forget, by their numbers; none in records of before, and in those that forget nobody.
+    /// The numbers of the customers that the record is to forget; empty in older records, and in those that forget no
+    /// customer.
     pub customers: Vec<u64>,
 }
 
@@ -52,15 +53,15 @@ pub enum Command {
     },
     /// Something that happened to the customer.
     Event(Event),
-    /// All IDs and properties go from the customer whom the record names.
+    /// Removes all IDs and properties from the customer that the record names.
     Anonymize,
-    /// The customers whom the record names go, with everything that was ever recorded of them.
+    /// Removes the customers that the record names, with everything that was ever recorded of them.
     Erase,
-    /// What was here has left. What remains of it is what it took from customers who are still there.
+    /// The record was removed. What remains is what it took from customers that still exist.
     Erased(Vec<Taken>),
 }
 
-/// An ID that a customer lost, named without saying it.
+/// An ID that a customer lost, identified without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// The customer's number.
@@ -82,23 +83,23 @@ pub struct Event {
     pub time: Timestamp,
 }
 
-/// A plain event as its writer knows it, beside the bytes of its record: who folds it soon need not read those.
+/// A plain event as its writer knows it, beside the bytes of its record: a fold that comes soon need not read those.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prepared {
     /// The project's token.
     pub project: String,
-    /// The customer whom it is about.
+    /// The customer it is about.
     pub ids: CustomerIds,
     /// Its type.
     pub event_type: EventType,
     /// When it happened.
     pub time: Timestamp,
-    /// What its content comes to.
+    /// The digest of its content.
     pub content: [u8; 8],
 }
 
 impl Prepared {
-    /// How much memory it takes, in bytes, as good as that can be told.
+    /// How much memory it takes, in bytes, as an estimate.
     pub fn bytes(&self) -> usize {
         let ids = self.ids.as_slice().iter();
         let ids: usize = ids.map(|id| size_of::<CustomerId>() + id.value.len()).sum();
@@ -107,7 +108,7 @@ impl Prepared {
 }
 
 impl Record {
-    /// What stands where a record was that has left.
+    /// What stands in place of this record once it is removed.
     pub fn erased(&self, taken: Vec<Taken>) -> Self {
         Self {
             project: self.project.clone(),
@@ -208,7 +209,7 @@ impl From<pb::Taken> for Taken {
     }
 }
 
-/// What tells the project of a record's message.
+/// The part of a record's message that names its project.
 #[derive(Clone, PartialEq, prost::Message)]
 struct OfProject {
     #[prost(string, tag = "1")]

@@ -32,27 +32,27 @@ pub trait Store: Debug + Send + Sync {
     /// [`Error::Damaged`], [`Error::Read`].
     fn read_after(&self, after: Position, limit: usize) -> Result<Vec<(Position, Bytes)>, Error>;
 
-    /// Puts other records in the place of old ones: all of them or none, whatever happens meanwhile. Returns once
-    /// that would survive a power cut. What was there before may lie on the disk until [`Store::purge`].
+    /// Puts other records in the place of old ones: all of them or none, whatever happens meanwhile. Returns once that
+    /// would survive a power cut. The old records may stay on the disk until [`Store::purge`].
     ///
     /// # Errors
     /// What `rewrites` gives: nothing has changed. [`Error::Rewrite`]: unknown whether it has.
     fn rewrite(&self, rewrites: &mut Rewrites<'_>) -> Result<(), Error>;
 
-    /// Whether something that was rewritten may still lie on the disk.
+    /// Whether something that was rewritten may still be on the disk.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
     fn is_purge_pending(&self) -> Result<bool, Error>;
 
-    /// Removes from the disk what was rewritten. May take as long as copying everything, and needs room for it;
-    /// `room`: and no less than so many bytes, which the caller will need.
+    /// Removes from the disk what was rewritten. May take as long as copying everything, and needs space for the copy;
+    /// `room`: at least so many bytes, which the caller will need.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Rewrite`].
     fn purge(&self, room: u64) -> Result<(), Error>;
 
-    /// Notes that nothing of what was rewritten lies anywhere any more.
+    /// Notes that nothing of what was rewritten is stored anywhere any more.
     ///
     /// # Errors
     /// [`Error::Rewrite`].
@@ -61,12 +61,12 @@ pub trait Store: Debug + Send + Sync {
     /// Whether a store that was full could commit again.
     fn has_space(&self) -> bool;
 
-    /// Whether the fold may write so many bytes beside the store. So many are kept from commits from now on.
+    /// Whether the fold may write so many bytes beside the store. From now on, so many are reserved from commits.
     fn has_room_to_fold(&self, _bytes: u64) -> bool {
         true
     }
 
-    /// Keeps so many bytes of the disk for the caller.
+    /// Reserves so many bytes of the disk for the caller.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::Read`].
@@ -74,7 +74,7 @@ pub trait Store: Debug + Send + Sync {
         Ok(SetAside::default())
     }
 
-    /// Why nothing may be written any more, although nothing has failed: what keeps other processes out is gone.
+    /// Why nothing may be written any more, although nothing has failed: a file that locks other processes out is gone.
     fn trouble(&self) -> Option<String> {
         None
     }

@@ -1,6 +1,6 @@
 //! The records that were committed last, in memory.
 //!
-//! Who follows the log wants them a moment after they were committed: the store need not be asked for them. The fold
+//! A follower of the log reads records just after they were committed, and need not ask the store for them. The fold
 //! also takes what their writers knew of them, once.
 
 use std::collections::VecDeque;
@@ -32,8 +32,8 @@ struct End {
 }
 
 impl TailCache {
-    /// Adds records that were committed, the first at `first`. From then on they can be read, so that nobody may have
-    /// been told of them before.
+    /// Adds records that were committed, the first at `first`. They can be read from then on, so they may be announced
+    /// only afterwards.
     pub(super) fn add(&self, first: Position, records: impl Iterator<Item = Written>) {
         let mut end = self.end();
         if first != end.last().plus(1) {
@@ -51,7 +51,7 @@ impl TailCache {
         }
     }
 
-    /// Up to `limit` records behind `after`, in order; none if the first of them is not there any more.
+    /// Up to `limit` records behind `after`, in order; none if the first of them is no longer cached.
     pub(super) fn read_after(
         &self,
         after: Position,
@@ -63,7 +63,7 @@ impl TailCache {
         Some(records.collect())
     }
 
-    /// As [`Self::read_after`], with what their writers knew of them, for the first who asks for that.
+    /// As [`Self::read_after`], with what their writers knew of them, given once, to the first caller.
     pub(super) fn take_after(
         &self,
         after: Position,
@@ -82,7 +82,7 @@ impl TailCache {
         Some(records)
     }
 
-    /// Keeps none of them any longer.
+    /// Drops all of them.
     pub(super) fn clear(&self) {
         *self.end() = End::default();
     }
@@ -98,7 +98,7 @@ impl End {
         self.before.plus(self.records.len())
     }
 
-    /// Up to `limit` records behind `after`; none if the first of them is not there any more.
+    /// Up to `limit` records behind `after`; none if the first of them is no longer cached.
     fn after(
         &mut self,
         after: Position,
@@ -120,7 +120,7 @@ impl End {
     }
 }
 
-/// What a record counts as.
+/// What a record counts as, in bytes.
 pub(super) fn bytes((bytes, prepared): &Written) -> usize {
     bytes.len() + prepared.as_deref().map_or(0, Prepared::bytes)
 }

@@ -43,7 +43,7 @@ async fn positions_follow_each_other() {
 async fn a_commit_that_nobody_was_told_of_is_not_read() {
     let bench = bench(&Options::default());
     bench.log.append(record("a")).await.unwrap();
-    // As if the writer were held up behind its commit.
+    // As if the writer were delayed after its commit.
     bench
         .store
         .commit(Position::from_number(2), &record("b"))

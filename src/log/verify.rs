@@ -4,7 +4,7 @@ use super::disk::DiskStore;
 use super::record::Record;
 use super::{Error, Position, Store as _};
 
-/// What was looked at.
+/// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The records that are there and good.
@@ -17,8 +17,8 @@ pub struct Seen {
     pub last: Position,
 }
 
-/// Reads all records; tells `found` of each record that cannot be read, fails its checksum or says
-/// nothing known, and of a lost end. May block on the disk.
+/// Reads all records; calls `found` for each record that cannot be read, fails its checksum or has unknown content, and
+/// for a lost end. May block on the disk.
 pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
     let mut looked = Look {
         seen: Seen::default(),
@@ -51,7 +51,7 @@ pub fn verify(store: &DiskStore, found: &mut impl FnMut(Error)) -> Seen {
 
 struct Look {
     seen: Seen,
-    /// Everything up to here was looked at.
+    /// Everything up to here was checked.
     at: Position,
 }
 

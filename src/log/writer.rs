@@ -22,10 +22,10 @@ const COMMIT_SLOW: Duration = Duration::from_secs(5);
 
 type Done = oneshot::Sender<Result<Position, Error>>;
 
-/// One append on its way.
+/// One append in flight.
 struct Pending {
     records: Vec<Written>,
-    /// How many records these are, also once they are taken out.
+    /// How many records these are, even once they are taken out.
     count: usize,
     bytes: usize,
     done: Done,
@@ -66,7 +66,7 @@ enum Condition {
     Panicked,
 }
 
-/// Tells the position of an append's first record, once it is durable.
+/// Receives the position of an append's first record, once it is durable.
 type Committed = oneshot::Receiver<Result<Position, Error>>;
 
 impl Writer {
@@ -102,7 +102,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Queues an append. What comes out tells the position of its first record. Also gives a position that its last one
+    /// Queues an append. The receiver gets the position of its first record. Also gives a position that its last one
     /// will not pass.
     pub(super) fn enqueue(&self, records: Vec<Written>) -> Result<(Position, Committed), Error> {
         let count = records.len();
@@ -130,7 +130,7 @@ impl Writer {
             bytes,
             done,
         });
-        // What a commit has made durable is told before it leaves the queue.
+        // What a commit has made durable is announced before it leaves the queue.
         let bound = self.durable.borrow().plus(queue.records);
         drop(queue);
         self.filled.notify_one();
@@ -153,7 +153,7 @@ impl Writer {
         {
             queue.latch(&trouble);
         }
-        // Once readiness is off nobody may append any more, so a full disk is also asked here.
+        // Once readiness is off there may be no appends, so a full disk is also checked here.
         if matches!(queue.condition, Condition::Full) && self.store.has_space() {
             queue.heal();
         }
@@ -251,7 +251,7 @@ impl Writer {
         Some(group)
     }
 
-    /// Books what a commit has done.
+    /// Records what a commit has done.
     fn settle(&self, committed: &Result<(), StoreError>, records: usize, bytes: usize) {
         let mut queue = lock(&self.queue);
         queue.commit_began = None;
@@ -273,14 +273,14 @@ impl Writer {
     fn refuse(&self, group: Vec<Pending>, error: &StoreError) {
         let (error, behind) = match error {
             StoreError::Full => (Error::Full, VecDeque::new()),
-            // Anyone who queued up behind a failed commit must not wait for the next one.
+            // Appends queued behind a failed commit must not wait for the next one.
             StoreError::Failed(reason) => (
                 Error::Failed(reason.as_str().into()),
                 lock(&self.queue).take_pending(),
             ),
         };
         for pending in group.into_iter().chain(behind) {
-            // A caller that went away has nobody to tell.
+            // The caller may be gone.
             let _ = pending.done.send(Err(error.clone()));
         }
     }
@@ -307,7 +307,7 @@ impl Queue {
 fn acknowledge(group: Vec<Pending>, first: Position) {
     let mut next = first;
     for pending in group {
-        // A caller that went away has nobody to tell.
+        // The caller may be gone.
         let _ = pending.done.send(Ok(next));
         next = next.plus(pending.count);
     }

@@ -7,7 +7,7 @@ use futures_util::Stream as _;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
-/// Tells once the caller has closed its sending side. Nothing is waited for before somebody asks.
+/// Becomes ready once the caller has closed its sending side. Waits only once it is polled.
 #[derive(Debug)]
 pub struct CallerEnded {
     ended: Option<watch::Receiver<bool>>,
@@ -16,7 +16,7 @@ pub struct CallerEnded {
 }
 
 impl CallerEnded {
-    /// What `ended` tells.
+    /// Follows `ended`.
     pub fn new(ended: watch::Receiver<bool>) -> Self {
         Self {
             ended: Some(ended),
@@ -39,6 +39,6 @@ impl CallerEnded {
     }
 }
 
-/// Marks an answer that goes on for as long as its caller is there, so that it may end with it.
+/// Marks an answer that goes on as long as its caller is connected, so that it may end with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Lasting;

@@ -1,4 +1,4 @@
-//! Keeps a panic to the call that met it.
+//! Confines a panic to its call.
 //!
 //! All calls of a connection share a task: without this, a panic in one would end the others too.
 
@@ -25,7 +25,7 @@ pub struct CatchPanic<S> {
     panics: Panics,
 }
 
-/// Counts and tells a panic; the answer that its caller gets.
+/// Counts and logs a panic; gives the answer that its caller gets.
 fn meet(panics: &Panics, panic: &(dyn Any + Send), id: Option<&HeaderValue>) -> Status {
     panics.count();
     tracing::error!(panic = said(panic), request_id = ?id, "a call panicked");
@@ -57,8 +57,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let id = request.extensions().get().map(|RequestId(id)| id.clone());
         let has_trailers = Classified::of_request(&request).is_grpc();
-        // What a panic leaves half changed belongs to its call, or stands behind a lock whose users say why it is good
-        // nevertheless.
+        // State that a panic leaves half changed belongs to its call, or is behind a lock whose users say why it stays
+        // valid.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         let met = called.as_ref().err();
         let failure = met.map(|panic| meet(&self.panics, panic.as_ref(), id.as_ref()));
@@ -105,7 +105,7 @@ where
         if let Some(status) = response.extensions().get::<Status>() {
             cause::tell(status, this.id.as_ref());
         }
-        // A body that is there as a whole does not panic any more.
+        // A complete body does not panic any more.
         if response.body().size_hint().exact().is_some() {
             return Poll::Ready(Ok(response));
         }
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// Watches over a body too.
+/// Confines the panics of a body too.
 fn contain(
     response: Response<Body>,
     panics: &Panics,

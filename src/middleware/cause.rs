@@ -1,5 +1,5 @@
-//! Why a call failed that should not have: for the operator, who is told once, with the call's ID. The caller gets a
-//! fragment, and never the words of the engine or of the system.
+//! Why a call failed that should not have: logged once for the operator, with the call's ID. The caller gets a
+//! fragment, and never the text of the engine or of the system.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tonic::Status;
 /// The cause of a failure of the service's own.
 #[derive(Debug)]
 pub struct Cause {
-    /// What was wrong, down to the engine's words.
+    /// What was wrong, down to the engine's text.
     pub chain: String,
     /// The place in the log, where it is known.
     pub position: Option<u64>,
@@ -37,7 +37,7 @@ impl Cause {
     }
 }
 
-/// Tells the operator of a status that has a cause behind it. To be called once for each.
+/// Logs a status that has a cause behind it. To be called once for each.
 pub fn tell(status: &Status, id: Option<&HeaderValue>) {
     if let Some(Cause { chain, position }) = Cause::of(status) {
         let code = status.code();

@@ -1,6 +1,5 @@
-//! What a request is. It is decided once, in front of everything else, and that decision is the only one: what a
-//! request is charged, which limits it passes and what answers it follow from the same value, so that nothing can be
-//! exempt as one thing and answered as another.
+//! What a request is. It is decided once, in front of everything else. Its charges, its limits and its answer all
+//! follow from the same value, so nothing can be exempt as one thing and answered as another.
 
 use http::header::CONTENT_TYPE;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version};
@@ -12,13 +11,13 @@ use super::rpc::{Answers, Rpc, Sends};
 pub enum RequestClass {
     /// A gRPC call: of a known rpc, or of none.
     Grpc(Option<&'static Rpc>),
-    /// It says that it is gRPC, but in a way that is not served. 415, whatever its path.
+    /// A form of gRPC that is not served: 415, whatever its path.
     OtherGrpc,
-    /// What a browser asks before it sends. Answered from constants.
+    /// A browser's CORS preflight. Answered from constants.
     Preflight,
-    /// What a mobile SDK asks beside tracking. Anyone who has a key is answered with nothing.
+    /// What a mobile SDK requests beside tracking. A caller with a key gets an empty answer.
     Sdk,
-    /// A question of an orchestrator. Answered from what is known already.
+    /// A probe of an orchestrator. Answered from known state.
     Probe(Probe),
     /// Anything else.
     Rest,
@@ -95,7 +94,7 @@ fn is_served(value: &HeaderValue) -> bool {
 }
 
 impl Classified {
-    /// What was decided of a request. Without a decision nothing is exempt, and nothing is answered.
+    /// The decision about a request. Without one nothing is exempt, and nothing is answered.
     pub fn of(extensions: &Extensions) -> Self {
         let found = extensions.get().copied();
         debug_assert!(found.is_some(), "a request that nobody has classified");

@@ -1,4 +1,4 @@
-//! The room for calls in flight: places in all and by address, of calls, of streaming calls and of probes, and the
+//! The capacity for calls in flight: permits in all and by address, for calls, streaming calls and probes, and the
 //! memory of bodies.
 
 use std::num::NonZeroUsize;
@@ -17,7 +17,7 @@ use crate::model::address::{AddressKey, ClientAddress, Resolver};
 /// Most probes in flight of an address.
 const PROBES_PER_ADDRESS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// How much room there is.
+/// How much capacity there is.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcurrencyOptions {
     /// Calls in flight.
@@ -30,13 +30,13 @@ pub struct ConcurrencyOptions {
     pub streaming_per_address_max: NonZeroUsize,
     /// Streams of commands of a key.
     pub streaming_per_key_max: NonZeroUsize,
-    /// Streams that send and whose callers do not take what they are answered.
+    /// Streams that send and whose callers do not read their answers.
     pub stalled_max: NonZeroUsize,
     /// Memory of bodies and messages.
     pub budget: BudgetOptions,
 }
 
-/// The room for calls in flight. Clones share it.
+/// The capacity for calls in flight. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimit {
     calls: Permits,
@@ -57,13 +57,13 @@ struct Permits {
     all_max: usize,
     by_address: Arc<KeyedSemaphore<AddressKey>>,
     address_max: usize,
-    /// What they are places of.
+    /// What they are permits for.
     name: &'static str,
     all_guard: Guard,
     address_guard: Guard,
 }
 
-/// How many streams a key may have, of those whose key is known only once they have begun. An extension of their
+/// The limit of streams of a key, for streams whose key is known only once they have begun. An extension of their
 /// requests.
 #[derive(Clone, Debug)]
 pub struct KeyStreams {
@@ -90,7 +90,7 @@ impl Permits {
         }
     }
 
-    /// A place; `address`: none, if it calls for many.
+    /// A permit; `address`: none for a proxy, which calls for many.
     fn take(&self, address: Option<AddressKey>) -> Result<Permit, Status> {
         let by_address = match address {
             None => None,
@@ -133,7 +133,7 @@ impl KeyStreams {
 }
 
 impl ConcurrencyLimit {
-    /// So much room.
+    /// A limit of this capacity.
     pub fn new(
         options: ConcurrencyOptions,
         resolver: Arc<Resolver>,
@@ -179,7 +179,7 @@ impl ConcurrencyLimit {
         self.streaming.taken()
     }
 
-    /// The streams that send and whose callers do not take what they are answered.
+    /// The streams that send and whose callers do not read their answers.
     pub fn stalls(&self) -> &Stalls {
         &self.stalls
     }
@@ -192,7 +192,7 @@ impl ConcurrencyLimit {
     ) -> Result<CallPermit, Status> {
         let address = (!self.resolver.is_proxy(client)).then(|| client.key());
         let permit = match classified.is_probe() {
-            // Orchestrators ask whether a service lives that is busy.
+            // Orchestrators also probe a busy service.
             true => self.probe(address)?,
             false => self.calls.take(address)?,
         };
@@ -207,7 +207,7 @@ impl ConcurrencyLimit {
         })
     }
 
-    /// Where refusals are counted.
+    /// The counters of refusals.
     pub(super) fn rejections(&self) -> &Rejections {
         &self.rejections
     }
@@ -227,7 +227,7 @@ impl ConcurrencyLimit {
         })
     }
 
-    /// Gives a request what it needs on its way to hold its own bounds.
+    /// Adds the extensions with which a request enforces its own bounds.
     pub(super) fn equip(&self, classified: Classified, extensions: &mut Extensions, meter: &Meter) {
         match classified.class {
             RequestClass::Grpc(_) | RequestClass::Rest => drop(extensions.insert(meter.clone())),
@@ -238,14 +238,14 @@ impl ConcurrencyLimit {
             | RequestClass::Sdk => {}
         }
         if classified.sends_many() {
-            // What it refuses once its answer has begun, it has to count itself.
+            // The stream has to count what it refuses once its answer has begun.
             extensions.insert(self.rejections.clone());
             extensions.insert(self.keys.clone());
         }
     }
 }
 
-/// What a call has that was let in, until it is dropped.
+/// The permits of an admitted call, until dropped.
 #[derive(Debug)]
 pub(super) struct CallPermit {
     pub(super) permit: Permit,

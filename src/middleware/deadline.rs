@@ -1,5 +1,5 @@
 //! The time that a gRPC caller gives its call, `grpc-timeout`: beyond it the call ends with `DEADLINE_EXCEEDED`, and
-//! what it held is given back, whatever it was doing.
+//! what it held is released, whatever it was doing.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// The deadline of a call that begins now; none, if its caller gives it any time.
+    /// The deadline of a call that begins now; none if its caller sets none.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT`: the header is malformed.
@@ -73,10 +73,10 @@ pin_project! {
     /// A call that ends at its deadline.
     #[derive(Debug)]
     pub struct InTime<F> {
-        // None once the time is up.
+        // None once the deadline has passed.
         answer: Option<Pin<Box<F>>>,
         deadline: Deadline,
-        // Made when the answer is first waited for.
+        // Created when the answer is first polled.
         #[pin]
         sleep: Option<Late>,
     }

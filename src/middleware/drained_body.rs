@@ -1,8 +1,8 @@
 //! A request's body, which over HTTP/2 is read to its end even where its call is answered before.
 //!
-//! Anyone who drops a body that is on its way resets its stream. What comes for that stream still is the caller's fault
-//! by the book, and h2 ends a connection on which that happens often: that of a caller who goes on while it is refused,
-//! and that of a proxy, with the calls of others on it. So the rest is read and dropped, within bounds.
+//! Dropping an incomplete body resets its stream. By the protocol, later frames for that stream are the caller's error,
+//! and h2 ends a connection with many of them: that of a caller that goes on sending while it is refused, or that of a
+//! proxy, with other callers' calls. So the rest is read and dropped, within bounds.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct DrainedBody {
     /// None once it was dropped.
     body: Option<Incoming>,
     is_http2: bool,
-    /// Over HTTP/2, a body of which the rest cannot come any more would be waited for.
+    /// Over HTTP/2: ends the wait for a rest that cannot come any more.
     ended: Option<CallerEnded>,
     /// Permits for waiting for a rest.
     permits: Arc<Semaphore>,
@@ -69,7 +69,7 @@ impl Body for DrainedBody {
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        // All that came before the end has been handed on.
+        // All that came before the end has been passed on.
         match &mut this.ended {
             Some(ended) => ended.poll(context).map(|()| {
                 let status = Status::invalid_argument("The body ended early");
@@ -112,13 +112,13 @@ impl Drop for DrainedBody {
         runtime.spawn(async move {
             let _permit = permit;
             let end = std::future::poll_fn(|context| rest.poll_end(context));
-            // Whose rest does not come is reset after all.
+            // A stream whose rest does not come is reset after all.
             let _ = tokio::time::timeout(REST_TIME_MAX, end).await;
         });
     }
 }
 
-/// What comes of a body that nobody wants.
+/// The rest of a body that has no reader.
 struct Rest {
     body: Incoming,
     bytes_left: usize,

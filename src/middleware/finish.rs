@@ -1,4 +1,4 @@
-//! A future whose response is worked on once it is there: what most layers return.
+//! A future whose response is modified once it is ready: what most layers return.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 
 /// What a layer does with a response.
 pub trait Finish<B> {
-    /// Works on the response.
+    /// Modifies the response.
     fn finish(self, response: Response<B>) -> Response<B>;
 }
 
@@ -23,7 +23,7 @@ pin_project! {
 }
 
 impl<F, T> Finished<F, T> {
-    /// A future that lets `finish` work on the response of `inner`.
+    /// A future that lets `finish` modify the response of `inner`.
     pub fn new(inner: F, finish: T) -> Self {
         Self {
             inner,

@@ -1,8 +1,8 @@
-//! The guards: limits on what callers send and keep open, beside the quotas; and a count of what each turned away.
+//! The guards: limits on what callers send and keep open, beside the quotas; and a count of what each refused.
 //!
-//! A status that a guard is behind carries it as its source, however many floors up it is answered: nobody but the
-//! layer that counts needs a counter. What has no status, such as a connection, counts for itself, and what is told
-//! inside of an answer goes with it.
+//! A status carries the guard behind it as its source, however many floors up it is answered: only the layer that
+//! counts needs a counter. What has no status, such as a connection, is counted directly. Refusals inside of an answer
+//! go with it.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tonic::{Code, Status};
 
-/// A limit that turned something away, or cut it off.
+/// A limit that refused something, or cut it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// Open connections, in all.
@@ -28,7 +28,7 @@ pub enum Guard {
     HeaderTimeout,
     /// The size of a head, or of a list of headers.
     HeaderBytes,
-    /// The wait for a caller that does not say whether it is there, or that takes nothing of what it is sent.
+    /// The wait for a caller that shows no sign of life, or that reads nothing of what it is sent.
     IdleTimeout,
     /// What ends an HTTP/2 connection: streams that are reset or wrong too often, frames of headers without an end,
     /// frames without a byte.
@@ -63,7 +63,7 @@ pub enum Guard {
     StreamingCallsPerAddress,
     /// Streams of commands of a key.
     StreamingCallsPerKey,
-    /// Streams that send and whose callers do not take what they are answered, in all.
+    /// Streams that send and whose callers do not read their answers, in all.
     StalledStreams,
     /// Reads at once, of a key, a project and in all.
     Reads,
@@ -142,7 +142,7 @@ impl Guard {
     pub fn of(status: &Status) -> Option<Self> {
         let source = status.source().and_then(|source| source.downcast_ref());
         source.copied().or_else(|| {
-            // tonic's own refusal, which says by its text alone what it is about.
+            // tonic's own refusal, which only its text identifies.
             let too_large = status.code() == Code::OutOfRange
                 && status.message().contains("message length too large");
             too_large.then_some(Self::MessageBytes)
@@ -150,7 +150,7 @@ impl Guard {
     }
 }
 
-/// Goes with an answer: what guards refused of it, whose statuses are inside of it.
+/// Goes with an answer: the guards whose refusals are inside of it.
 #[derive(Clone, Debug, Default)]
 pub struct NestedRejections(Vec<Guard>);
 
@@ -160,12 +160,12 @@ impl NestedRejections {
         self.0.extend(Guard::of(status));
     }
 
-    /// Adds what another answer goes with that became a part of this one.
+    /// Adds those of another answer that became a part of this one.
     pub fn add(&mut self, other: Option<&Self>) {
         self.0.extend(other.iter().flat_map(|other| &other.0));
     }
 
-    /// Lets it go with an answer, if it has anything to tell.
+    /// Attaches it to an answer, unless it is empty.
     pub fn go_with(self, extensions: &mut Extensions) {
         if !self.0.is_empty() {
             extensions.insert(self);
@@ -186,7 +186,7 @@ impl fmt::Display for Guard {
 
 impl Error for Guard {}
 
-/// Counts what guards turn away. Clones count together.
+/// Counts what guards refuse. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Rejections(Family<Labels, Counter>);
 
@@ -196,7 +196,7 @@ struct Labels {
 }
 
 impl Rejections {
-    /// Counts that `registry` shows, of each guard from the start.
+    /// Counters in `registry`, with each guard from the start.
     pub fn new(registry: &mut Registry) -> Self {
         let family = Family::default();
         registry.register(

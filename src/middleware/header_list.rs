@@ -1,8 +1,7 @@
-//! The size of an HTTP/2 request's list of headers: beyond the most, the call is refused in the words of its protocol.
+//! The size of an HTTP/2 request's list of headers: beyond the limit, the call is refused in the form of its protocol.
 //!
-//! h2 bounds the list too, but answers by itself: over gRPC as well with a status of HTTP's and nothing else, and
-//! nobody hears of it. So its bound lies behind this one. hyper bounds the head of an HTTP/1.1 request before it is
-//! one.
+//! h2 bounds the list too, but answers by itself, uncounted, and even gRPC callers only with an HTTP status. So its
+//! bound is above this one. hyper bounds the head of an HTTP/1.1 request before it is one.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -28,14 +27,14 @@ pub struct HeaderList<S> {
 }
 
 impl<S> HeaderList<S> {
-    /// The layer that lets through lists of at most `bytes_max`.
+    /// The layer that passes lists of at most `bytes_max`.
     pub fn layer(bytes_max: NonZeroU32) -> impl Layer<S, Service = Self> + Clone {
         let bytes_max = usize::try_from(bytes_max.get()).unwrap_or(usize::MAX);
         layer_fn(move |inner| Self { inner, bytes_max })
     }
 }
 
-/// The size of a list of headers, as RFC 9113 (6.5.2) has it.
+/// The size of a list of headers, as RFC 9113 (6.5.2) defines it.
 fn bytes<B>(request: &Request<B>) -> usize {
     let uri = request.uri();
     let own = [

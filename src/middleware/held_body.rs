@@ -1,4 +1,4 @@
-//! The body of an answer that holds something until its caller has taken it, or has gone.
+//! The body of an answer that holds a resource until its caller has taken it, or has gone.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct HeldBody<T> {
     held: Option<Arc<T>>,
 }
 
-/// A piece of a body. HTTP/2 keeps it for as long as its caller leaves no room for it.
+/// A piece of a body. HTTP/2 keeps it as long as its caller's window is full.
 struct Piece<T> {
     bytes: Bytes,
     _held: Arc<T>,

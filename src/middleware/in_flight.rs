@@ -2,15 +2,14 @@
 //! read.
 //!
 //! A call is in flight from its headers until its answer begins: that is when the service works for it, and when its
-//! body takes room. A streaming call goes on behind that, so it has a place of another kind too, until its stream ends:
-//! or a handful of watches would use up what everybody needs. Who only probes takes no place of those that call, and
-//! has few.
+//! body takes memory. A streaming call goes on after that, so it also has a permit of another kind until its stream
+//! ends: otherwise a handful of watches would use up the permits of all calls. Probes have a few permits of their own.
 //!
-//! An address keeps its place until it has taken its answer, where that can be said: over HTTP/2 a connection has
-//! hundreds of answers that nobody takes, over HTTP/1.1 one. The place among all calls is free once the answer begins.
+//! Over HTTP/2 an address keeps its permit until it has taken its answer: a connection may have hundreds of answers not
+//! taken, over HTTP/1.1 only one. The permit among all calls is released once the answer begins.
 //!
-//! What a call holds of the memory for bodies is given back with its place, or with its stream. An answer may repeat
-//! what was sent: as much as it has is held until it is taken.
+//! A call's memory for bodies is released with its permit, or with its stream. An answer may repeat what was sent: as
+//! much as it has is held until it is taken.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -33,7 +32,7 @@ use super::{Body, Classified};
 use crate::limit::{KeyedPermit, Meter};
 use crate::model::address::AddressKey;
 
-/// Refuses calls with `UNAVAILABLE` for which there is no concurrency, and counts what any guard behind it refuses.
+/// Refuses calls beyond the limits of concurrency with `UNAVAILABLE`, and counts what any guard behind it refuses.
 #[derive(Clone, Debug)]
 pub struct InFlight<S> {
     inner: S,
@@ -41,7 +40,7 @@ pub struct InFlight<S> {
 }
 
 impl<S> InFlight<S> {
-    /// The layer that lets in as many calls as `concurrency` does.
+    /// The layer that admits as many calls as `concurrency` does.
     pub fn layer(concurrency: ConcurrencyLimit) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
             inner,
@@ -56,9 +55,9 @@ pub(super) struct HeldUntilTaken(Arc<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    /// The address's place, over HTTP/2.
+    /// The address's permit, over HTTP/2.
     _place: Option<KeyedPermit<AddressKey>>,
-    /// What the body of the request held of the memory.
+    /// The memory that the body of the request held.
     _meter: Option<Meter>,
 }
 
@@ -77,7 +76,7 @@ impl HeldUntilTaken {
 pub struct Admitted {
     permit: CallPermit,
     is_http2: bool,
-    /// Of a stream that sends.
+    /// For a stream that sends.
     stalls: Option<Stalls>,
     rejections: Rejections,
 }

@@ -1,12 +1,12 @@
 //! The body of a gRPC call, read message by message.
 //!
-//! tonic collects a message before anybody looks at it, and keeps the room that the largest one took for as long as the
-//! stream lasts. So what has come is measured here, on its way to tonic:
+//! tonic collects a message before it can be checked, and keeps the memory of the largest one as long as the stream
+//! lasts. So the body is measured here, in front of tonic:
 //!
-//! - bytes are held of the call's [`Meter`] until the message has been handed on
-//! - a message that has begun has a time to end
+//! - bytes are held from the call's [`Meter`] until the message has been passed on
+//! - a message that has begun has to end in time
 //! - a call of one message has no second one
-//! - each further message of a stream is charged, where the service does not do so itself
+//! - each further message of a stream is charged, unless the service does so itself
 
 mod checked;
 mod ending;
@@ -51,7 +51,7 @@ pub enum Pace {
 }
 
 pin_project! {
-    /// A body of messages. It ends with a status where one of its limits is met.
+    /// A body of messages. It ends with a status where one of its limits is exceeded.
     #[derive(Debug)]
     pub struct MessageBody<B> {
         #[pin]
@@ -63,7 +63,7 @@ pin_project! {
         deadline: Option<Instant>,
         // The message that the deadline is for, where each has its own.
         timed: u64,
-        // Made when something is first waited for: most messages are there with their heads.
+        // Created at the first wait: most messages arrive with their heads.
         #[pin]
         sleep: Option<Late>,
         verdict: Verdict,
@@ -76,19 +76,19 @@ pin_project! {
 pub struct Limits {
     /// Largest message, in bytes.
     pub bytes_max: usize,
-    /// Longest that a message takes to come.
+    /// Longest that a message takes to arrive.
     pub timeout: Duration,
     /// What the call holds.
     pub meter: Meter,
-    /// Where refusals are counted: an answer that has begun does not tell of them.
+    /// Counts refusals, which an answer that has begun does not report.
     pub rejections: Rejections,
     /// Whether the call has said how its messages may be compressed.
     pub is_coded: bool,
-    /// What the largest decompressed message takes beside what comes, in bytes.
+    /// Memory of the largest decompressed message, beside the received bytes, in bytes.
     pub kept: Arc<AtomicUsize>,
 }
 
-/// What messages may take once they are decompressed.
+/// The memory that messages may take once decompressed.
 #[derive(Clone, Debug)]
 pub(super) struct MessageMemory {
     /// Largest message, in bytes.
@@ -99,7 +99,7 @@ pub(super) struct MessageMemory {
 }
 
 impl MessageMemory {
-    /// Takes bytes beside those that have come.
+    /// Takes bytes beside the received ones.
     pub(super) fn take(&self, is_single: bool, bytes: usize) -> Result<(), Status> {
         self.meter.take(bytes).map_err(|spent| {
             let status = refusal::memory(spent);
@@ -107,7 +107,7 @@ impl MessageMemory {
         })
     }
 
-    /// A refusal, counted where nobody else does.
+    /// A refusal, counted here if no other layer does.
     pub(super) fn refuse(&self, is_single: bool, guard: Guard, status: Status) -> Status {
         match is_single {
             true => guard.behind(status),
@@ -118,7 +118,7 @@ impl MessageMemory {
         }
     }
 
-    /// The reader of the messages keeps the room of the largest.
+    /// Notes that the reader of the messages keeps the memory of the largest.
     pub(super) fn largest(&self, bytes: usize) {
         self.kept.fetch_max(bytes, Ordering::Relaxed);
     }
@@ -145,14 +145,14 @@ impl<B> MessageBody<B> {
         }
     }
 
-    /// What will say why the body ended early.
+    /// Will say why the body ended early.
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone()
     }
 }
 
 impl Limits {
-    /// What messages may take once they are decompressed.
+    /// The memory that messages may take once decompressed.
     pub(super) fn memory(&self) -> MessageMemory {
         MessageMemory {
             bytes_max: self.bytes_max,
@@ -162,7 +162,7 @@ impl Limits {
         }
     }
 
-    /// Counts a refusal where nobody else does: the layer in front counts what a call is answered with.
+    /// Counts a refusal if no other layer does: the layer in front counts the statuses of answers.
     fn refuse(&self, pace: &Pace, guard: Guard, status: Status) -> Status {
         match pace {
             Pace::One => guard.behind(status),
@@ -227,11 +227,11 @@ where
         if *this.is_over {
             return Poll::Ready(None);
         }
-        // Who asks for more has handed on what was whole; its room is kept for the next one.
+        // A reader that polls for more has passed on the complete messages; their memory is kept for the next one.
         let lasts = !matches!(this.pace, Pace::One);
         let kept = this.messages.partial.max(this.messages.largest);
         if lasts && kept < *this.held {
-            // Less is always had.
+            // Holding less always succeeds.
             let _ = this.limits.hold(this.pace, this.held, kept);
         }
         let polled = match this.inner.poll_frame(context) {
@@ -278,14 +278,14 @@ where
             Ok(ready) => return ready,
             Err(status) => status,
         };
-        // Once is enough, for its count and for who reads on.
+        // Counted and reported only once.
         *this.is_over = true;
         this.verdict.set(&ended);
         Poll::Ready(Some(Err(ended.into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        // Where something is missing, the end has yet to say so.
+        // If something is missing, the end still has to report it.
         let is_whole = ended(&self.messages, &self.pace).is_ok();
         self.is_over || is_whole && self.inner.is_end_stream()
     }
@@ -295,7 +295,7 @@ where
     }
 }
 
-/// Checks that what has come is whole.
+/// Checks that the received messages are complete.
 fn ended(messages: &Messages, pace: &Pace) -> Result<(), Status> {
     let text = match (messages.is_within(), pace) {
         (true, _) => "the last message ended early",
@@ -305,7 +305,7 @@ fn ended(messages: &Messages, pace: &Pace) -> Result<(), Status> {
     Err(Status::invalid_argument(text))
 }
 
-/// Takes what has come into account, before it is handed on.
+/// Accounts for received data, before it is passed on.
 fn follow(
     messages: &mut Messages,
     pace: &Pace,

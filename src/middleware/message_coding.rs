@@ -1,8 +1,8 @@
 //! Messages of gRPC that are compressed, in both directions.
 //!
-//! tonic can do that too, but it counts nothing of the memory, works on the threads that serve everybody, and
-//! compresses even answers of no bytes. So tonic never sees a compressed message: requests are decompressed before it,
-//! within the same bounds as plain ones, and answers are compressed after it.
+//! tonic can do that too, but it does not count the memory, works on the threads that serve all callers, and compresses
+//! even empty answers. So tonic never sees a compressed message: requests are decompressed before it, within the same
+//! bounds as plain ones, and answers are compressed after it.
 
 mod answer;
 mod decoded;
@@ -31,10 +31,10 @@ pub enum MessageCoding {
 }
 
 impl MessageCoding {
-    /// How a call's messages may be compressed, by its headers, which do not say so any more behind it.
+    /// How a call's messages may be compressed, by its headers, from which this is removed.
     ///
     /// # Errors
-    /// `UNIMPLEMENTED`, with what there is: in another way.
+    /// `UNIMPLEMENTED`, listing the supported ones: an unknown coding.
     pub fn take(headers: &mut HeaderMap) -> Result<Option<Self>, Status> {
         let Some(value) = headers.remove(ENCODING) else {
             return Ok(None);
@@ -48,7 +48,7 @@ impl MessageCoding {
         }
     }
 
-    /// The first of the codings that a caller takes answers in.
+    /// The first known coding that a caller accepts for answers.
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(ACCEPT_ENCODING).iter();
         let mut names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -83,7 +83,7 @@ fn unknown(value: &[u8]) -> Status {
     status
 }
 
-/// A message of so many bytes begins so.
+/// The head of a message of so many bytes.
 fn head(is_compressed: bool, bytes: usize) -> [u8; HEAD_BYTES] {
     // No message is larger than a length can say.
     let [a, b, c, d] = u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes();

@@ -34,11 +34,11 @@ const BUCKETS: [f64; 14] = [
 const REST: &str = "rest";
 const GRPC: &str = "grpc";
 
-/// A call's ID: the caller's own, if it sent a sane one.
+/// A call's ID: the caller's own, if it sent a valid one.
 #[derive(Clone, Debug)]
 pub struct RequestId(pub HeaderValue);
 
-/// What is counted. Clones count together.
+/// The metrics of calls. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Measures>);
 
@@ -64,7 +64,7 @@ struct Protocol {
 }
 
 impl Metrics {
-    /// Metrics that `registry` shows.
+    /// Metrics in `registry`.
     pub fn new(registry: &mut Registry) -> Self {
         let duration: Family<Protocol, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
@@ -110,7 +110,7 @@ impl Ids {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut text = [0; ID_BYTES_MAX];
         let mut room = text.as_mut_slice();
-        // There is room for both numbers at their longest.
+        // The buffer fits both numbers at their longest.
         let _ = write!(room, "{}-{number:x}", self.prefix);
         let room = room.len();
         let id = text.get(..ID_BYTES_MAX - room).unwrap_or_default();
@@ -129,7 +129,7 @@ pub struct Observe<S> {
 }
 
 impl<S> Observe<S> {
-    /// The layer that counts into `metrics` what `classify` makes of requests, and takes their IDs from `ids`.
+    /// The layer that counts requests into `metrics` by the class from `classify`, with IDs from `ids`.
     pub fn layer(
         metrics: Metrics,
         classify: Classify,
@@ -177,12 +177,12 @@ impl Finish<Body> for Observed {
         if lasts && response.body().size_hint().exact().is_none() {
             response.extensions_mut().insert(Lasting);
         }
-        // Out here, for an answer may have got another body on its way.
+        // Out here, as inner layers may have replaced the body.
         HeldUntilTaken::hold(response)
     }
 }
 
-/// The code of an answer that fails at once; one that succeeds tells so in its trailers.
+/// The code of an answer that fails at once; one that succeeds says so in its trailers.
 fn grpc_code(headers: &HeaderMap) -> u16 {
     let code = headers
         .get("grpc-status")
@@ -190,7 +190,7 @@ fn grpc_code(headers: &HeaderMap) -> u16 {
     code.and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 
-/// The caller's own ID, if it can go into a header and a log line as it is.
+/// The caller's own ID, if it is safe in a header and a log line as it is.
 fn sane_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(&REQUEST_ID)?;
     let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);

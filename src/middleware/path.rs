@@ -1,5 +1,4 @@
-//! Paths, with what need not be escaped as it is (RFC 3986, 6.2.2.2): `%2D` is `-`. `%2F` is another character than
-//! `/`.
+//! Normalizes paths: unescapes what need not be escaped (RFC 3986, 6.2.2.2): `%2D` is `-`. `%2F` differs from `/`.
 
 use http::Uri;
 
@@ -37,7 +36,7 @@ fn unescaped(path: &str) -> Option<String> {
 /// The character whose two digits these are, if it is unreserved.
 fn unreserved(digits: &str) -> Option<(char, &str)> {
     let (digits, behind) = digits.split_at_checked(2)?;
-    // A sign is no digit.
+    // A sign is not a digit.
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let byte = u8::from_str_radix(digits, 16).ok().filter(|_| are_digits)?;
     let is_unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

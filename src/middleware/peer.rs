@@ -1,4 +1,4 @@
-//! Whose call it is: the socket's address, or the one that trusted proxies vouch for.
+//! The client of a call: the socket's address, or the one that trusted proxies report.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -1,7 +1,7 @@
-//! The rate limit: stands before the services and refuses an address without reading the body.
+//! The rate limit: a layer in front of the services that refuses an address without reading the body.
 //!
-//! Whose call it is beyond that, a service finds out. It charges the project and the key itself, and notes on the
-//! call's [`QuotaOutcome`] what came of it, so that this layer tells of all quotas in one place.
+//! The services find out the project and the key. They charge those themselves and note the result on the call's
+//! [`QuotaOutcome`], so that this layer reports all quotas in one place.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -28,9 +28,9 @@ pub struct Limiters {
     pub calls: Limiter,
     /// What orchestrators may probe, which traffic must not take from them.
     pub probes: Limiter,
-    /// How often callers may fail to be let in, which is asked where they are.
+    /// How often callers may fail to authenticate, which is checked where they do.
     pub failures: Arc<AuthFailureLimiter>,
-    /// Which addresses' calls are refused, or would be without shadow mode.
+    /// The addresses whose calls are refused, or would be without shadow mode.
     pub refused: Refused,
 }
 
@@ -60,7 +60,7 @@ impl MessageCharge {
     }
 }
 
-/// What a decision charged its address with.
+/// The charge of a decision to its address.
 fn charge(decision: Decision) -> Option<Charge> {
     let (by, verdict) = match decision {
         Decision::Exempt | Decision::Shadowed(..) => return None,
@@ -105,11 +105,11 @@ impl<S> RateLimit<S> {
 
 pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
     let address = request.extensions().get::<ClientAddress>();
-    // Without a layer that knows better, all share one address.
+    // Without the layer that sets it, all share one address.
     address.copied().unwrap_or(ClientAddress::Unix)
 }
 
-/// What a call was charged to, so that its answer tells how the caller stands.
+/// What a call was charged to, for the quota headers of its answer.
 #[derive(Debug)]
 pub struct QuotaHeaders {
     address: Option<Charge>,
@@ -166,7 +166,7 @@ where
             request.extensions_mut().insert(message_charge);
         }
         let stand = QuotaHeaders {
-            // Probes are limited, but nobody counts on how far.
+            // Probes are limited, but their answers have no quota headers.
             address: address_charge.filter(|_| !classified.is_probe()),
             quota_outcome,
         };

@@ -1,8 +1,9 @@
-//! What the limiters say, as callers read it: one value for every protocol.
+//! The limiters' decisions, as callers get them: one value for every protocol.
 //!
 //! A call is charged to up to three quotas: its address's before anything of it is read, its project's and its key's
-//! once it is let in. Its answer tells of all that were asked, in that order: `RateLimit` and `RateLimit-Policy` are
-//! lists with one item for each. A refusal names those that refuse, and the longest of their waits.
+//! once it is authenticated. Its answer reports all that were charged, in that order: `RateLimit` and
+//! `RateLimit-Policy` are lists with one item for each. A refusal names those that refuse, and the longest of their
+//! waits.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ use crate::model::address::{AddressKey, Width};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// Room for an item of a header, which most need no more than.
+/// Bytes that are enough for most items of a header.
 const ITEM_BYTES: usize = 48;
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// How long a caller should wait for what others hold, before it calls again.
+/// How long a caller should wait for capacity that others hold, before it calls again.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// The status of a call for which there is no room for now.
+/// The status of a call for which there is no capacity now.
 pub fn unavailable(text: String) -> Status {
     let details = ErrorDetails::with_retry_info(Some(DELAY));
     pushed_back(
@@ -47,7 +48,7 @@ pub fn memory(spent: Spent) -> Status {
         Spent::All => "bodies take all the memory that they may, in all",
         Spent::Address => "bodies of this address take all the memory that they may",
         Spent::Key => "bodies of this key take all the memory that they may",
-        // It would be no better later.
+        // A retry would not help.
         Spent::Never(bytes_max) => {
             let text = format!("Body is too large, at most {bytes_max} bytes");
             return Status::out_of_range(text);
@@ -56,7 +57,7 @@ pub fn memory(spent: Spent) -> Status {
     unavailable(text.to_owned())
 }
 
-/// The guard behind it.
+/// The guard behind [`memory`].
 pub fn memory_guard(spent: Spent) -> Guard {
     match spent {
         Spent::All | Spent::Never(_) => Guard::BodyMemory,
@@ -79,8 +80,8 @@ fn refused(charge: &Charge) -> Option<(&Subject, &Refusal)> {
     }
 }
 
-/// The status of what one of `charges` refuses; none if all of them admit it. Its text is about the quota that is the
-/// last to admit it again.
+/// The status of what one of `charges` refuses; none if all of them admit it. Its text is about the quota with the
+/// longest wait.
 pub fn status(charges: &[Charge]) -> Option<Status> {
     let refusals: Vec<_> = charges.iter().filter_map(refused).collect();
     let wait = |(_, refusal): &&(&Subject, &Refusal)| refusal.retry_after;
@@ -140,7 +141,7 @@ fn of(subject: &Subject) -> String {
     }
 }
 
-/// Says how the caller stands, on an answer that was limited.
+/// Adds the state of the quotas to an answer.
 pub(super) fn quota_headers(charges: &[Charge], headers: &mut HeaderMap) {
     if charges.is_empty() {
         return;
@@ -173,15 +174,14 @@ pub(super) fn quota_headers(charges: &[Charge], headers: &mut HeaderMap) {
     }
 }
 
-/// A value that no other answer has. Over HTTP/2 it is not kept for the next one: finding that each ID differs from
-/// those of the last answers would take longer than anything else about them.
+/// A value that no other answer has. Over HTTP/2 it is kept out of the compression table: comparing each ID with those
+/// of the last answers would take longer than all else about them.
 pub(super) fn once(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// A header's list of named items with their numbers, written without the machinery of formatting: it is on every
-/// answer.
+/// A header's list of named items with their numbers, written without `fmt`: it is on every answer.
 struct Items(String);
 
 impl Items {
@@ -197,7 +197,7 @@ impl Items {
     }
 }
 
-/// Rounded up: who waits so long has waited long enough.
+/// Rounded up, so that the wait is long enough.
 fn seconds(duration: Duration) -> u64 {
     duration
         .as_secs()

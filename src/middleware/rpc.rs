@@ -1,11 +1,11 @@
-//! Every rpc: where it is called, what charges it, and whether its messages or its answer last.
+//! Every rpc: its path, its charges, and whether its messages or its answer last.
 
 /// An rpc that is served.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rpc {
     /// Its path, which is its name in the metrics too.
     pub path: &'static str,
-    /// Who serves it.
+    /// The service that it belongs to.
     pub service: Service,
     /// What its caller sends.
     pub sends: Sends,
@@ -13,18 +13,18 @@ pub struct Rpc {
     pub answers: Answers,
 }
 
-/// Who serves an rpc.
+/// The service of an rpc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// `TrackingService`: with a key, charged as a call.
     Tracking,
     /// `CustomerService`: with a private key, charged as a call.
     Customers,
-    /// `grpc.health.v1.Health`: for everybody, charged as a probe.
+    /// `grpc.health.v1.Health`: for all callers, charged as a probe.
     Health,
-    /// `grpc.reflection.v1`: for everybody, charged as a call.
+    /// `grpc.reflection.v1`: for all callers, charged as a call.
     Reflection,
-    /// `grpc.reflection.v1alpha`: for everybody, charged as a call.
+    /// `grpc.reflection.v1alpha`: for all callers, charged as a call.
     ReflectionAlpha,
 }
 
@@ -44,7 +44,7 @@ pub enum Answers {
     Once,
     /// By messages that come to an end.
     Stream,
-    /// By messages for as long as the caller is there.
+    /// By messages as long as the caller is connected.
     Lasts,
 }
 
@@ -54,7 +54,7 @@ impl Rpc {
         RPCS.iter().find(|rpc| rpc.path == path)
     }
 
-    /// Whether it asks for health alone.
+    /// Whether it only asks for health.
     pub fn is_probe(&self) -> bool {
         self.service == Service::Health
     }
@@ -69,7 +69,7 @@ const fn rpc(service: Service, sends: Sends, answers: Answers, path: &'static st
     }
 }
 
-/// Every rpc. docs/limits.md has the table of who may call them and of what they may hold.
+/// Every rpc. docs/limits.md has the table of their callers and of what they may hold.
 #[rustfmt::skip]
 pub const RPCS: [Rpc; 18] = [
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/UpdateCustomer"),

@@ -1,12 +1,12 @@
-//! Streams that send, and whose callers do not take what they are answered: how many there may be at once.
+//! Limits how many streams stall at once: streams that send, and whose callers do not read their answers.
 //!
-//! Nothing runs on a stream's behalf, so that it is not read while its caller leaves no room for what comes next. It
-//! then holds what it may send before it is read, and the answers that are ready. Beyond so many such streams, one of
-//! them ends: of the key or address that has most of them, the one that has waited longest. So a caller that reads its
-//! answers is never in the way, and of the others a caller with a few streams stays where another has hundreds.
+//! Nothing runs on a stream's behalf, so it is not read while its caller does not accept the next answer. It then holds
+//! what the caller may send before it is read, and the answers that are ready. Beyond a limit of such streams, one of
+//! them ends: of the key or address with the most, the one that has waited longest. So a caller that reads its answers
+//! is never affected, nor is one with a few stalled streams while another has hundreds.
 //!
-//! HTTP/2 keeps what it was given of an answer until the caller takes it, even of a stream that has ended here. So it
-//! is given small pieces.
+//! HTTP/2 keeps the part of an answer that it was given until the caller takes it, even for a stream that has ended
+//! here. So it is given small pieces.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use crate::limit::Holder;
 /// Largest piece of an answer, in bytes.
 const PIECE_BYTES_MAX: usize = 4 * 1024;
 
-/// The streams that stall. Clones are the same.
+/// The streams that stall. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Stalls(Arc<Shared>);
 
@@ -52,24 +52,24 @@ struct Stalled {
     answer: Answer,
 }
 
-/// What a stream is answered; none once it had to end.
+/// The answer of a stream; none once it had to end.
 type Answer = Arc<Mutex<Option<Lasting>>>;
 
 #[derive(Debug)]
 struct Lasting {
     body: Body,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
 }
 
-/// The answer to a stream that sends. It stalls from each piece until it is asked for the next one.
+/// The answer to a stream that sends. It stalls from each piece until it is polled for the next one.
 #[derive(Debug)]
 struct Stalling {
     stalls: Stalls,
     holder: Holder,
     answer: Answer,
     listed: Option<u64>,
-    /// Whether it was told why it had to end.
+    /// Whether the caller was sent the reason for its end.
     is_over: bool,
 }
 
@@ -83,7 +83,7 @@ impl Stalls {
         }))
     }
 
-    /// The answer to a stream of this holder. Nobody has asked for it yet.
+    /// The answer to a stream of this holder. It was not polled yet.
     pub(super) fn watch(&self, body: Body, holder: Holder) -> Body {
         let rest = Bytes::new();
         let mut stalling = Stalling {
@@ -114,7 +114,7 @@ impl Stalls {
         drop(listed);
         if let Some(ends) = ends {
             self.0.rejections.count(Guard::StalledStreams);
-            // What it holds may be much: its request's body goes with it.
+            // Dropped outside of the lock, as it may be large: its request's body goes with it.
             drop(lock(&ends.answer).take());
         }
         number
@@ -132,7 +132,7 @@ impl Shared {
 }
 
 impl Listed {
-    /// Takes the one that has waited longest of those whose holder has most.
+    /// Takes the stream that has waited longest, of the holder with the most.
     fn take_one(&mut self) -> Option<Stalled> {
         let mut counts: HashMap<&Holder, usize> = HashMap::new();
         for stalled in self.streams.values() {
@@ -233,6 +233,6 @@ impl Drop for Stalling {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A body that panicked is asked for nothing more.
+    // A body that panicked is not polled again.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! Whom a call is charged to: the address of the client behind the proxies.
+//! The address that a call is charged to: that of the client behind the proxies.
 //!
-//! A forwarded header is a list that every hop appends to, and its left end is whatever the client typed. So it is
-//! read from the right, starting at the socket peer, and only for as long as the hop that wrote an element is trusted:
+//! A forwarded header is a list that every hop appends to, and its left end is whatever the client sent. So it is read
+//! from the right, starting at the socket peer, and only for as long as the hop that wrote an element is trusted:
 //!
 //! ```text
 //! x-forwarded-for: 6.6.6.6, 198.51.100.7, 10.0.0.9      socket peer 10.0.0.2      trusted 10.0.0.0/8
@@ -10,12 +10,12 @@
 //! ```
 //!
 //! * An untrusted address ends the walk and is the client. If all are trusted, the farthest one is.
-//! * An element that is no address ends the walk too; the call is charged to the hop that reported it. Stepping over
-//!   it would step into client text.
+//! * An element that is not an address ends the walk too; the call is charged to the hop that reported it. Skipping it
+//!   would lead into client text.
 //! * One header is configured and no other is ever consulted, nor is an address trusted for being private.
 //! * At most [`HOPS_MAX`] elements are read.
 //!
-//! What is an address is decided in `node`, what is a `Forwarded` field in `forwarded`, whom to believe in `trust`.
+//! `node` parses addresses, `forwarded` the `Forwarded` field, and `trust` decides which hops to trust.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -42,14 +42,14 @@ pub enum ClientAddress {
     Unix,
 }
 
-/// What is limited: all addresses one subscriber can easily use are one key.
+/// The key that is limited: all addresses one subscriber can easily use are one key.
 ///
 /// Displayed as `198.51.100.7`, `2001:db8:1:2::/64`, `2001:db8::/48` or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AddressKey {
     /// One IPv4 address.
     V4(Ipv4Addr),
-    /// One IPv6 /64, by its upper 64 bits: the least that is handed to a subscriber.
+    /// One IPv6 /64, by its upper 64 bits: the smallest network that a subscriber gets.
     V6(u64),
     /// A wider IPv6 network, by its upper 64 bits; those behind its length are zero.
     V6Wide(u64, Width),
@@ -92,11 +92,11 @@ pub struct Resolver {
 }
 
 impl ClientAddress {
-    /// The canonical address of `ip`: one host has one, however it was written.
+    /// The canonical address of `ip`: each host has one, however it was written.
     ///
     /// IPv4-mapped IPv6 (`::ffff:198.51.100.7`) and NAT64 (`64:ff9b::198.51.100.7`) become IPv4. A NAT64 form of a
     /// loopback address stays IPv6: no translator makes one (RFC 6052, 3.1), and unlike 127.0.0.1 it can arrive from
-    /// the network, where it must not pass for this machine.
+    /// the network, where it must not be taken for this machine.
     pub fn of(ip: IpAddr) -> Self {
         Self::Ip(canonical(ip))
     }
@@ -177,7 +177,7 @@ impl Header {
 }
 
 impl Resolver {
-    /// A resolver that believes `header` as far as `trust` goes.
+    /// A resolver that trusts `header` as far as `trust` says.
     pub fn new(trust: Trust, header: Header) -> Self {
         Self {
             trust: trust.canonical(),
@@ -190,13 +190,13 @@ impl Resolver {
         self.header.name()
     }
 
-    /// Whether `peer` may say for whom it calls.
+    /// Whether `peer` is trusted to name its client.
     pub fn believes(&self, peer: Peer) -> bool {
         self.trust.believes_peer(peer)
     }
 
-    /// Whether a client is a proxy that is known by its address: one that called for itself, or for somebody it did not
-    /// name.
+    /// Whether a client is a proxy that is known by its address: one that called for itself, or for a client that it
+    /// did not name.
     pub fn is_proxy(&self, client: ClientAddress) -> bool {
         match (&self.trust, client) {
             (Trust::Proxies { .. }, ClientAddress::Ip(ip)) => self.trust.believes_hop(ip),
@@ -251,7 +251,8 @@ fn canonical(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address in the well-known NAT64 prefix. (A network's own prefix cannot be told from any other address.)
+/// The IPv4 address in the well-known NAT64 prefix. (A network's own prefix cannot be distinguished from any other
+/// address.)
 #[inline]
 fn translated(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     match v6.octets() {

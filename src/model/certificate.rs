@@ -5,8 +5,8 @@ use std::sync::Arc;
 /// Longest name that a key can have, in bytes: that of a SPIFFE ID.
 pub const NAME_BYTES_MAX: usize = 2_048;
 
-/// A name among a certificate's subject alternative names. Names are the same letter by letter: a wildcard stands for
-/// nothing, and a URI is never taken for a DNS name. What else a certificate says, as its common name, names nobody.
+/// A name among a certificate's subject alternative names. Names are compared byte by byte: a wildcard matches nothing
+/// else, and a URI is never taken for a DNS name. Other fields of a certificate, such as its common name, are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CertificateName {
     /// A URI, such as `spiffe://example.org/shop`.
@@ -20,7 +20,7 @@ pub enum CertificateName {
 pub struct CertificateNames(Arc<[CertificateName]>);
 
 impl CertificateName {
-    /// Reads a name: what has a colon is a URI, and all else a DNS name. None if it is neither.
+    /// Parses a name: one with a colon is a URI, any other a DNS name. None if it is not valid.
     pub fn parse(text: &str) -> Option<Self> {
         let in_uri = |byte: u8| byte.is_ascii_graphic();
         let in_dns = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);

@@ -1,4 +1,4 @@
-//! What a caller shows to be let in.
+//! The credentials that a caller sends.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::certificate::CertificateNames;
 
-/// Base64 whose padding may be missing, as some clients write it.
+/// Base64 whose padding may be missing, as some clients send it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -21,7 +21,7 @@ pub enum Credentials {
     Missing,
     /// None were sent, over a connection whose certificate has these names: private access.
     Certificate(CertificateNames),
-    /// An `Authorization` header of a form that is not known.
+    /// An `Authorization` header of an unknown form.
     Unreadable,
     /// `Token <public key>`: public access.
     Public(String),
@@ -35,7 +35,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// Reads the value of an `Authorization` header. The scheme's case does not matter.
+    /// Parses the value of an `Authorization` header. The scheme's case does not matter.
     pub fn from_authorization(value: &[u8]) -> Self {
         Self::read(value).unwrap_or(Self::Unreadable)
     }
@@ -62,7 +62,7 @@ impl Credentials {
     }
 }
 
-/// Never shows a secret, nor what stands where one belongs.
+/// Never shows a secret, nor other text in its place.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

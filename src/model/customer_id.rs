@@ -9,7 +9,7 @@ use super::text::trimmed;
 /// Longest value of an ID, in characters.
 pub const VALUE_CHARS_MAX: usize = 256;
 
-/// What programs write where they have no ID, unless a project says otherwise. It is compared without case.
+/// Texts that programs send where they have no ID, unless a project says otherwise. Compared without case.
 pub const UNUSABLE: [&str; 8] = [
     "null",
     "(null)",
@@ -30,22 +30,22 @@ pub struct Schema {
     unlisted: Unlisted,
 }
 
-/// Values that name nobody.
+/// Values that name no customer.
 #[derive(Clone, Debug)]
 struct Unusable {
     /// In lower case.
     values: Vec<String>,
-    /// A bit for each length in bytes that they have; the last one is for all that are longer.
+    /// A bit for each length in bytes that occurs; the last one is for all longer ones.
     lengths: u64,
 }
 
-/// What becomes of an ID whose type the project does not list.
+/// How to treat an ID whose type the project does not list.
 #[derive(Clone, Debug, Default)]
 pub enum Unlisted {
     /// The request is refused.
     #[default]
     Refused,
-    /// It is passed over if another ID is usable, and counted.
+    /// The ID is skipped if another ID is usable, and counted.
     Skipped(Arc<AtomicU64>),
 }
 
@@ -79,7 +79,7 @@ impl Schema {
         }
     }
 
-    /// With other values that name nobody, in any case.
+    /// With other values that name no customer, in upper or lower case.
     #[must_use]
     pub fn with_unusable(self, values: &[String]) -> Self {
         Self {
@@ -88,13 +88,13 @@ impl Schema {
         }
     }
 
-    /// With IDs of unlisted types treated so.
+    /// With this treatment of unlisted types.
     #[must_use]
     pub fn with_unlisted(self, unlisted: Unlisted) -> Self {
         Self { unlisted, ..self }
     }
 
-    /// How many IDs of unlisted types were passed over.
+    /// How many IDs of unlisted types were skipped.
     pub fn skipped(&self) -> u64 {
         match &self.unlisted {
             Unlisted::Refused => 0,
@@ -107,7 +107,7 @@ impl Schema {
         self.types.iter().map(|t| (&*t.name, t.soft))
     }
 
-    /// Reads what a caller sent, type and value each, and leaves out what names nobody.
+    /// Parses the IDs that a caller sent, pairs of type and value, and leaves out those that name no customer.
     ///
     /// # Errors
     /// [`Error::UnknownType`] and [`Error::TooLong`]. That no usable ID is left is not an error here:
@@ -162,10 +162,10 @@ impl Schema {
         }
     }
 
-    /// The value as it is compared; none if it names nobody.
+    /// The value as it is compared; none if it names no customer.
     fn usable(&self, kind: &Type, value: &str) -> Result<Option<String>, Error> {
         let value = trimmed(value);
-        // Before it is looked at: what is kept must be usable, and not only what came.
+        // Before it is checked: the stored value must be usable, not only the sent one.
         let value = match kind.lowercase {
             true => value.to_lowercase(),
             false => value.to_owned(),
@@ -173,7 +173,7 @@ impl Schema {
         if !value.chars().any(char::is_alphanumeric) || self.unusable.has(&value) {
             return Ok(None);
         }
-        // Bytes bound characters, so that only a long value is counted.
+        // Bytes bound characters, so only a long value is counted.
         if value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX {
             return Err(Error::TooLong {
                 kind: kind.name.to_string(),
@@ -208,13 +208,13 @@ impl Unusable {
         1 << value.len().min(63)
     }
 
-    /// Whether it is one of them, in any case.
+    /// Whether it is one of them, in upper or lower case.
     fn has(&self, value: &str) -> bool {
         let mut values = self.values.iter();
         match value.is_ascii() {
             true if self.lengths & Self::length(value) == 0 => false,
             true => values.any(|unusable| unusable.eq_ignore_ascii_case(value)),
-            // Case may change the length of other characters.
+            // Lower-casing may change the length of other characters.
             false => values.any(|unusable| *unusable == value.to_lowercase()),
         }
     }
@@ -236,7 +236,7 @@ pub struct CustomerId {
 pub struct CustomerIds(Vec<CustomerId>);
 
 impl CustomerIds {
-    /// Takes IDs that an earlier [`Schema::parse`] gave out.
+    /// Takes IDs from an earlier [`Schema::parse`].
     pub fn from_parsed(ids: Vec<CustomerId>) -> Self {
         Self(ids)
     }
@@ -269,7 +269,7 @@ pub enum Error {
     UnknownType {
         /// The type as it was sent.
         name: String,
-        /// What the project lists.
+        /// The types that the project lists.
         known: String,
     },
     /// A value is too long.

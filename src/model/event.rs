@@ -31,7 +31,7 @@ impl EventType {
             return Err(Error::Missing);
         }
         let trimmed = trimmed(text);
-        // Bytes bound characters, so that only a long text is counted.
+        // Bytes bound characters, so only a long text is counted.
         if trimmed.is_empty() || trimmed.len() > TYPE_CHARS_MAX {
             let chars = trimmed.chars().count();
             if chars == 0 || chars > TYPE_CHARS_MAX {

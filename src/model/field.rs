@@ -5,7 +5,7 @@ use prost::encoding::encode_varint;
 /// Such a field in flight.
 ///
 /// Protobuf puts the length before the content. One byte is kept free for it, and the content is moved only where that
-/// is not enough: messages are small and shallow, so that this costs less than a pass that measures.
+/// is not enough: messages are small and shallow, so this costs less than an extra pass to measure.
 #[derive(Debug)]
 #[must_use]
 pub struct Field {

@@ -1,4 +1,4 @@
-//! Numbers by decimal arithmetic on their text: what they say is not rounded.
+//! Numbers by decimal arithmetic on their text, without rounding.
 
 /// Every time up to the year 9999 has at most so many digits in microseconds, and every number of so many digits is an
 /// `i64`.
@@ -38,7 +38,7 @@ impl<'a> Decimal<'a> {
         })
     }
 
-    /// Zero point these digits.
+    /// The number `0.` followed by these digits.
     pub(crate) fn of_fraction(fraction: &'a [u8]) -> Self {
         Self {
             negative: false,
@@ -94,7 +94,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// What of a text is still to be read.
+/// The rest of a text that is being parsed.
 pub(crate) struct Scan<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Scan<'a> {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What callers are told of one.
+/// The message that callers get.
 pub const DEFECT: &str =
     "the service has met a defect in itself; the call may have been carried out";
 
@@ -13,17 +13,17 @@ pub const DEFECT: &str =
 pub struct Panics(Arc<AtomicU64>);
 
 impl Panics {
-    /// Counts one.
+    /// Counts a panic.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// How many panics were counted.
     pub fn counted(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Counts one, unless it is dropped in good order: for what a thread holds for as long as it runs.
+    /// A guard for a thread to hold as long as it runs. Counts a panic if it is dropped by one.
     pub fn guard(&self) -> Guard {
         Guard(self.clone())
     }
@@ -41,7 +41,7 @@ impl Drop for Guard {
     }
 }
 
-/// What a panic says.
+/// A panic's message.
 pub fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())

@@ -1,4 +1,4 @@
-//! Projects: who may call, and what for.
+//! Projects: their keys and permissions.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -54,13 +54,13 @@ impl Permission {
         }
     }
 
-    /// Whether public keys may hold it: they are in the hands of everybody, so they only write.
+    /// Whether public keys may hold it: they are known to everyone, so they only write.
     pub fn is_public(self) -> bool {
         matches!(self, Self::SetCustomers | Self::SetEvents)
     }
 }
 
-/// The digest of a secret: what is kept of it in memory.
+/// The digest of a secret: all of it that is kept in memory.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SecretHash([u8; 32]);
 
@@ -70,7 +70,7 @@ impl SecretHash {
         Self(Sha256::digest(secret.as_bytes()).into())
     }
 
-    /// A digest that the settings hold.
+    /// A digest from the settings.
     pub fn from_sha256(digest: [u8; 32]) -> Self {
         Self(digest)
     }
@@ -86,7 +86,7 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// A public key's text. Browsers and phones carry it, so that it is no secret; logs do not show it all the same.
+/// A public key's text. Browsers and phones carry it, so it is no secret; logs do not show it anyway.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicKey(String);
 
@@ -101,7 +101,7 @@ impl PublicKey {
     }
 }
 
-/// For look-ups by what a caller shows.
+/// For look-ups by the text that a caller sends.
 impl Borrow<str> for PublicKey {
     fn borrow(&self) -> &str {
         &self.0
@@ -117,13 +117,13 @@ impl fmt::Debug for PublicKey {
 /// An access key of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Who may use it.
+    /// How callers prove that they have it.
     pub access: KeyAccess,
-    /// Whose certificate is this key as well; only of a private key.
+    /// The name of the certificate that also is this key; only for a private key.
     pub client_cert: Option<CertificateName>,
-    /// When it is a key no more. None: it stays one.
+    /// When it expires. None: never.
     pub expires: Option<Timestamp>,
-    /// What for.
+    /// What it may do.
     pub permissions: Vec<Permission>,
     /// The types of which it may add events, where [`Permission::SetEvents`] does not let it add all.
     pub event_types: BTreeSet<EventType>,
@@ -132,13 +132,13 @@ pub struct Key {
 /// The two kinds of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyAccess {
-    /// Known to everybody: browsers and phones carry it.
+    /// Known to everyone: browsers and phones carry it.
     Public(PublicKey),
     /// With a secret, of which two may live while it is being rotated.
     Private {
         /// The key's ID.
         id: String,
-        /// The live secrets; none, if only a certificate is the key.
+        /// The live secrets; none if only a certificate is the key.
         secrets: Vec<SecretHash>,
     },
 }
@@ -146,7 +146,7 @@ pub enum KeyAccess {
 /// A project: its ID types and its keys.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// What stands in every request's path.
+    /// The project's name in every request's path.
     pub token: String,
     /// The ID types.
     pub ids: Schema,
@@ -158,7 +158,7 @@ impl Project {
     /// Finds the key that the credentials belong to. One that has expired is not found.
     ///
     /// # Errors
-    /// Why the caller is not let in.
+    /// Why the caller is not authenticated.
     pub fn authenticate(
         &self,
         credentials: &Credentials,
@@ -167,7 +167,7 @@ impl Project {
         match credentials {
             Credentials::Missing => Err(Error::NoKey),
             Credentials::Unreadable => Err(Error::UnreadableKey),
-            // Anyone who shows nothing else may have a certificate for other reasons.
+            // A caller with nothing else may have a certificate for other reasons.
             Credentials::Certificate(names) => {
                 let is_named =
                     |key: &Key| key.client_cert.as_ref().is_some_and(|name| names.has(name));
@@ -205,7 +205,8 @@ impl Project {
 }
 
 impl Key {
-    /// Whether the other is this key at another time: the same public text, or the same ID whatever its secrets.
+    /// Whether the other is an earlier or later version of this key: the same public text, or the same ID with any
+    /// secrets.
     pub fn is_same_as(&self, other: &Self) -> bool {
         match (&self.access, &other.access) {
             (KeyAccess::Public(text), KeyAccess::Public(other)) => text == other,
@@ -215,7 +216,7 @@ impl Key {
         }
     }
 
-    /// Whether the key is the one that credentials show, its secret included. What has expired is shown all the same.
+    /// Whether credentials match the key, including its secret. An expired key also matches.
     pub fn is_shown_by(&self, credentials: &Credentials) -> bool {
         match (&self.access, credentials) {
             (_, Credentials::Certificate(names)) => {
@@ -233,7 +234,7 @@ impl Key {
         }
     }
 
-    /// Whether the key's time is over.
+    /// Whether the key has expired.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
@@ -250,7 +251,7 @@ impl Key {
         Err(Error::NoPermission(permission))
     }
 
-    /// Checks that the key may add events of some type, whatever it is.
+    /// Checks that the key may add events of at least one type.
     ///
     /// # Errors
     /// [`Error::NoPermission`].
@@ -273,7 +274,7 @@ impl Key {
     }
 }
 
-/// Why a caller is not let in.
+/// Why a caller is not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such project.
@@ -282,7 +283,7 @@ pub enum Error {
     /// No credentials.
     #[error("Access key not provided")]
     NoKey,
-    /// An `Authorization` header that is there and cannot be read. It is not repeated: a secret may stand in it.
+    /// An `Authorization` header that is there and cannot be read. It is not repeated, as it may contain a secret.
     #[error(
         "Access key not provided: the Authorization header cannot be read, \
          expected 'Token public_key' or 'Basic base64(key_id:secret)'"
@@ -291,7 +292,7 @@ pub enum Error {
     /// The project has no such key.
     #[error("Access key not found")]
     UnknownKey,
-    /// The key's secret is another.
+    /// The secret is wrong.
     #[error("invalid secret")]
     WrongSecret,
     /// The key may not do this.

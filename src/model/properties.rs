@@ -1,13 +1,12 @@
 //! Properties: named JSON values, kept as bytes from the edge to the disk and back.
 //!
-//! Nothing on the way of a request builds a tree. JSON text and protobuf bytes are both turned, in one pass,
-//! into the **canonical form**: the bytes of the protobuf message `Object` with the entries of every object
-//! sorted by key, each key once, unknown fields dropped. Two properties are equal exactly if their canonical
-//! bytes are, which is what makes a repeated event recognisable. An integer and a fraction are different
-//! types: `1` is not `1.0`.
+//! No request builds a tree. JSON text and protobuf bytes are both turned, in one pass, into the **canonical form**:
+//! the bytes of the protobuf message `Object` with the entries of every object sorted by key, each key once, unknown
+//! fields dropped. Two properties are equal exactly if their canonical bytes are, which is what makes a repeated event
+//! recognisable. An integer and a fraction are different types: `1` is not `1.0`.
 //!
-//! [`Object`] and [`Value`] are the messages as they stand in the proto contract, of unknown trust;
-//! [`Properties`] is the canonical form, which only the functions here can make.
+//! [`Object`] and [`Value`] are the messages of the proto contract, not yet checked; [`Properties`] is the canonical
+//! form, which only the functions here can make.
 
 mod encode;
 mod error;
@@ -30,7 +29,7 @@ pub const COUNT_MAX: usize = 255;
 pub const NAME_CHARS_MAX: usize = 255;
 /// Largest value of one property, in bytes of JSON.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
-/// Longest text in which [`FastProperties`] may stand: no value in it is too large.
+/// Longest text that may contain [`FastProperties`]: no value in it is too large.
 pub const QUICK_BYTES_MAX: usize = VALUE_BYTES_MAX;
 /// Deepest nesting of objects and lists in one value.
 pub const DEPTH_MAX: usize = 32;
@@ -40,7 +39,7 @@ pub const DEPTH_MAX: usize = 32;
 pub struct Properties(Bytes);
 
 impl Properties {
-    /// Reads the text of a JSON object, without blanks before it.
+    /// Parses the text of a JSON object, without blanks before it.
     ///
     /// # Errors
     /// The first rule that the properties break, naming the property.
@@ -48,12 +47,12 @@ impl Properties {
         json::properties(text).map(|bytes| Self(bytes.into()))
     }
 
-    /// Takes bytes that an earlier [`Properties::bytes`] gave out.
+    /// Takes bytes from an earlier [`Properties::bytes`].
     pub fn from_canonical(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
-    /// Puts together what a profile holds: names in ascending order, each with a value's canonical bytes.
+    /// Combines the properties of a profile: names in ascending order, each with a value's canonical bytes.
     pub fn from_sorted<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut out = Vec::new();
         for (name, value) in entries {

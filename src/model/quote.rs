@@ -1,6 +1,6 @@
-//! What an error message repeats of a caller's text.
+//! Quotes a caller's text in an error message.
 
-/// Most characters of it.
+/// Most characters that are quoted.
 pub const CHARS_MAX: usize = 64;
 
 /// The beginning of a caller's text.

@@ -1,6 +1,6 @@
-//! Text, with an eye on what it costs.
+//! Cheap text operations.
 
-/// As [`str::trim`]. Most texts have nothing to trim, as their ends show.
+/// As [`str::trim`]. Faster for most texts, whose ends show that there is nothing to trim.
 pub(super) fn trimmed(text: &str) -> &str {
     match text.as_bytes() {
         [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,

@@ -29,13 +29,13 @@ pub struct Timestamp(i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Age(i64);
 
-/// Why a time was refused. The text quotes the caller's value, cut to a sane length.
+/// Why a time was refused. The text quotes the caller's value, cut to a short length.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It has none of the forms of a time, or names a day or hour that does not exist.
     #[error("unreadable time {0}")]
     Unreadable(Quoted),
-    /// It lies before 1970 or after 9999.
+    /// It is before 1970 or after 9999.
     #[error("time {0} is outside the years 1970 to 9999")]
     OutOfRange(Quoted),
     /// It is beyond 9999 in seconds, but a plausible time in another unit.
@@ -187,7 +187,8 @@ impl Timestamp {
 }
 
 impl Age {
-    /// A JSON number of seconds, given as its text. One below 0, of a clock that was set back meanwhile, counts as 0.
+    /// A JSON number of seconds, given as its text. A negative one, from a clock that was set back meanwhile, counts as
+    /// 0.
     ///
     /// # Errors
     /// [`Error::Age`]: not a number, or more than 8030 years.

@@ -1,4 +1,4 @@
-//! When an erasure is due: so long after it was asked for, by the time that passes, whatever happens to the wall clock.
+//! When an erasure is due: so long after it was requested, by elapsed time, whatever happens to the wall clock.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Due {
                     asked.min(elapsed).saturating_add(self.delay)
                 }
                 // Only the wall clock knows of the time before the start. One that was set back since knows nothing,
-                // and what was asked for is better done early than late.
+                // and an erasure is better early than late.
                 false if now < erasure.received => elapsed,
                 false => {
                     let waited = now.saturating_since(erasure.received);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     impl Scene {
-        /// An erasure that was asked for just now, before the start or after it; it is due after twelve hours.
+        /// An erasure that was requested just now, before the start or after it; it is due after twelve hours.
         fn new(before_the_start: bool) -> Self {
             let clock = ManualClock::starting_at(Duration::from_secs(1_700_000_000));
             let asked = Asked {

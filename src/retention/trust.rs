@@ -1,28 +1,27 @@
-//! Whether the wall clock may say that something is too old: what leaves on its word does not come back.
+//! Whether the wall clock may decide that something is too old: what is removed by it does not come back.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::time::Timestamp;
 
-/// How long after the start nothing leaves, or as long as records are kept, if that is less.
+/// How long after the start nothing is removed; at most as long as records are kept.
 const START: Duration = Duration::from_secs(600);
-/// How far ahead of what is known the clock may be, at most; and no more than this part of the time for which records
+/// How far the clock may be ahead of the known time, at most; and no more than this part of the time for which records
 /// are kept.
 const LEAD_MAX: Duration = Duration::from_hours(24);
 const LEAD_PART: u32 = 24;
-/// How long a clock that was set forward has to run before it is believed, or as long as records are kept, if that is
-/// less.
+/// How long a clock that was set forward has to run before it is trusted; at most as long as records are kept.
 const PROBATION: Duration = Duration::from_hours(24);
 
-/// Why nothing may leave now.
+/// Why nothing may be removed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     /// The service has just started.
     Start,
     /// The clock is before the greatest time of receipt in the log.
     Behind(Duration),
-    /// The clock is so far ahead of what the log and the time that passed since then say.
+    /// The clock is so far ahead of the log's end and the time elapsed since.
     Ahead(Duration),
 }
 
@@ -36,12 +35,11 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// What is known about the wall clock. It is compared with the time that passes, which nobody sets.
+/// What is known about the wall clock. It is compared with the elapsed time, which cannot be set.
 #[derive(Debug)]
 pub(super) struct Trust {
     retention: Duration,
-    /// How far the wall clock was ahead of the elapsed time when it was believed last, in µs. None: nobody has looked
-    /// yet.
+    /// How far the wall clock was ahead of the elapsed time when it was trusted last, in µs. None: not checked yet.
     believed: Option<i64>,
     /// How far it is ahead now, and since when, in elapsed time.
     shown: i64,
@@ -49,7 +47,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// For records that are kept so long.
+    /// The trust for records that are kept so long.
     pub(super) fn new(retention: Duration) -> Self {
         Self {
             retention,
@@ -59,7 +57,7 @@ impl Trust {
         }
     }
 
-    /// Looks at the clock. To be asked often, so that each time the clock is set is seen.
+    /// Checks the clock. To be called often, so that each change of the clock is noticed.
     pub(super) fn look(
         &mut self,
         now: Timestamp,
@@ -78,7 +76,7 @@ impl Trust {
             (self.shown, self.since) = (shown, elapsed);
         }
         if elapsed.saturating_sub(self.since) >= PROBATION.min(self.retention) {
-            // What a clock goes wrong in a day is not what it was set.
+            // The drift of a clock in a day does not count as a change.
             (self.believed, self.shown, self.since) = (Some(shown), shown, elapsed);
         }
         if elapsed < START.min(self.retention) {
@@ -133,7 +131,7 @@ mod tests {
             self.trust.look(now, elapsed, self.greatest)
         }
 
-        /// Time passes, and the clock is looked at.
+        /// Lets time pass, and checks the clock.
         fn after(&mut self, time: Duration) -> Result<(), Doubt> {
             self.clock.advance(time);
             self.look()
@@ -173,7 +171,7 @@ mod tests {
         assert_eq!(scene.after(HOUR), Ok(()));
         scene.clock.set_forward(DAY);
         assert_eq!(scene.look(), Err(Doubt::Ahead(DAY)));
-        // Set back again, it is what it was.
+        // Set back again, it is right again.
         scene.clock.set_back(DAY);
         assert_eq!(scene.look(), Ok(()));
         scene.clock.set_forward(DAY);

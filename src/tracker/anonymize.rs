@@ -1,4 +1,4 @@
-//! Forgetting whom events are about, or everything about somebody.
+//! Anonymizes and erases customers.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::model::project::Permission;
 use crate::view::Named;
 
 impl Tracker {
-    /// Takes all IDs and properties from the customer whom the IDs name; returns once that would survive a power cut,
-    /// and every read and watch that begins then shows nothing of it. Events stay, with nobody.
+    /// Removes all IDs and properties of the customer that the IDs name. Returns once that would survive a power cut,
+    /// and no read or watch that begins then shows them. Events stay, without a customer.
     ///
     /// # Errors
     /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written.
@@ -25,9 +25,9 @@ impl Tracker {
         self.forget(access, customer_ids, Command::Anonymize).await
     }
 
-    /// Takes out the customer whom the IDs name, and the anonymous customers who had them, with everything that was
-    /// ever recorded of them; returns once that would survive a power cut, and every read and watch that begins then
-    /// shows nothing of it. It leaves the disk later.
+    /// Erases the customer that the IDs name, and the anonymous customers that had them, with everything that was ever
+    /// recorded of them. Returns once that would survive a power cut, and no read or watch that begins then shows it.
+    /// It leaves the disk later.
     ///
     /// # Errors
     /// [`Error::UnknownCustomer`], [`Error::SeveralCustomers`], and what breaks a rule: nothing was written.
@@ -49,8 +49,8 @@ impl Tracker {
     ) -> Result<(), Error> {
         let ids = private_ids(access, customer_ids)?;
         let erases = command == Command::Erase;
-        // What is refused is not stored, so that the view is asked first. The record names whom it found: whatever
-        // comes in between, it takes nobody else.
+        // A refused command is not stored, so the view is read first. The record names the customers found: whatever
+        // comes in between, it affects no others.
         let found = self.ask(access, ids.clone(), move |snapshot, token, ids| {
             let mut found = match snapshot.named(token, ids)? {
                 Named::One(found) => vec![found.number()],

@@ -1,4 +1,4 @@
-//! What an answer is made of, for anyone who writes it in the form in which it is sent.
+//! The parts of an answer, for the code that writes it in the form in which it is sent.
 
 use super::page_token::PageToken;
 use super::{Error, IdValues};
@@ -8,10 +8,10 @@ use crate::view::{Events, Order, ROWS_MAX, StoredEvent};
 /// Most events of a customer that is read with everything: beyond, they come in pages.
 pub const CUSTOMER_EVENTS_MAX: usize = 50_000;
 
-/// An answer that is being written, and that knows how large it gets as it will be sent. Whatever would not fit is
-/// refused and left out: a page ends there.
+/// An answer being written, which knows its size as it will be sent. A part that would not fit is refused and left out:
+/// a page ends there.
 ///
-/// It is written where the view is read, off the threads that serve everybody.
+/// It is written where the view is read, off the threads that serve all callers.
 pub trait Answer: Send + 'static {
     /// Takes the customer's IDs, before anything else.
     fn ids(&mut self, ids: Vec<IdValues>) -> bool;
@@ -19,25 +19,25 @@ pub trait Answer: Send + 'static {
     /// Takes a property with its canonical bytes. Names ascend.
     fn property(&mut self, name: &str, value: &[u8]) -> bool;
 
-    /// Takes an event, behind all properties.
+    /// Takes an event, after all properties.
     fn event(&mut self, event: StoredEvent) -> bool;
 
-    /// About how many bytes of memory it takes.
+    /// Its approximate memory, in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// A part of what was asked for.
+/// A part of what was requested.
 #[derive(Debug)]
 pub struct Page<A> {
     /// The answer.
     pub answer: A,
-    /// With what to ask for the rest; none behind the end.
+    /// The token to request the rest with; none at the end.
     pub next: Option<String>,
-    /// Whether the page ended because it has as many events as were asked for.
+    /// Whether the page ended because it has as many events as were requested.
     pub limited: bool,
 }
 
-/// An answer, and how much it has.
+/// An answer, and its count of parts.
 pub(super) struct Writing<A> {
     pub(super) answer: A,
     /// Properties and events that it has.
@@ -62,7 +62,7 @@ impl<A: Answer> Writing<A> {
         fits
     }
 
-    /// Writes properties and events from `start` on. Tells with what the next page begins.
+    /// Writes properties and events from `start` on. Returns where the next page begins.
     pub(super) fn customer(
         &mut self,
         snapshot: &Snapshot,

@@ -1,19 +1,19 @@
-//! Which names of properties get a column of their own in a table of customers.
+//! Which property names get their own column in a table of customers.
 //!
-//! Anyone who may write makes up names, so that their number must not keep a table from being made, nor make it much
-//! larger. The columns are those of the names that most customers have; of names that equally many have, those that
-//! were written first. What has no column is told in one that all share.
+//! Any writer can make up names, so their number must not prevent a table, nor make it much larger. The columns are for
+//! the names that most customers have; among names that equally many have, those that were written first. The other
+//! names share one column.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// Most names that have a column of their own.
+/// Most names that have their own column.
 pub const COLUMNS_MAX: usize = 1_000;
 /// Most names that are counted at once. Beyond, the lower half is forgotten, and counted from one again.
 const COUNTED_MAX: usize = 16 * 1_024;
 /// Bytes of names beyond which the lower half is forgotten too.
 const COUNTED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Counts which names are had by how many customers, in bounded memory.
+/// Counts the customers of each name, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     names: HashMap<String, Count>,
@@ -25,14 +25,14 @@ pub(super) struct Counts {
 #[derive(Clone, Copy, Debug)]
 struct Count {
     customers: u64,
-    /// The first position at which a customer that has it was told its present value.
+    /// The first position of a record with a present value of it.
     first: u64,
 }
 
 /// The columns of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
-    /// The names that have one of their own, sorted.
+    /// The names that have their own, sorted.
     pub names: BTreeSet<String>,
     /// Whether there are others, which share one.
     pub others: bool,

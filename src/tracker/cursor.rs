@@ -1,4 +1,4 @@
-//! Places in the log as callers keep them: texts that say nothing, and that only the same project takes back.
+//! Places in the log as callers keep them: opaque texts that only the same project accepts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ pub(super) fn encode(token: &str, position: Position) -> String {
 
 /// The place of a text that [`encode`] gave; none for any other text.
 pub(super) fn decode(token: &str, text: &str) -> Option<Position> {
-    // What is longer was not given out, and need not be decoded.
+    // A longer text was not issued, and need not be decoded.
     let bytes: [u8; 12] = (text.len() == 16)
         .then(|| URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok())
         .flatten()?;
@@ -26,8 +26,8 @@ pub(super) fn decode(token: &str, text: &str) -> Option<Position> {
     (sum == checksum(token, position)).then_some(position)
 }
 
-/// Notices a text that is garbled or of another project. It is no secret: a forged cursor shows its key's own
-/// project and nothing else.
+/// Detects a text that is garbled or of another project. It is no secret: a forged cursor shows its key's own project
+/// and nothing else.
 fn checksum(token: &str, position: Position) -> [u8; 4] {
     let [_, _, _, _, sum @ ..] = xxh3_64_with_seed(token.as_bytes(), position.get()).to_be_bytes();
     sum

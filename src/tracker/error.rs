@@ -3,16 +3,16 @@ use super::write::{COMMAND_BYTES_MAX, COMMANDS_MAX};
 use crate::model::{customer_id, event, project, properties, time};
 use crate::{log, view};
 
-/// Why a command or a question is refused.
+/// Why a command or a query is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller is not let in, or may not do this.
+    /// The caller is not authenticated, or may not do this.
     #[error(transparent)]
     Access(#[from] project::Error),
     /// The customer's IDs break a rule.
     #[error(transparent)]
     CustomerIds(#[from] customer_id::Error),
-    /// A question names no customer.
+    /// A query names no customer.
     #[error("Must specify at least one customer ID")]
     NoCustomerId,
     /// The event's type breaks a rule.
@@ -41,13 +41,13 @@ pub enum Error {
     /// A batch with too many commands.
     #[error("Too many commands: {0}, at most {COMMANDS_MAX}")]
     TooManyCommands(usize),
-    /// A question for events that names no type.
+    /// A query for events that names no type.
     #[error("Field 'event_types' must name 1 to {TYPES_MAX} event types, not {0}.")]
     EventTypes(usize),
-    /// A page of events that is too long, or of nothing.
+    /// A page of too many events, or of none.
     #[error("Field 'limit' must be 1 to {EVENTS_MAX}, not {0}.")]
     Limit(u64),
-    /// A question for too many attributes.
+    /// A query for too many attributes.
     #[error("Field 'attributes' must have at most {ATTRIBUTES_MAX} entries, not {0}.")]
     TooManyAttributes(usize),
     /// No customer has one of the IDs.
@@ -56,7 +56,7 @@ pub enum Error {
     /// The IDs of a customer to forget are those of several.
     #[error("the customer IDs name several customers, by the types {}; name one", .0.join(", "))]
     SeveralCustomers(Vec<String>),
-    /// More than one answer holds, and what to do instead.
+    /// More than one answer can hold; says what to do instead.
     #[error("{0}")]
     TooLarge(&'static str),
     /// A token of a page that no answer of the project gave.
@@ -70,7 +70,7 @@ pub enum Error {
     /// A cursor that no watch of the project gave.
     #[error("Field 'cursor' must be a cursor that a watch of this project gave.")]
     Cursor,
-    /// A cursor of what the log does not have.
+    /// A cursor behind the end of the log.
     #[error("Field 'cursor' is ahead of the log, which has lost its end or is another one.")]
     CursorAhead,
     /// The project or the key has sent too much.
@@ -82,7 +82,7 @@ pub enum Error {
     /// The key has too many watches and exports in flight.
     #[error("the key has {0} watches and exports under way, which is the most")]
     TooManyStreams(usize),
-    /// So much of earlier answers is not taken yet that there is no room for another.
+    /// So much of earlier answers is not taken yet that another does not fit.
     #[error("there is no room for the answer within {0:?}: earlier ones have not been taken yet")]
     AnswersNotTaken(std::time::Duration),
     /// The log does not take or give records.

@@ -24,13 +24,14 @@ pub struct ExportedCustomer {
     pub properties: Properties,
 }
 
-/// An export in flight. Between its steps it holds what one of them told, and a moment of the view for a while.
+/// An export in flight. Between its steps it holds the result of one step, and a snapshot of the view for a limited
+/// time.
 #[derive(Debug)]
 pub struct Export {
     /// The types of IDs, each with whether it is soft, in the project's order.
     pub kinds: Vec<(String, bool)>,
     names: Vec<String>,
-    /// Up to where it has come; none once it has ended.
+    /// The place that it has reached; none once it has ended.
     place: Option<Place>,
     moment: SharedSnapshot,
     permits: Arc<Permits>,
@@ -39,11 +40,10 @@ pub struct Export {
 }
 
 impl Tracker {
-    /// Begins to export a project's customers, as they are once everything is readable that was acknowledged
-    /// before.
+    /// Begins to export a project's customers, as they are once everything acknowledged before is readable.
     ///
     /// They are those of one moment, unless the export takes longer than [`Options::snapshot_timeout`]: then it goes on
-    /// from its place with those of a later moment. A customer is told once, unless its oldest ID is taken from it
+    /// from its place with those of a later moment. A customer is exported once, unless it loses its oldest ID
     /// meanwhile.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Tracker {
 }
 
 impl Export {
-    /// The columns that a table of the customers to come has: a walk of its own.
+    /// The columns of a table of the remaining customers: an extra walk.
     ///
     /// # Errors
     /// [`Error::TooManyReads`], [`Error::View`].
@@ -96,8 +96,8 @@ impl Export {
         Ok(counts.columns())
     }
 
-    /// What `make` makes of the next customers, maybe of none of them; `None` at the end, and after an error. It is
-    /// made where the view is read, off the threads that serve everybody.
+    /// What `make` makes of the next customers, possibly none; `None` at the end, and after an error. `make` runs where
+    /// the view is read, off the threads that serve all callers.
     ///
     /// # Errors
     /// [`Error::TooManyReads`], [`Error::View`].

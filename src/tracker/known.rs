@@ -1,5 +1,5 @@
-//! Whose credentials are some key's, before it is known which project is meant: over gRPC the token stands in the
-//! message, and nobody collects a message of a caller who shows nothing that is good anywhere.
+//! Matches credentials to keys before the project is known. Over gRPC the message names the project, and no message is
+//! collected for a caller whose credentials are not valid anywhere.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +12,10 @@ use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project, PublicKey};
 use crate::model::time::Timestamp;
 
-/// Most projects with private keys of one ID among which a caller is looked for before its message says which one it
-/// means.
+/// Most projects with private keys of one ID that are searched for a caller before its message names the project.
 const NAMESAKES_MAX: usize = 16;
 
-/// A key, and the project that it is of.
+/// A key, and its project.
 type ProjectKey = (Arc<Project>, Arc<Key>);
 
 /// All keys, by what callers show of them.
@@ -24,11 +23,11 @@ type ProjectKey = (Arc<Project>, Arc<Key>);
 pub(super) struct Keys {
     public: HashMap<PublicKey, Vec<ProjectKey>>,
     private: HashMap<String, Vec<ProjectKey>>,
-    /// Those that have certificates.
+    /// The keys that have certificates.
     certified: Vec<ProjectKey>,
 }
 
-/// A caller whose credentials are those of a key, as an extension of its request.
+/// The keys that a caller's credentials match, as an extension of its request.
 #[derive(Clone, Debug)]
 pub struct CandidateKeys(Vec<ProjectKey>);
 
@@ -50,7 +49,7 @@ impl Keys {
         }
     }
 
-    /// The keys that may be meant: those of a public key's text, of a private key's ID, all that have certificates.
+    /// The keys that may match: those of a public key's text, of a private key's ID, all that have certificates.
     fn named(&self, credentials: &Credentials) -> Vec<ProjectKey> {
         let places = match credentials {
             Credentials::Missing | Credentials::Unreadable => None,
@@ -63,7 +62,7 @@ impl Keys {
 }
 
 impl CandidateKeys {
-    /// What the caller holds from now on is its key's too.
+    /// Counts what the caller holds from now on for its key too.
     pub fn hold(&self, meter: &Meter) {
         if let Some((project, key)) = self.0.first() {
             meter.of_key(project.clone(), key.clone());
@@ -71,12 +70,12 @@ impl CandidateKeys {
     }
 }
 
-/// Whether a key that may be meant is the one: of private keys, whether the secret is right.
+/// Whether a key that may match does: for private keys, whether the secret is right.
 fn is_shown(place: &ProjectKey, credentials: &Credentials, now: Timestamp) -> bool {
     let (_, key) = place;
     match credentials {
         Credentials::Missing | Credentials::Unreadable => false,
-        // It was found by what is shown.
+        // It was found by its text.
         Credentials::Public(_) => !key.has_expired(now),
         Credentials::Certificate(_) | Credentials::Private { .. } => {
             key.is_shown_by(credentials) && !key.has_expired(now)
@@ -85,11 +84,11 @@ fn is_shown(place: &ProjectKey, credentials: &Credentials, now: Timestamp) -> bo
 }
 
 impl Tracker {
-    /// Finds the keys that credentials are those of, whatever the project. Who failed too often is refused, as by
+    /// Finds the keys that credentials match, in any project. A caller that failed too often is refused, as by
     /// [`Tracker::authenticate`].
     ///
     /// # Errors
-    /// [`Error::Access`]: there is no such key, or its secret is another. [`Error::OverQuota`].
+    /// [`Error::Access`]: there is no such key, or the secret is wrong. [`Error::OverQuota`].
     pub fn recognize(
         &self,
         credentials: &Credentials,
@@ -123,8 +122,8 @@ impl Tracker {
         }
     }
 
-    /// Compares a secret with those of the keys of its name. It is a guess at each for which it is wrong, and is not
-    /// compared with that of one at which there were too many.
+    /// Compares a secret with those of the keys of its name. A wrong secret counts as a guess at each of them. Keys
+    /// with too many guesses are skipped.
     fn compare(
         &self,
         places: Vec<ProjectKey>,
@@ -157,9 +156,9 @@ impl Tracker {
         Err(AccessError::WrongSecret.into())
     }
 
-    /// Lets a known caller into the project that it means; none, if what it shows has to be looked at again.
+    /// Admits a known caller to the project that it names; none if its credentials have to be checked again.
     pub fn enter(&self, known: &CandidateKeys, token: &str) -> Option<Access> {
-        // Of several keys of one name the secret is compared where the project is known, which counts the failures.
+        // With several keys of one name, the secret is compared once the project is known, which counts the failures.
         let [(project, key)] = known.0.as_slice() else {
             return None;
         };
@@ -171,7 +170,7 @@ impl Tracker {
 }
 
 impl ProjectRegistry {
-    /// Whether the project is as it was when the key was found.
+    /// Admits the caller if the project and key are as they were when the key was found.
     fn enter(&self, project: &Arc<Project>, key: &Arc<Key>) -> Option<Access> {
         let entry = self.entry(&project.token)?;
         let is_same = Arc::ptr_eq(&entry.project, project);

@@ -1,5 +1,4 @@
-//! Where a page of an answer ended, as callers keep it: a text that says nothing, and that only the same project takes
-//! back.
+//! Where a page of an answer ended, as callers keep it: an opaque text that only the same project accepts.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,12 +18,12 @@ const PROPERTIES: u8 = b'p';
 const FIRST_EVENT: u8 = b'f';
 const EVENT: u8 = b'e';
 
-/// With what the next page begins.
+/// Where the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PageToken {
-    /// With the property of this name, or the next one if it is gone; events come behind the properties.
+    /// At the property of this name, or the next one if it is gone; events follow the properties.
     Property(String),
-    /// With the events behind a place, of which some are still to be passed over.
+    /// At the events behind a place, some of which are still to be skipped.
     Events {
         after: Option<EventPlace>,
         skip: u64,
@@ -98,7 +97,7 @@ impl PageToken {
     }
 }
 
-/// Notices a text that is garbled or of another project. It is no secret: a forged token shows its key's own project
+/// Detects a text that is garbled or of another project. It is no secret: a forged token shows its key's own project
 /// and nothing else.
 fn checksum(project: &str, content: &[u8]) -> [u8; 4] {
     let sum = xxh3_64_with_seed(project.as_bytes(), xxh3_64(content));

@@ -1,6 +1,7 @@
-//! How many reads run at once, of a key, of a project and in all: each holds a thread, and writes need threads too.
+//! Limits how many reads run at once, of a key, of a project and in all: each holds a thread, and writes need threads
+//! too.
 //!
-//! A permit is held until the read has ended, also if its caller has gone by then.
+//! A permit is held until the read has ended, even if its caller has gone.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,7 +17,7 @@ use super::{Access, Error};
 use crate::model::project::KeyAccess;
 use crate::view::{self, Cancel};
 
-/// What bounds reads that run at once.
+/// The bounds of reads that run at once.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimits {
     /// In all. Default 64.
@@ -25,7 +26,7 @@ pub struct ReadLimits {
     pub per_project_max: usize,
     /// Of a key. Default 8.
     pub per_key_max: usize,
-    /// Bytes of answers that are not taken yet, in all. Small ones have a quarter for themselves. Default 256 MiB.
+    /// Bytes of answers that are not taken yet, in all. A quarter is for small ones only. Default 256 MiB.
     pub answers_bytes_max: usize,
     /// Bytes of answers of a key that are not taken yet. Default 64 MiB.
     pub answers_per_key_bytes_max: usize,
@@ -47,7 +48,7 @@ impl Default for ReadLimits {
 #[derive(Debug)]
 pub(super) struct Permits {
     all: Arc<Semaphore>,
-    /// By token, of projects that were read: there are never more than the settings have named.
+    /// By token, for projects that were read: never more than the settings have named.
     projects: KeyedSemaphores<String>,
     /// Likewise by the project's token and the key's ID.
     keys: KeyedSemaphores<KeyName>,
@@ -58,21 +59,21 @@ pub(super) struct Permits {
     small_answers: Arc<Semaphore>,
     small_answers_max: u32,
     answers_of_keys: KeyedSemaphores<KeyName>,
-    /// Longest that a read waits for its permit, and its answer for room.
+    /// Longest that a read waits for its permit, and its answer for space.
     timeout: Duration,
 }
 
 /// The project's token and the key's ID.
 type KeyName = (String, String);
 
-/// What answers are counted in.
+/// The unit that answers are counted in.
 const UNIT_BYTES: usize = 1_024;
-/// Bytes of an answer that is small: large answers leave room for others' small ones.
+/// Most bytes of a small answer: large answers leave space for others' small ones.
 const SMALL_BYTES_MAX: usize = 64 * UNIT_BYTES;
 /// One in so many bytes is for small answers alone.
 const SMALL_SHARE: u32 = 4;
 
-/// What each one of many has left.
+/// The permits that each key has left.
 #[derive(Debug)]
 struct KeyedSemaphores<K> {
     max: usize,
@@ -85,7 +86,7 @@ pub(super) struct Permit {
     _held: [OwnedSemaphorePermit; 3],
 }
 
-/// The room that an answer takes until its caller has taken it, or has gone.
+/// The space that an answer takes until its caller has taken it, or has gone.
 #[derive(Clone, Debug)]
 pub struct Held {
     _room: Arc<[OwnedSemaphorePermit; 2]>,
@@ -109,8 +110,8 @@ impl Permits {
         }
     }
 
-    /// Waits for room for an answer of about so many bytes. One that is larger than all of the key's room goes alone,
-    /// and counts as if it just filled it. A small one waits for its own room only where there is none among all.
+    /// Waits for space for an answer of about so many bytes. One that is larger than all of the key's space goes alone,
+    /// and counts as if it just filled it. A small one uses the space for small ones only if there is no other.
     ///
     /// # Errors
     /// [`Error::AnswersNotTaken`].
@@ -141,8 +142,8 @@ impl Permits {
         }
     }
 
-    /// Waits for its turn: first among the reads of the key, then among those of the project, then among all. So
-    /// anyone who has many reads waits where nobody else does.
+    /// Waits for a turn: first among the reads of the key, then among those of the project, then among all. So a caller
+    /// with many reads waits only behind its own.
     ///
     /// # Errors
     /// [`Error::TooManyReads`].
@@ -177,7 +178,7 @@ impl<K: Eq + Hash> KeyedSemaphores<K> {
     }
 
     fn of(&self, name: K) -> Arc<Semaphore> {
-        // A panic elsewhere leaves the map as good as before: its values are only ever added.
+        // A panic elsewhere leaves the map valid: values are only ever added.
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         match left.entry(name) {
             Entry::Occupied(share) => share.get().clone(),
@@ -189,7 +190,7 @@ impl<K: Eq + Hash> KeyedSemaphores<K> {
 fn name(access: &Access) -> KeyName {
     let key = match &access.key.access {
         KeyAccess::Private { id, .. } => id.clone(),
-        // Public keys read nothing; if one did, all of a project's would share.
+        // Public keys read nothing; if they did, all of a project's would share.
         KeyAccess::Public(_) => String::new(),
     };
     (access.project.token.clone(), key)
@@ -199,15 +200,15 @@ fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
-/// Reads where it may block on the disk, and ends once nobody waits for it. The permit is given back when it has ended,
-/// or to its caller with the answer.
+/// Runs a read on a thread that may block on the disk, and ends it once no caller waits for it. The permit is released
+/// when it has ended, or returned to its caller with the answer.
 pub(super) async fn blocking<T: Send + 'static>(
     permit: Permit,
     read: impl FnOnce(Cancel) -> Result<T, Error> + Send + 'static,
 ) -> Result<(T, Permit), Error> {
     let (cancel, waiting) = Cancel::new();
     let answer = tokio::task::spawn_blocking(move || {
-        // It may have stood in line for a thread.
+        // It may have waited in the queue for a thread.
         cancel.check()?;
         Ok((read(cancel)?, permit))
     });
@@ -215,7 +216,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     drop(waiting);
     match answer.map_err(JoinError::try_into_panic) {
         Ok(answer) => answer,
-        // It goes on in the call that asked, where a panic is counted and answered.
+        // The panic goes on in the calling task, where it is counted and answered.
         Err(Ok(panic)) => resume_unwind(panic),
         Err(Err(_)) => Err(view::Error::Stopped("the service ends".into()).into()),
     }

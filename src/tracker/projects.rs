@@ -1,4 +1,4 @@
-//! The projects as they are at the moment: who is let in, and what they are charged to.
+//! The current projects: authenticates callers and charges their quotas.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) struct Entry {
 }
 
 impl ProjectRegistry {
-    /// The projects that come after `before`. What is owed there is owed here.
+    /// The projects that replace `before`, with its debts.
     pub(super) fn succeeding(before: &Self, projects: Vec<RegisteredProject>, view: &View) -> Self {
         let mut keys = Keys::default();
         let entry = |RegisteredProject { project, quotas }: RegisteredProject| {
@@ -94,7 +94,7 @@ impl ProjectRegistry {
         })
     }
 
-    /// What a caller who was let in before may do now, but for the key's end.
+    /// The current access of a caller that was authenticated before, without checking the key's expiry.
     fn renew(&self, access: Access) -> Option<Access> {
         let entry = self.entry(access.token())?;
         if Arc::ptr_eq(&entry.project, &access.project) {
@@ -110,7 +110,7 @@ impl ProjectRegistry {
         })
     }
 
-    /// Whether a key is still there as it was, and has not expired.
+    /// Whether a key is still there unchanged, and has not expired.
     pub(super) fn has(&self, token: &str, key: &Arc<Key>, now: Timestamp) -> bool {
         if key.has_expired(now) {
             return false;
@@ -122,8 +122,8 @@ impl ProjectRegistry {
 }
 
 impl Tracker {
-    /// Lets a caller into a project. Who failed too often is refused, which is noted on the outcome: with the ID of a
-    /// key before its secret is compared, and else if this is a failure too.
+    /// Authenticates a caller for a project. A caller that failed too often is refused, which is noted on the outcome:
+    /// with a key's ID before its secret is compared, otherwise only if this fails too.
     ///
     /// # Errors
     /// [`Error::Access`], [`Error::OverQuota`].
@@ -159,13 +159,13 @@ impl Tracker {
                 refuse(Failed::Unknown)?;
                 self.failures.charge(address, Failed::Unknown, now);
             }
-            // Anyone who shows nothing does not guess.
+            // A caller without credentials does not guess.
             Ok(_) | Err(_) => {}
         }
         let_in
     }
 
-    /// Refuses who has failed too often, which is noted on the outcome.
+    /// Refuses a caller that has failed too often, which is noted on the outcome.
     pub(super) fn refuse(
         &self,
         failed: Failed<'_>,
@@ -185,10 +185,10 @@ impl Tracker {
         }
     }
 
-    /// Lets a caller who was let in before into the project as it is now.
+    /// Authenticates an earlier caller again, for the project as it is now.
     ///
     /// # Errors
-    /// [`Error::Access`]: the key is gone, has expired, or is another.
+    /// [`Error::Access`]: the key is gone, has expired, or has changed.
     pub fn renew(&self, access: Access) -> Result<Access, Error> {
         let renewed = self.projects.borrow().renew(access);
         let lasts = |key: &Key| key.expires.is_none() || !key.has_expired(self.clock.now());
@@ -196,7 +196,7 @@ impl Tracker {
         Ok(renewed.ok_or(AccessError::UnknownKey)?)
     }
 
-    /// Charges a call to the quotas of its project and of its key, and notes on its outcome what came of it.
+    /// Charges a call to the quotas of its project and of its key, and notes the result on its outcome.
     ///
     /// # Errors
     /// [`Error::OverQuota`]: nothing was charged.
@@ -233,15 +233,14 @@ impl Tracker {
         }
     }
 
-    /// How many IDs of types that their projects do not list were passed over since the projects were set.
+    /// How many IDs of types that their projects do not list were skipped since the projects were set.
     pub fn unlisted_ids(&self) -> u64 {
         let projects = self.projects.borrow();
         let projects = projects.by_token.values();
         projects.map(|entry| entry.project.ids.skipped()).sum()
     }
 
-    /// From now on, these are the projects. Who was let in before finishes what is in flight, but for watches, which
-    /// end if their key is gone or another.
+    /// Replaces the projects. Calls in flight finish, except watches, which end if their key is gone or has changed.
     pub fn replace(&self, projects: Vec<RegisteredProject>) {
         let replace = |before: &mut Arc<ProjectRegistry>| {
             *before = Arc::new(ProjectRegistry::succeeding(before, projects, &self.view));

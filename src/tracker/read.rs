@@ -1,4 +1,4 @@
-//! Questions about customers. Each sees everything that was acknowledged before it was asked.
+//! Queries about customers. Each sees everything that was acknowledged before it was sent.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::view::{Events, Order, ROWS_MAX};
 
 /// Most events in one page.
 pub const EVENTS_MAX: u32 = 10_000;
-/// Most event types in one question.
+/// Most event types in one query.
 pub const TYPES_MAX: usize = 255;
-/// Most attributes in one question.
+/// Most attributes in one query.
 pub const ATTRIBUTES_MAX: usize = 255;
 
-/// What an attribute takes in an answer beside its value, at most.
+/// Most bytes that an attribute takes in an answer beside its value.
 const ATTRIBUTE_BYTES: usize = 16;
-/// What a failed attribute takes beside its text.
+/// Bytes that a failed attribute takes beside its text.
 const FAILED_BYTES: usize = 256;
 
 const CUSTOMER_TOO_LARGE: &str = "the customer takes more than one answer holds: set 'paged' to read it in pages, or list its events and ask for its attributes alone";
@@ -75,7 +75,7 @@ pub struct ListEvents<'a> {
     pub order: Order,
     /// The most events to answer; absent: [`EVENTS_MAX`].
     pub limit: Option<u64>,
-    /// How many events to pass over first.
+    /// How many events to skip first.
     pub skip: u64,
     /// Where the last page ended, in place of `skip`; empty for the first one.
     pub page_token: &'a str,
@@ -221,7 +221,7 @@ impl Tracker {
         .await
     }
 
-    /// Answers a question, which also says how many bytes its answer takes: they are held until they are taken.
+    /// Answers a query, which also says how many bytes its answer takes: they are held until the answer is taken.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         access: &Access,
@@ -236,7 +236,7 @@ impl Tracker {
         .await
     }
 
-    /// Asks about IDs, whomever they name. As [`Tracker::read`].
+    /// Answers a query about IDs, which may name any customers or none. As [`Tracker::read`].
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         access: &Access,
@@ -252,25 +252,25 @@ impl Tracker {
         let answer = move |cancel| question(&view.snapshot().until(cancel), &token, &ids);
         let ((answer, bytes), permit) = blocking(permit, answer).await?;
         let held = self.permits.hold(access, bytes).await?;
-        // No earlier, or answers would pile up that wait for room.
+        // No earlier, or answers that wait for space would pile up.
         drop(permit);
         Ok((answer, held))
     }
 
-    /// Waits until everything of the project can be read that was acknowledged up to now.
+    /// Waits until everything of the project acknowledged so far can be read.
     pub(super) async fn caught_up(&self, access: &Access) -> Result<(), Error> {
         let timeout = self.options.read_timeout;
         Ok(self.view.shows(&access.progress, timeout).await?)
     }
 }
 
-/// The event types of a question.
+/// The event types of a query.
 pub(super) fn event_types(texts: &[String]) -> Result<Vec<EventType>, Error> {
     let types = texts.iter().map(|text| EventType::parse(text));
     Ok(types.collect::<Result<_, _>>()?)
 }
 
-/// The IDs of a question.
+/// The IDs of a query.
 pub(super) fn private_ids(
     access: &Access,
     ids: &BTreeMap<String, String>,

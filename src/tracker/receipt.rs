@@ -20,12 +20,12 @@ pub(super) struct Receipt {
 }
 
 /// Gives times of receipt, each later than the one before as long as the clock is not set back by more than
-/// [`LEAD_MAX`]: two events that say no time are not to be taken for one that was sent twice.
+/// [`LEAD_MAX`]: two events without a time must not be taken for one that was sent twice.
 #[derive(Debug)]
 pub(super) struct Receipts {
     /// The last one, in µs.
     last: AtomicI64,
-    /// What the wall clock was ahead of the elapsed time at the start, in µs.
+    /// How far the wall clock was ahead of the elapsed time at the start, in µs.
     origin: i64,
 }
 

@@ -1,8 +1,8 @@
-//! The snapshot that the steps of an export share, for a while.
+//! The snapshot that the steps of an export share, for a limited time.
 //!
-//! What was erased stays on the disk as long as a snapshot sees it, and the engine keeps all that was written over
-//! since. So a snapshot is let go after a time, whether or not somebody takes what the export tells, and the next step
-//! goes on with one of then.
+//! What was erased stays on the disk as long as a snapshot sees it, and the engine keeps all that was overwritten
+//! since. So a snapshot is released after a time, whether or not the export is being read, and the next step takes a
+//! new one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::view::View;
 use crate::view::read::Snapshot;
 
-/// A moment of the view that is kept for a while. Clones share it.
+/// A snapshot of the view that is kept for a limited time. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct SharedSnapshot(Arc<Shared>);
 
@@ -30,7 +30,7 @@ struct Held {
 }
 
 impl SharedSnapshot {
-    /// That of the first step, for `age_max`.
+    /// The snapshot of the first step, kept for `age_max`.
     pub(super) fn new(view: View, age_max: Duration) -> Self {
         Self(Arc::new(Shared {
             view,
@@ -39,8 +39,8 @@ impl SharedSnapshot {
         }))
     }
 
-    /// The moment as long as it lasts, or else the present one, which lasts as long again. To be kept for a step alone.
-    /// Blocks on the disk.
+    /// The snapshot while it is young enough, otherwise a new one, which is kept as long again. The caller may hold it
+    /// for one step only. Blocks on the disk.
     pub(super) fn snapshot(&self) -> Snapshot {
         let mut held = self.0.held();
         if let Some(snapshot) = &held.snapshot {
@@ -61,7 +61,7 @@ impl SharedSnapshot {
 
 impl Shared {
     fn held(&self) -> MutexGuard<'_, Held> {
-        // It is consistent between statements, so that a panic elsewhere does not spoil it.
+        // It is consistent between statements, so a panic elsewhere does not spoil it.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! How many streams a key may have in flight: they last, so that the rate limit alone would not bound them.
+//! Limits how many streams a key has in flight: they last, so the rate limit alone would not bound them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,16 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Access, Error};
 use crate::model::project::KeyAccess;
 
-/// What every key has left.
+/// The permits that each key has left.
 #[derive(Debug)]
 pub(super) struct StreamPermits {
     max: usize,
-    /// By the project's token and the key's ID, of keys that had a stream: there are never more than the settings
-    /// have named. Public keys read nothing.
+    /// By the project's token and the key's ID, for keys that had a stream: never more than the settings have named.
+    /// Public keys read nothing.
     keys: Mutex<HashMap<(String, String), Arc<Semaphore>>>,
 }
 
-/// The place of one stream; free again once it is dropped.
+/// The permit of one stream; released when it is dropped.
 pub(super) type StreamPermit = OwnedSemaphorePermit;
 
 impl StreamPermits {
@@ -28,7 +28,7 @@ impl StreamPermits {
         }
     }
 
-    /// Takes a place for a stream of the caller's key.
+    /// Takes a permit for a stream of the caller's key.
     ///
     /// # Errors
     /// [`Error::TooManyStreams`].
@@ -38,7 +38,7 @@ impl StreamPermits {
         };
         let name = (access.project.token.clone(), id.clone());
         let permits = {
-            // A panic elsewhere leaves the map as good as before: its values are only ever added.
+            // A panic elsewhere leaves the map valid: values are only ever added.
             let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
             let permits = keys.entry(name);
             permits

@@ -1,7 +1,7 @@
-//! Events as they come: the log from a cursor on, told once the view shows it.
+//! Events as they come: the log from a cursor on, sent once the view shows it.
 //!
-//! Nothing runs on a watcher's behalf: each call of [`Watch::next`] reads what it tells, so that a slow watcher
-//! slows itself alone and holds at most one batch.
+//! Nothing runs on a watcher's behalf: each call of [`Watch::next`] reads what it returns, so a slow watcher slows only
+//! itself and holds at most one batch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -28,32 +28,32 @@ use crate::view::{self, ProjectProgress, StoredEvent, View};
 const READ_RECORDS_MAX: usize = 16;
 /// Most records that one batch passes.
 const BATCH_RECORDS_MAX: usize = 1_024;
-/// Bytes of records to be told beyond which a batch ends: it has one record more at most.
+/// Bytes of records to be sent beyond which a batch ends: it has one record more at most.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start<'a> {
-    /// With what is acknowledged from now on.
+    /// With the events acknowledged from now on.
     Now,
     /// With the first event that there is.
     Beginning,
-    /// Behind what this cursor stands for.
+    /// Behind this cursor.
     After(&'a str),
 }
 
 /// Which events to watch.
 #[derive(Debug)]
 pub struct WatchEvents<'a> {
-    /// From where on.
+    /// Where to begin.
     pub start: Start<'a>,
     /// The types; empty: all.
     pub event_types: Vec<String>,
-    /// Type to value, of the one customer to watch; empty: all customers, and events of nobody.
+    /// Type to value, of the one customer to watch; empty: all customers, and events without a customer.
     pub customer_ids: &'a BTreeMap<String, String>,
 }
 
-/// What a watch tells.
+/// An item of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watched {
     /// Where to go on behind this.
@@ -62,11 +62,11 @@ pub struct Watched {
     pub event: Option<WatchedEvent>,
 }
 
-/// An event that a watch tells.
+/// An event of a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WatchedEvent {
-    /// The IDs that its customer has now. None for an event of nobody, and for a customer that has lost all IDs
-    /// that the event came with.
+    /// The IDs that its customer has now. None for an event without a customer, and for a customer that has lost all
+    /// IDs that the event came with.
     pub ids: Vec<IdValues>,
     /// The event.
     pub event: StoredEvent,
@@ -80,7 +80,7 @@ pub struct Watch {
     /// How far the project can be read.
     progress: Arc<ProjectProgress>,
     wanted: Arc<Wanted>,
-    /// Everything up to here is told, or in `batch`.
+    /// Everything up to here is sent, or in `batch`.
     at: Position,
     /// The end of the log when the watch began: like any read it sees what was acknowledged before.
     begun: Position,
@@ -104,12 +104,12 @@ struct Wanted {
 }
 
 impl Tracker {
-    /// Longest silence of what lasts.
+    /// Longest silence of a stream.
     pub fn heartbeat(&self) -> Duration {
         self.options.watch_heartbeat
     }
 
-    /// Begins to watch a project's events. What is told first is the cursor of where the watch begins.
+    /// Begins to watch a project's events. Its first item is the cursor of where the watch begins.
     ///
     /// # Errors
     /// [`Error::Cursor`], [`Error::CursorAhead`], [`Error::TooManyStreams`], and what breaks a rule.
@@ -157,8 +157,8 @@ impl Tracker {
         })
     }
 
-    /// Ends all watches and the streams of commands, also those that begin from now on: a service that drains would
-    /// wait for them forever.
+    /// Ends all watches and streams of commands, also those that begin from now on: a draining service would wait for
+    /// them forever.
     pub fn end_streams(&self) {
         self.streams_ended.send_replace(true);
     }
@@ -170,8 +170,8 @@ impl Tracker {
 }
 
 impl Watch {
-    /// Waits for the next thing to tell; none once watches have ended, or the caller's key is gone, another, or
-    /// expired. After an error there is no more.
+    /// Waits for the next item; none once streams have ended, or the caller's key is gone, changed or expired. After an
+    /// error there are no more.
     ///
     /// # Errors
     /// [`Error::View`], [`Error::Log`].
@@ -191,7 +191,7 @@ impl Watch {
         }
     }
 
-    /// Whether the caller may still go on.
+    /// Whether the caller is still authenticated.
     fn is_let_in(&mut self) -> bool {
         let projects = self.projects.borrow_and_update();
         projects.has(&self.wanted.token, &self.access.key, self.clock.now())
@@ -204,7 +204,7 @@ impl Watch {
         }
     }
 
-    /// Reads on, or waits for there to be more: no longer than until the next heartbeat, or the end.
+    /// Reads on, or waits for more: at most until the next heartbeat, or the end.
     async fn advance(&mut self) -> Result<(), Error> {
         let mut progress = self.view.progress();
         let now = progress.borrow_and_update().clone();
@@ -235,7 +235,7 @@ impl Watch {
     }
 }
 
-/// Some records of the log, as far as they are told.
+/// The items to send from some records of the log.
 struct Batch {
     at: Position,
     watched: VecDeque<Watched>,
@@ -256,7 +256,7 @@ impl Batch {
             None => None,
             Some(ids) => match snapshot.find(&wanted.token, ids)? {
                 Some(found) => Some(found),
-                // Nobody has these IDs yet, so that nothing up to here can be theirs.
+                // No customer has these IDs yet, so nothing up to here can be theirs.
                 None => {
                     return Ok(Self {
                         at: applied,
@@ -269,7 +269,7 @@ impl Batch {
         let mut bytes = 0;
         while batch.at < end && bytes < BATCH_BYTES_MAX {
             for (position, record) in log.read_after(batch.at, READ_RECORDS_MAX)? {
-                // What is read and not told is read again: a batch is held until its watcher takes it.
+                // Records read and not sent are read again: a batch is held until its watcher takes it.
                 if position > end || bytes >= BATCH_BYTES_MAX {
                     break;
                 }
@@ -292,7 +292,7 @@ impl Batch {
 }
 
 impl Wanted {
-    /// The event of a record, if it is to be told.
+    /// The event of a record, if it is to be sent.
     fn event(
         &self,
         snapshot: &Snapshot,

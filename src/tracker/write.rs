@@ -1,4 +1,4 @@
-//! Commands into durable records.
+//! Turns commands into durable records.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Tracker {
         let received = self.receipt();
         let command = Command::Update {
             properties: checked(update.properties)?,
-            // A caller whose clock is ahead is not to freeze a property.
+            // A caller whose clock is ahead must not freeze a property.
             time: update
                 .time
                 .map_or(received.time, |time| time.min(received.time)),
@@ -133,8 +133,8 @@ impl Tracker {
         Ok(accept(access, received, ids, command))
     }
 
-    /// Makes commands durable, in their order and without others between them, and behind those of every call that
-    /// returned before.
+    /// Makes commands durable, in their order and without others between them, after those of every call that returned
+    /// before.
     ///
     /// # Errors
     /// [`view::Error::Backlog`]: nothing was written. [`Error::Log`].
@@ -174,7 +174,7 @@ impl Tracker {
         }
     }
 
-    /// How old the backlog of one of the projects is, if it is too old: a read would time out before it sees it.
+    /// The age of the oldest backlog among the projects, if too old: a read would time out before it sees it.
     fn backlog(&self, projects: &[Arc<ProjectProgress>]) -> Option<Duration> {
         let now = self.clock.elapsed();
         let lags = projects.iter().map(|project| project.lag(now));
@@ -185,7 +185,7 @@ impl Tracker {
 }
 
 impl Accepted {
-    /// How many bytes the log takes for it.
+    /// How many bytes its record takes in the log.
     pub fn bytes(&self) -> usize {
         self.record.0.len()
     }
@@ -198,8 +198,8 @@ fn ids(access: &Access, ids: &BTreeMap<String, String>) -> Result<CustomerIds, E
     Ok(access.project.ids.parse(ids)?)
 }
 
-/// The properties of a command that is not too large. The limit is one of JSON, which has another size than the
-/// record: what came as JSON was measured as it came, and of a message all else is small.
+/// The properties of a command that is not too large. The limit is in JSON, whose size differs from the record's. What
+/// came as JSON was measured on arrival; in a message, all else is small.
 fn checked(properties: Object) -> Result<Properties, Error> {
     let measured = properties.is_from_json();
     let properties = properties.check()?;

@@ -1,7 +1,7 @@
-//! What leads from an ID to the anonymous customers who once had it, so that they can still be erased: a digest, which
-//! no reading shows.
+//! Links from an ID to the anonymous customers that once had it, so that they can still be erased. A link is a digest,
+//! which no read shows.
 //!
-//! A hard ID leads there; a soft one only if the customer had no hard one, for others may have used the same browser.
+//! A hard ID leads there; a soft one only if the customer had no hard one, as others may have used the same browser.
 //! The digest has no key: the log has the ID itself, until the customer is erased.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use crate::model::customer_id::{CustomerId, CustomerIds};
 /// Most anonymous customers that are found at once; the others are found once these are gone.
 pub(super) const FOUND_MAX: usize = 1_000;
 
-/// The links to a customer that has these IDs until now.
+/// The links to a customer that had these IDs so far.
 pub(super) fn links(project: u32, ids: &[HeldId]) -> Vec<Vec<u8>> {
     let soft = ids.iter().all(|id| id.soft);
     let ids = ids.iter().filter(|id| id.soft == soft);
@@ -28,8 +28,8 @@ pub(super) fn key(link: &[u8], customer: u64) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// The anonymous customers who had all those of the IDs that anybody has or had: of the hard ones, if there is one
-    /// among them.
+    /// The anonymous customers that had all the known ones of the IDs, or of the hard IDs if there is one among them.
+    /// Known: some customer has or had it.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].

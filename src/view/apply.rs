@@ -1,4 +1,4 @@
-//! One record of the log into writes of the view.
+//! Turns one record of the log into writes of the view.
 
 mod anonymize;
 mod chores;
@@ -33,12 +33,12 @@ pub(in crate::view) use properties::PROPERTIES_MAX;
 /// Most projects whose numbers are remembered.
 const PROJECTS_MAX: usize = 1_024;
 
-/// What came of the records.
+/// The counts of what the records did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records applied.
     pub records: u64,
-    /// Events dropped because they were there already.
+    /// Events dropped because they were stored already.
     pub duplicates: u64,
     /// Customers that merged into another one.
     pub merges: u64,
@@ -48,7 +48,7 @@ pub struct Counts {
     pub properties_dropped: u64,
     /// Customers that lost all IDs and properties.
     pub anonymized: u64,
-    /// Customers that went, with everything.
+    /// Customers that were erased, with everything.
     pub erased: u64,
 }
 
@@ -64,11 +64,10 @@ impl Counts {
     }
 }
 
-/// Applies records, and writes what came of them, some at a time.
+/// Applies records, and writes the results in batches.
 ///
-/// Records are applied in the order of the log, but for those of projects in lanes: each lane has come to a position of
-/// its own, and the others' records behind it are applied without it. No record of one project changes what another
-/// project reads.
+/// Records are applied in the order of the log, except those of projects in lanes: each lane has its own position, and
+/// the other projects' records are applied without it. No record of one project changes what another project reads.
 #[derive(Debug)]
 pub(super) struct Apply<'a> {
     overlay: Overlay<'a>,
@@ -79,13 +78,13 @@ pub(super) struct Apply<'a> {
     /// By token: numbers of projects, as far as they are remembered.
     projects: HashMap<String, u32>,
     ranks: properties::Ranks,
-    /// Up to where the log is applied, but for projects in lanes.
+    /// The position up to which the log is applied, except for projects in lanes.
     front: Position,
-    /// By token: up to where the records of a project are applied, if that is not the front.
+    /// By token: the position up to which a project's records are applied, if that is not the front.
     lanes: BTreeMap<String, Position>,
     /// By token: the numbers with a [`keys::Chore`], oldest first.
     chores: BTreeMap<String, VecDeque<u64>>,
-    /// What came of those that are not written yet.
+    /// The counts of the records that are not written yet.
     counts: Counts,
 }
 
@@ -98,7 +97,7 @@ struct Target {
     involvement: Involvement,
 }
 
-/// Whom a record is about.
+/// The customer that a record is about.
 #[derive(Debug)]
 struct About {
     /// The customer's number.
@@ -110,7 +109,7 @@ struct About {
 }
 
 impl<'a> Apply<'a> {
-    /// To a store that nobody else applies records to, from where it stands.
+    /// Applies records to a store, from its position on. There must be no other applier of it.
     pub(super) fn new(store: &'a Store) -> Result<Self, Error> {
         let mut apply = Self {
             overlay: Overlay::new(store),
@@ -133,7 +132,7 @@ impl<'a> Apply<'a> {
     pub(super) fn record(&mut self, position: Position, record: &Record) -> Result<(), Error> {
         self.counts.records += 1;
         let project = self.project(&record.project)?;
-        // An event of nobody, such as an anonymous click, is in the log alone.
+        // An event without a customer, such as an anonymous click, is in the log alone.
         let is_of_somebody = !record.ids.as_slice().is_empty();
         match &record.command {
             Command::Update { properties, time } if is_of_somebody => {
@@ -166,8 +165,8 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
-    /// Applies the record that follows the last one, of which its writer knew this, if nothing changes by it but a
-    /// timeline; says whether. Else it has to be read.
+    /// Applies the record that follows the last one from what its writer knew of it, if that changes nothing but a
+    /// timeline; says whether it did. Otherwise the record has to be read.
     pub(super) fn prepared(&mut self, position: Position, known: &Prepared) -> Result<bool, Error> {
         let project = self.project(&known.project)?;
         let ids = known.ids.as_slice();
@@ -187,7 +186,7 @@ impl<'a> Apply<'a> {
         Ok(true)
     }
 
-    /// Passes a record that has nothing to apply, or whose project has come further in its lane.
+    /// Passes a record that has nothing to apply, or whose project is further on in its lane.
     pub(super) fn skip(&mut self, position: Position) {
         self.front = position;
     }
@@ -199,12 +198,12 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// Up to where the log is applied, but for projects in lanes.
+    /// The position up to which the log is applied, except for projects in lanes.
     pub(super) fn front(&self) -> Position {
         self.front
     }
 
-    /// Gives a project a lane of its own, which begins at the front.
+    /// Gives a project its own lane, which begins at the front.
     pub(super) fn begin_lane(&mut self, token: &str) {
         self.lanes.entry(token.to_owned()).or_insert(self.front);
     }
@@ -216,14 +215,14 @@ impl<'a> Apply<'a> {
         }
     }
 
-    /// The project goes on with the others. It must have come to the front, and have nothing left to do.
+    /// The project goes on with the others. It must have reached the front, with nothing left to do.
     pub(super) fn end_lane(&mut self, token: &str) {
         if self.lanes.remove(token).is_some() {
             self.overlay.remove(Table::Lanes, token.as_bytes());
         }
     }
 
-    /// By token: where the projects in lanes have come to.
+    /// By token: the positions of the projects in lanes.
     pub(super) fn lanes(&self) -> &BTreeMap<String, Position> {
         &self.lanes
     }
@@ -289,7 +288,7 @@ impl<'a> Apply<'a> {
         hash: ContentHash,
         position: Position,
     ) -> Result<(), Error> {
-        // What merged with this very record may not have moved yet.
+        // Rows of customers that this very record merged may not have moved yet.
         let moving = match about.is_moving {
             true => self.customer(about.number)?.moving.clone(),
             false => Vec::new(),
@@ -301,7 +300,7 @@ impl<'a> Apply<'a> {
             let key = keys::event(number, time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
-                // Those who follow the log must be able to tell it from one that was kept.
+                // Followers of the log must be able to distinguish it from one that was kept.
                 self.hide(position);
                 let key = keys::duplicate(&key, position);
                 self.overlay.put(Table::Duplicates, &key, &[]);

@@ -1,4 +1,4 @@
-//! Where a record of the log has come to lie, for those who follow the log and must show what the view shows.
+//! Where a record's event is in the view, for followers of the log, which must show what the view shows.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::log::record::Event;
 use crate::model::customer_id::CustomerIds;
 
 impl Snapshot {
-    /// Whether the event at a position is in no timeline: it was there already, or its customer was erased.
+    /// Whether the event at a position is in no timeline: it was stored already, or its customer was erased.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -31,7 +31,7 @@ impl Snapshot {
             let Some(entry) = self.get(Table::Timeline, &key)? else {
                 continue;
             };
-            // It may stand twice.
+            // It may be stored twice.
             let other = keys::duplicate(&key, position);
             if Entry::decode(&entry)?.position == position
                 || self.get(Table::Timeline, &other)?.is_some()
@@ -42,7 +42,7 @@ impl Snapshot {
         Ok(false)
     }
 
-    /// The customer who has the event of a position, if one of the IDs that it came with still leads there.
+    /// The customer that has the event of a position, if one of the IDs that it came with still leads there.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].

@@ -1,8 +1,8 @@
-//! Writers wait for a fold that is far behind them.
+//! Makes writers wait for a fold that is far behind them.
 //!
-//! What is taken in faster than it can be read is no use to anybody. So the answer to a write waits, once that is
-//! durable, until neither too many nor too old records of its project are left to be folded. Callers see slower
-//! answers, and no refusals; a project that writes little waits for nobody.
+//! A record that cannot be read soon is of no use. So the answer to a durable write waits until few and recent records
+//! of its project are left to be folded. Callers see slower answers, and no refusals; a project that writes little does
+//! not wait for others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::clock::Clock;
 
 /// Longest that an answer waits.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-/// How old a record of the project may be that is not folded, before answers wait.
+/// The age of the project's oldest unfolded record beyond which answers wait.
 const AGE_MAX: Duration = Duration::from_millis(500);
 
-/// What the answers to writes wait for.
+/// The wait before the answers to writes.
 #[derive(Clone, Debug)]
 pub struct Backpressure {
     progress: watch::Receiver<Progress>,
@@ -35,7 +35,7 @@ impl Backpressure {
         }
     }
 
-    /// Waits until each of the projects is folded up to a few records of late, or for a second at most.
+    /// Waits until each of the projects is folded except for a few recent records, at most for a second.
     pub async fn wait(mut self, projects: &[Arc<ProjectProgress>], clock: &dyn Clock) {
         let lag_max = self.lag_max;
         let keeps_up = || {
@@ -51,7 +51,7 @@ impl Backpressure {
             return;
         }
         let is_over = |progress: &Progress| progress.failure.is_some() || keeps_up();
-        // What it has come to by then does not matter: the write is durable.
+        // How it ends does not matter: the write is durable.
         let _ = timeout(self.wait_max, self.progress.wait_for(is_over)).await;
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         Position::from_number(position)
     }
 
-    /// Who waits for more than ten records, and who reports what was folded.
+    /// A wait for more than ten records, and the sender that reports what was folded.
     fn backpressure(wait_max: Duration) -> (watch::Sender<Progress>, Backpressure) {
         let (sender, progress) = watch::channel(Progress::default());
         let backpressure = Backpressure {
@@ -96,7 +96,7 @@ mod tests {
                     .await
             })
         };
-        // It has a lane of its own, and the others are through.
+        // It has its own lane, and the others are done.
         for of_lane in [0, 50, 89] {
             let lanes = BTreeMap::from([("p".to_owned(), at(of_lane))]);
             projects.publish(at(200), lanes);

@@ -1,4 +1,4 @@
-//! Caches of what the fold looked up or wrote lately and is of any size.
+//! Caches of what the fold recently looked up or wrote, for entries of any size.
 
 use std::hash::Hash;
 
@@ -7,14 +7,14 @@ use quick_cache::{OptionsBuilder, Weighter};
 
 use super::hash::Seeded;
 
-/// What an entry takes beside its key and its value, in bytes, as good as that can be told.
+/// What an entry takes beside its key and its value, in bytes, as an estimate.
 pub(super) const ENTRY_BYTES: usize = 96;
-/// Share of what was asked for more than once. With more of it, customers who just came go before they come again:
-/// folding records of a million customers in random order took a quarter longer.
+/// Share of entries that were requested more than once. With a larger one, new customers are evicted before they come
+/// again: folding records of a million customers in random order took a quarter longer.
 const HOT: f64 = 0.5;
 
-/// A cache of entries that weigh `weight_max` together, and each about as much as `usual`. They go one by one: a cache
-/// that drops many at once keeps those who wait for the fold waiting.
+/// A cache of entries that weigh `weight_max` together, and each about as much as `usual`. Entries are evicted one by
+/// one: a cache that drops many at once delays the fold.
 pub(super) fn kept<K: Eq + Hash, V, W: Weighter<K, V>>(
     weight_max: u64,
     usual: u64,

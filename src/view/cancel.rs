@@ -1,20 +1,20 @@
-//! Whether anybody still waits for what is read: a caller that hung up must not keep a thread.
+//! Whether a caller still waits for a read: one that hung up must not keep a thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Error;
 
-/// Looked at by a read between the rows that it passes. By itself, nobody ever cancels it.
+/// Checked by a read between the rows that it passes. The default one is never cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
-/// Anyone who waits for a read: once this is dropped, the read ends.
+/// The waiting caller of a read: once this is dropped, the read ends.
 #[derive(Debug)]
 pub struct Waiting(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A read's side, and that of who waits for it.
+    /// The read's side and the waiting caller's side.
     pub fn new() -> (Self, Waiting) {
         let flag = Arc::new(AtomicBool::new(false));
         (Self(flag.clone()), Waiting(flag))

@@ -12,7 +12,7 @@ use super::projector::PANICKED;
 use super::store::Store;
 use crate::log::{self, Log};
 
-/// How often a full disk is looked at.
+/// How often a full disk is checked.
 const ROOM_PAUSE: Duration = Duration::from_millis(250);
 
 /// Makes a checkpoint of the store whenever one is due, for as long as it lives.
@@ -49,7 +49,7 @@ impl Checkpoints {
         }))
     }
 
-    /// Ends the thread, after the checkpoint that it makes.
+    /// Ends the thread, after the checkpoint in progress.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.store.wake();
@@ -85,7 +85,7 @@ fn run(store: &Store, log: &Log, closing: &AtomicBool) {
     }
 }
 
-/// Reports a panic of the thread, for the fold would wait for it forever.
+/// Reports a panic of the thread, as the fold would wait for it forever.
 struct FailOnPanic<'a>(Option<&'a Store>);
 
 impl Drop for FailOnPanic<'_> {

@@ -22,7 +22,7 @@ impl Default for Digester {
 }
 
 impl Digester {
-    /// Of what is written to the hasher.
+    /// The digest of what `write` writes to the hasher.
     pub(super) fn digest(&self, write: impl FnOnce(&mut SipHasher13)) -> Digest {
         let mut hasher = self.0;
         write(&mut hasher);

@@ -1,4 +1,4 @@
-//! Takes out of the log what erasures have listed.
+//! Removes from the log what erasures have listed.
 
 use super::Error;
 use super::keys::{self, Chore, Involvement, Table};
@@ -8,7 +8,7 @@ use crate::log::{self, Log, Position};
 use crate::model::customer_id::CustomerIds;
 use crate::model::time::Timestamp;
 
-/// An erasure that was asked for.
+/// An erasure that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The record's position.
@@ -30,7 +30,7 @@ impl View {
             return Ok(None);
         };
         let erasure = Position::from_number(keys::read_number(key)?);
-        // What one that is being folded takes out is not listed to its end.
+        // The list of an erasure that is still being folded is incomplete.
         if self.is_unfinished(erasure)? {
             return Ok(None);
         }
@@ -58,13 +58,13 @@ impl View {
         }
     }
 
-    /// Takes the records of an erasure out of the log, as one. They lie on the disk until the log and the view are
-    /// purged. Blocks on the disk.
+    /// Takes the records of an erasure out of the log, all at once. They stay on the disk until the log and the view
+    /// are purged. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
     pub fn take_out(&self, erasure: Position) -> Result<(), Error> {
-        // A view that a kill takes back to before the erasure would meet records that do not ask for it any more.
+        // A view that a kill takes back to before the erasure would find records that no longer request it.
         self.store.checkpoint()?;
         let prefix = keys::customer(erasure.get());
         let mut failure = None;
@@ -88,7 +88,7 @@ impl View {
             return Err(error);
         }
         rewritten?;
-        // The events are none any more, so that nothing has to hide them.
+        // The events no longer exist, so nothing has to hide them.
         let mut last = None;
         loop {
             let page = self.store.page(Table::Erasures, &prefix, last.as_deref())?;
@@ -108,11 +108,11 @@ impl View {
         }
     }
 
-    /// Removes from the disk what was taken out of the view and of the log. Takes as long as copying both; others may
-    /// read and write meanwhile.
+    /// Removes from the disk what was taken out of the view and of the log. Takes as long as copying both; reads and
+    /// writes go on meanwhile.
     ///
     /// # Errors
-    /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no room for a copy.
+    /// [`Error::StillRead`]; [`Error::Store`], [`Error::Log`]: also when there is no space for a copy.
     pub fn purge(&self) -> Result<(), Error> {
         self.store.let_go()?;
         self.log.purge(self.store.disk_space())?;
@@ -127,7 +127,7 @@ pub(super) fn read(log: &Log, position: Position) -> Result<Record, Error> {
     Ok(log.decode(position, log.read(position)?)?)
 }
 
-/// What stays of a record without a customer.
+/// What is left of a record once a customer is removed from it.
 fn without(record: &Record, involvement: &Involvement) -> Record {
     if involvement.owner.is_none() {
         let taken = involvement.taken.iter().map(|taken| Taken {
@@ -137,7 +137,7 @@ fn without(record: &Record, involvement: &Involvement) -> Record {
         });
         return record.erased(taken.collect());
     }
-    // It may have left for another customer's sake meanwhile.
+    // It may have been erased for another customer meanwhile.
     if matches!(record.command, Command::Erased(_)) {
         return record.clone();
     }
@@ -150,7 +150,7 @@ fn without(record: &Record, involvement: &Involvement) -> Record {
     }
 }
 
-/// The records that an erasure has listed, page by page.
+/// The records that an erasure has listed, in pages.
 struct Listed<'a> {
     store: &'a Store,
     prefix: &'a [u8],

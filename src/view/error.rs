@@ -20,13 +20,13 @@ pub enum Error {
     /// The view is still applying what was acknowledged before the read.
     #[error("what was acknowledged is not readable within {0:?}")]
     Behind(Duration),
-    /// What the project has written could be read only so much later. Nothing was written.
+    /// The project's backlog is so old that a write could be read only later. Nothing was written.
     #[error("the project's backlog is {} ms old", .0.as_millis())]
     Backlog(Duration),
     /// The view does not follow the log any more.
     #[error("the view has stopped: {0}")]
     Stopped(Arc<str>),
-    /// The view's thread, or a read, met a defect.
+    /// The view's thread, or a read, hit a defect.
     #[error("{DEFECT}")]
     Panicked,
     /// The view's folder cannot be read or written.
@@ -35,13 +35,13 @@ pub enum Error {
     /// The disk takes nothing more from the view, or no more files.
     #[error("the disk is full")]
     Full,
-    /// Somebody still reads what has to leave the disk, such as an export that is not read to its end.
+    /// A reader still uses what has to leave the disk, such as an export that is not read to its end.
     #[error("what has to leave the disk is still being read")]
     StillRead,
-    /// Nobody waits for the answer any more.
+    /// No caller waits for the answer any more.
     #[error("nobody waits for the answer any more")]
     Cancelled,
-    /// What lies in the view cannot be read.
+    /// The content of the view cannot be read.
     #[error("the view is damaged: {0}")]
     Damaged(&'static str),
     /// The log cannot be read.
@@ -58,7 +58,7 @@ impl Error {
         }
     }
 
-    /// What a caller is told: what is wrong, without the words of the engine or of the system.
+    /// What is wrong, for a caller: without the text of the engine or of the system.
     pub fn fragment(&self) -> String {
         let text = match self {
             Self::Behind(_)

@@ -1,8 +1,8 @@
-//! Takes out of the log, and of the timelines, what is older than is to be kept.
+//! Removes from the log and the timelines what is older than the retention.
 //!
-//! Events go. Of an update stays what a profile still shows. Of either stay the IDs, if others could not be folded
-//! without them: when the record changed what IDs lead to, or is the last use of a soft ID; and all of them for a
-//! customer who ever lost a soft ID, for which one it lost depended on them. A retry goes with the event that it
+//! Events are removed. Of an update, what a profile still shows stays. The IDs of either stay if others could not be
+//! folded without them: when the record changed what IDs lead to, or is the last use of a soft ID. All IDs stay for a
+//! customer that ever lost a soft ID, as which one it lost depended on them. A retry is removed with the event that it
 //! duplicates, and a merge's event with the record that caused it.
 
 use super::erase::read;
@@ -15,14 +15,13 @@ use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
 
 impl View {
-    /// Takes out the records up to `cutoff`, which are all too old. What they were lies on the disk until the log and
-    /// the view are purged. Goes on where it has to if it is interrupted and called again. `is_over` interrupts it.
-    /// Blocks on the disk.
+    /// Takes out the records up to `cutoff`, which are all too old. Their content stays on the disk until the log and
+    /// the view are purged. If interrupted, a second call resumes. `is_over` interrupts it. Blocks on the disk.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Log`].
     pub fn expire(&self, cutoff: Position, is_over: &dyn Fn() -> bool) -> Result<(), Error> {
-        // What the fold has not come to has no place yet.
+        // Records that are not folded yet have no place yet.
         let cutoff = cutoff.min(self.store.applied()?);
         if cutoff == Position::START {
             return Ok(());
@@ -55,12 +54,12 @@ impl View {
 
 struct Sweep<'a> {
     view: &'a View,
-    /// The last record that has to leave.
+    /// The last record that has to be removed.
     cutoff: Position,
     is_over: &'a dyn Fn() -> bool,
 }
 
-/// What one page of entries comes to.
+/// The changes that one page of entries causes.
 struct Page {
     number: u64,
     customer: Customer,
@@ -77,7 +76,7 @@ impl Sweep<'_> {
         while !(self.is_over)() {
             // A backup may keep this waiting, and the fold must go on then.
             let lock = self.view.log.rewrite_lock();
-            // What is decided on is not to change meanwhile.
+            // The rows that it decides on must not change meanwhile.
             let _lock = store.write_lock();
             let customer = match number {
                 keys::NOBODY => Customer::default(),
@@ -87,7 +86,7 @@ impl Sweep<'_> {
                     None => return Ok(()),
                 },
             };
-            // What is being moved or erased is for a later sweep.
+            // Rows that are being moved or erased are left for a later sweep.
             let chore = store.get(Table::Chores, &keys::customer(number))?;
             if chore.is_some() || customer.merged_into.is_some() || !customer.moving.is_empty() {
                 return Ok(());
@@ -118,7 +117,7 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    /// An event goes, with those that were dropped for it.
+    /// Removes an event, with the duplicates that were dropped for it.
     fn event(&self, page: &mut Page, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let entry = Entry::decode(value)?;
         if entry.position > self.cutoff {
@@ -153,7 +152,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// An event that stands twice goes with its plain key; the first that stays gets it.
+    /// An event that is stored twice loses its plain key; the first one left gets it.
     fn give_plain_key(&self, page: &mut Page, plain: &[u8]) -> Result<(), Error> {
         let mut last = fjall::Slice::from(plain);
         loop {
@@ -173,7 +172,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// Of an event stay the IDs at most.
+    /// Reduces an event to its IDs at most.
     fn expire(&self, page: &mut Page, position: Position) -> Result<(), Error> {
         let record = read(&self.view.log, position)?;
         let key = keys::record(page.number, position);
@@ -184,7 +183,7 @@ impl Sweep<'_> {
         self.reduce(page, &key, &involvement, &record, position, no_properties())
     }
 
-    /// Of an update stays what the profile shows.
+    /// Reduces an update to what the profile shows.
     fn record(&self, page: &mut Page, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let (position, involvement) = (keys::read_position(key)?, Involvement::read(value)?);
         if position > self.cutoff || involvement.owner.is_some() {
@@ -203,7 +202,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// What of an update's properties the profile still shows.
+    /// The part of an update's properties that the profile still shows.
     fn shown(
         &self,
         number: u64,
@@ -223,7 +222,7 @@ impl Sweep<'_> {
         Ok(Properties::from_sorted(shown))
     }
 
-    /// Leaves of a record what has to stay.
+    /// Reduces a record to what has to stay.
     fn reduce(
         &self,
         page: &mut Page,
@@ -250,7 +249,7 @@ impl Sweep<'_> {
                         | Command::Erased(_) => record.received,
                     },
                 },
-                // A retry may be younger than what it duplicates, and then a merge that it caused is shown on.
+                // A retry may be younger than what it duplicates; a merge that it caused is then still shown.
                 expired: record.expired || position <= self.cutoff,
                 ..record.clone()
             },

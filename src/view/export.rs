@@ -1,7 +1,7 @@
-//! All customers of a project, some at a time.
+//! All customers of a project, in steps.
 //!
-//! The table of IDs is the one that is sorted by project, so it is what is walked: other projects cost nothing.
-//! A customer stands there once for each of its IDs and is taken at the oldest of them.
+//! It walks the table of IDs, which is sorted by project: other projects cost nothing. A customer is there once for
+//! each of its IDs and is taken at the oldest of them.
 
 use std::ops::Bound;
 
@@ -12,14 +12,13 @@ use super::read::{Found, Order, Snapshot};
 /// How many IDs one step passes.
 const STEP_IDS: usize = 256;
 
-/// Up to which ID a walk has come. It can go on from there in a snapshot of a later moment.
+/// The ID up to which a walk has come. It can go on from there in a later snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Place(Option<Vec<u8>>);
 
 impl Snapshot {
-    /// Gives the next few customers of a project to `take` and moves on, until it says that it has enough. There may
-    /// be no customer among the IDs of one step. A customer without any ID is not there. Says whether there may be
-    /// more.
+    /// Gives the next few customers of a project to `take` and moves on, until it says that it has enough. There may be
+    /// no customer among the IDs of one step. Customers without any ID are not found. Says whether there may be more.
     ///
     /// # Errors
     /// Those of `take`, [`Error::Store`], [`Error::Damaged`], [`Error::Cancelled`].

@@ -4,8 +4,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Hashes by XXH3, several times as fast as the standard library's, with a seed of its own: callers choose the keys,
-/// and must not know which of them meet.
+/// Hashes by XXH3, several times as fast as the standard library's, with its own seed: callers choose the keys, and
+/// must not know which of them collide.
 #[derive(Clone, Debug)]
 pub(super) struct Seeded(u64);
 
@@ -31,7 +31,7 @@ impl Hasher for Chain {
         self.0 = xxh3_64_with_seed(bytes, self.0);
     }
 
-    /// The length that goes before a key's bytes.
+    /// The length before a key's bytes.
     fn write_usize(&mut self, number: usize) {
         self.0 = self.0.wrapping_add(number as u64);
     }

@@ -1,13 +1,13 @@
 //! Which customer a request is about, when its IDs lead to none, one or several.
 //!
-//! 1. No ID is known: a new customer gets them all.
+//! 1. No ID is known: a new customer gets all of them.
 //! 2. They lead to one customer: it gets the new ones too.
 //! 3. They lead to several customers that hold no different hard IDs of one type: those merge. The one that most merged
 //!    into before keeps its number; among equals the one created first.
-//! 4. They clash: nothing merges. The customer that the first hard ID names is meant, a new one if nobody holds
-//!    it; soft IDs move to it.
-//! 5. Further hard IDs of a request that clashes stay where they are; one that nobody holds goes to the customer
-//!    that is meant, unless that one holds another of its type.
+//! 4. Otherwise they clash: nothing merges. The target is the customer that the first hard ID names, a new one if no
+//!    customer holds it; soft IDs move to it.
+//! 5. Further hard IDs of a request that clashes stay where they are; one that no customer holds goes to the target,
+//!    unless that holds another of its type.
 //!
 //! "First" is the order of the project's types. A request of soft IDs alone that lead to customers with
 //! different hard IDs clashes too; then the first of its IDs names the customer.
@@ -21,10 +21,10 @@ use crate::model::customer_id::CustomerId;
 /// A known customer, by number.
 pub type Known = BTreeMap<u64, Customer>;
 
-/// Which customer is meant, and what has to change for it.
+/// The target of a request, and what has to change for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolution {
-    /// The customer that is meant; `None`: a new one.
+    /// The customer that is the target; `None`: a new one.
     pub target: Option<u64>,
     /// The customers that merge into the target.
     pub merged: Vec<u64>,
@@ -32,8 +32,8 @@ pub struct Resolution {
     pub ids: Vec<usize>,
 }
 
-/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers. `conflicted`:
-/// the IDs conflicted through one that is not known any more.
+/// Applies the rules. `holders` says for each of `ids` which customer has it; `known` holds those customers.
+/// `conflicted`: the IDs conflicted through one that is no longer known.
 pub fn resolve(
     ids: &[CustomerId],
     holders: &[Option<u64>],
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Resolves a request against customers, numbered from 1 in the order in which they are given.
+    /// Resolves a request against customers, numbered from 1 in their order.
     fn resolved(request: &[CustomerId], customers: &[&[CustomerId]]) -> Resolution {
         let numbered = || (1_u64..).zip(customers);
         let holder = |id| numbered().find(|(_, ids)| ids.contains(id)).map(|(n, _)| n);

@@ -1,8 +1,8 @@
-//! To whom IDs lead, as far as the fold knows without a look at the store.
+//! The customers that IDs lead to, as far as the fold knows without reading the store.
 //!
-//! The way from an ID to its customer is looked up for each record. The fold alone writes that table, so that what it
-//! remembers is what the store has. It remembers the last few million IDs, in slots; and all that were written since the
-//! last checkpoint, so that of any other the base alone need be asked. Of each it has a digest.
+//! Each record needs the customer of each of its IDs. Only the fold writes that table, so what it remembers is what the
+//! store has. It remembers the last few million IDs, in slots, and all that were written since the last checkpoint: for
+//! any other ID only the base need be read. Each ID is remembered as a digest.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -16,11 +16,11 @@ use crate::model::customer_id::CustomerId;
 /// What is known of an ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It leads to somebody.
+    /// It leads to a customer.
     Entry(IdEntry),
-    /// It leads to nobody.
+    /// It leads to no customer.
     Nobody,
-    /// It is as the base says.
+    /// Unknown: the base has to be read.
     OfBase,
 }
 
@@ -31,9 +31,9 @@ pub(super) struct Ids {
     slots: Slots<2>,
     /// What was written since the last checkpoint began.
     written: Written,
-    /// The checkpoint that will have it.
+    /// The checkpoint that will contain it.
     checkpoint: u64,
-    /// What was written before, with the checkpoint that has it.
+    /// What was written before, with the checkpoint that contains it.
     earlier: VecDeque<(u64, Written)>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Ids {
 type Written = HashMap<Digest, Option<IdEntry>, BuildHasherDefault<OfDigest>>;
 
 impl Ids {
-    /// Whose slots take so many bytes.
+    /// With slots of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             digester: Digester::default(),
@@ -94,7 +94,7 @@ impl Ids {
         }
     }
 
-    /// All that was written is published by now, and a checkpoint after those that have begun will have it.
+    /// All that was written is published by now, and a checkpoint after those that have begun will contain it.
     pub(super) fn published(&mut self, checkpoints: Epoch) {
         while let Some((of, _)) = self.earlier.front()
             && *of <= checkpoints.ended
@@ -121,7 +121,7 @@ impl Hasher for OfDigest {
         self.0 ^= last.map_or(0, u64::from_ne_bytes);
     }
 
-    /// The length that goes before the words.
+    /// The length before the words.
     fn write_usize(&mut self, _: usize) {}
 
     fn finish(&self) -> u64 {
@@ -172,7 +172,7 @@ mod tests {
         let mut ids = Ids::new(1);
         ids.published(at(0, 0));
         ids.write([1, 1], Some(entry(1)));
-        // It came too late for the first one.
+        // It was too late for the first checkpoint.
         ids.published(at(1, 0));
         ids.write([1, 1], None);
         ids.published(at(1, 1));

@@ -1,5 +1,5 @@
-//! What the view's tables have. They lie in one keyspace: a key begins with the byte of its table. Numbers are
-//! big-endian, so that keys sort as what they mean.
+//! Keys and values of the view's tables. All tables are in one keyspace: a key begins with the byte of its table.
+//! Numbers are big-endian, so that keys sort by their values.
 //!
 //! | table      | key                                            | value |
 //! |------------|------------------------------------------------|-------|
@@ -8,7 +8,7 @@
 //! | customers  | customer (u64)                                 | [`Customer`] |
 //! | properties | customer (u64), name                           | [`Property`] |
 //! | timeline   | customer (u64), time (i64, µs), content hash (8 bytes) | [`Entry`] |
-//! | timeline   | the same, position (u64)                       | [`Entry`] of an event that stands twice |
+//! | timeline   | the same, position (u64)                       | [`Entry`] of an event that is stored twice |
 //! | records    | customer (u64), position (u64)                 | [`Involvement`] |
 //! | duplicates | key of the timeline, position (u64)            | nothing |
 //! | members    | customer (u64), number (u64) that merged into it | nothing |
@@ -22,14 +22,14 @@
 //! | meta       | `next-project`                                 | a number (u32) |
 //!
 //! A customer's number is the position of the record that created it. Customers that merge keep the number of the one
-//! that had more of them merged into it, so that rows move at most as often as the number of mergers can double. The
+//! that had more of them merged into it, so that a row moves at most as often as the number of merges can double. The
 //! other numbers stay in `customers` and name the one that they merged into.
 //!
-//! An event stands twice when two customers had it and merged. The first to arrive has the plain key.
+//! An event is stored twice when two customers had it and merged. The first to arrive has the plain key.
 //!
-//! `records`, `duplicates` and `erasures` are there so that everything about a customer can be found and taken out of
-//! the log: a record is in its customer's timeline, or in `duplicates` if it is an event that was there already, and it
-//! is in `records` unless it is an event that left the customer itself as it was.
+//! `records`, `duplicates` and `erasures` exist so that everything about a customer can be found and taken out of the
+//! log. A record is in its customer's timeline, or in `duplicates` if it is an event that was stored already. It is in
+//! `records` unless it is an event that left the customer itself unchanged.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ pub enum Table {
     Timeline,
     /// Records that a customer has a part in, besides its events.
     Records,
-    /// Events that were dropped because they were there already.
+    /// Events that were dropped because they were stored already.
     Duplicates,
     /// Positions of events that are in no timeline.
     Suppressed,
@@ -66,11 +66,11 @@ pub enum Table {
     Erasures,
     /// The numbers that merged into a customer.
     Members,
-    /// What is left to do for records that are too large for one batch.
+    /// Work left for records that are too large for one batch.
     Chores,
     /// Projects that are folded apart from the others.
     Lanes,
-    /// What leads from IDs to anonymous customers.
+    /// Links from IDs to anonymous customers.
     Anonymous,
     /// The view's own state.
     Meta,
@@ -116,9 +116,9 @@ impl Table {
     }
 }
 
-/// Where the view has come to.
+/// The position up to which the log is applied.
 pub const APPLIED: &[u8] = b"applied";
-/// Which format the view has.
+/// The format of the view.
 pub const FORMAT: &[u8] = b"format";
 
 /// The number of the next project.
@@ -129,7 +129,7 @@ pub fn project(project: u32) -> Vec<u8> {
     project.to_be_bytes().to_vec()
 }
 
-/// What an ID of a project comes to: keys of one length, which sort by their first bytes.
+/// The digest of a project's ID: keys of one length, which sort by their first bytes.
 pub fn id_digest(project: u32, id: &CustomerId) -> [u8; 16] {
     let mut hash = Sha256::new();
     hash.update(project.to_be_bytes());
@@ -150,7 +150,7 @@ pub fn id(project: u32, id: &CustomerId) -> Vec<u8> {
     key
 }
 
-/// The number of no customer: events that are about nobody are its records.
+/// The number of no customer: events without a customer are its records.
 pub const NOBODY: u64 = 0;
 
 /// The key of a customer, and what the keys of its properties and events begin with.
@@ -186,7 +186,7 @@ pub fn record(customer: u64, position: Position) -> Vec<u8> {
 /// Bytes of the plain key of an event.
 pub const EVENT_BYTES: usize = 24;
 
-/// The key of an event that was dropped for the one with this key, or that stands twice.
+/// The key of an event that was dropped for the one with this key, or that is stored twice.
 pub fn duplicate(event: &[u8], position: Position) -> Vec<u8> {
     [event, &position.get().to_be_bytes()].concat()
 }
@@ -233,18 +233,18 @@ pub fn read_event(key: &[u8]) -> Result<(Timestamp, ContentHash), Error> {
     Ok((time, key.try_into().map_err(|_| DAMAGED)?))
 }
 
-/// What the content of an event comes to. Only events of one customer and one microsecond are told apart by it.
+/// The hash of an event's content. It distinguishes only events of one customer and one microsecond.
 pub type ContentHash = [u8; 8];
 
-/// The content of an event, so that the same event has the same key.
+/// The hash of an event's content, so that the same event has the same key.
 ///
-/// An event that may stand twice also counts its position.
+/// For an event that may be stored twice, it includes the position.
 pub fn content_hash(event: &Event, position: Position) -> ContentHash {
     let counted = event.event_type.keeps_duplicates().then_some(position);
     digest(event, counted)
 }
 
-/// What the fold needs of a record, if that is a plain event of somebody.
+/// What the fold needs of a record, if that is a plain event of a customer.
 pub fn prepare(record: Record) -> Option<Prepared> {
     let Command::Event(event) = record.command else {
         return None;
@@ -260,8 +260,8 @@ pub fn prepare(record: Record) -> Option<Prepared> {
     })
 }
 
-/// The content of an event that the view makes, and the record that caused it: the same may happen twice at the same
-/// time, for the time of receipt is that of a clock that may be set back.
+/// The hash of an event that the view makes, and of the record that caused it. The same may happen twice at the same
+/// time, as the time of receipt is that of a clock that may be set back.
 pub fn made_hash(event: &Event, position: Position) -> ContentHash {
     digest(event, Some(position))
 }
@@ -279,7 +279,7 @@ fn digest(event: &Event, position: Option<Position>) -> ContentHash {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
-/// Whose an ID is.
+/// The owner of an ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdEntry {
     /// The customer.
@@ -326,7 +326,7 @@ pub struct Customer {
     /// Whether it ever lost a soft ID because it had too many.
     #[prost(bool, tag = "4")]
     pub evicted: bool,
-    /// The position of the record that created the first of those who are this customer now.
+    /// The position of the record that created the first of the customers that this one consists of.
     #[prost(fixed64, tag = "5")]
     pub created: u64,
     /// How many customers merged into this one.
@@ -335,16 +335,16 @@ pub struct Customer {
     /// How many properties it has.
     #[prost(uint32, tag = "7")]
     pub properties: u32,
-    /// The customer that this one merged into. Nothing else is true of it then but the project.
+    /// The customer that this one merged into. Then only the project is valid beside it.
     #[prost(fixed64, optional, tag = "8")]
     pub merged_into: Option<u64>,
-    /// What leads to it in the table of anonymous customers, once it is one.
+    /// Its links in the table of anonymous customers, once it is one.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub links: Vec<Vec<u8>>,
 }
 
-/// What is left to do for a record whose work does not fit into one batch of writes: pages of rows of one number. The
-/// project's next record waits for it.
+/// Work left for a record that does not fit into one batch of writes: pages of rows of one number. The project's next
+/// record waits for it.
 #[derive(Clone, PartialEq, Message)]
 pub struct Chore {
     /// The project's token.
@@ -353,13 +353,13 @@ pub struct Chore {
     /// The rows move to this customer.
     #[prost(fixed64, optional, tag = "2")]
     pub to: Option<u64>,
-    /// The rows go, for the erasure at this position.
+    /// The rows are erased, for the erasure at this position.
     #[prost(fixed64, optional, tag = "3")]
     pub erasure: Option<u64>,
-    /// Which step it has come to.
+    /// The step that it has reached.
     #[prost(uint32, tag = "4")]
     pub step: u32,
-    /// Up to which key, within the step; empty at its beginning.
+    /// The key that it has reached within the step; empty at its beginning.
     #[prost(bytes = "vec", tag = "5")]
     pub after: Vec<u8>,
 }
@@ -410,7 +410,7 @@ impl Customer {
         Self::decode(value).map_err(|_| Error::Damaged("an entry of customers"))
     }
 
-    /// Whether it matters when a soft ID of it was used last: it has several of one type, of which one may have to go.
+    /// Whether the last use of its soft IDs matters: it has several of one type, one of which may be dropped.
     pub fn tracks_use(&self) -> bool {
         let mut soft = self.ids.iter().filter(|id| id.soft);
         let mut kinds = BTreeSet::new();
@@ -423,7 +423,7 @@ impl Customer {
     }
 }
 
-/// What part a customer has in a record, or an erasure.
+/// The part that a customer has in a record or an erasure.
 #[derive(Clone, PartialEq, Message)]
 pub struct Involvement {
     /// Whether the record changed what IDs lead to, so that others could not be folded without it.
@@ -438,7 +438,7 @@ pub struct Involvement {
     /// The customer that the record is about, if it only names this one.
     #[prost(fixed64, optional, tag = "4")]
     pub owner: Option<u64>,
-    /// The types of the IDs by which it names this one, as far as it did not take them.
+    /// The types of the IDs by which it names this one, without those that it took.
     #[prost(string, repeated, tag = "5")]
     pub kinds: Vec<String>,
 }
@@ -446,7 +446,7 @@ pub struct Involvement {
 /// An ID that a record took.
 #[derive(Clone, PartialEq, Message)]
 pub struct TakenId {
-    /// From whom.
+    /// The customer that lost it.
     #[prost(fixed64, tag = "1")]
     pub customer: u64,
     /// Its type.
@@ -469,7 +469,7 @@ impl Involvement {
         taken.chain(self.named.iter().copied()).collect()
     }
 
-    /// Takes out what it says of some numbers; says whether that was anything.
+    /// Removes what it says of some numbers; says whether there was anything.
     pub fn forget(&mut self, numbers: &BTreeSet<u64>) -> bool {
         let before = self.taken.len() + self.named.len();
         self.taken
@@ -482,7 +482,7 @@ impl Involvement {
 /// A property of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
-    /// When it had this value, and the position of the record that said so: the greater pair wins.
+    /// When it had this value, and the position of the record with it: the greater pair wins.
     pub updated: (i64, u64),
     /// The value in canonical form.
     pub value: Vec<u8>,

@@ -1,23 +1,23 @@
-//! Whom the IDs of a question name.
+//! The customer that the IDs of a query name.
 
 use super::Error;
 use super::keys::{self, IdEntry, Table};
 use super::read::{Found, Snapshot};
 use crate::model::customer_id::CustomerIds;
 
-/// Who is named.
+/// The customers that are named.
 #[derive(Clone, Debug)]
 pub enum Named {
-    /// Nobody has any of the IDs, or a hard ID among them is not that of the customer who has the others.
+    /// No customer has any of the IDs, or a hard ID among them is not held by the customer that has the others.
     Nobody,
-    /// The customer who has all of the IDs that anybody has.
+    /// The customer that has all of the IDs that are held.
     One(Found),
-    /// Several customers have some of the IDs each: of these types.
+    /// Several customers each have some of the IDs: of these types.
     Several(Vec<String>),
 }
 
 impl Snapshot {
-    /// Whom the IDs name.
+    /// The customers that the IDs name.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].
@@ -46,7 +46,7 @@ impl Snapshot {
         })
     }
 
-    /// The customer whom the IDs name, if it is one.
+    /// The customer that the IDs name, if it is one.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`].

@@ -31,7 +31,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// As [`Self::get`], of what was not written since the last checkpoint.
+    /// As [`Self::get`], for a key that was not written since the last checkpoint.
     pub(super) fn get_of_base(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
         self.store.get_of_base(table, key)
     }
@@ -44,7 +44,7 @@ impl<'a> Overlay<'a> {
         self.batch.put(table, key, None);
     }
 
-    /// All entries whose key begins with `prefix`, in order. Costs a look at everything that is not written yet.
+    /// All entries whose key begins with `prefix`, in order. Scans all unwritten entries.
     pub(super) fn scan(&self, table: Table, prefix: &[u8]) -> Result<Vec<Entry>, Error> {
         let mut entries = BTreeMap::new();
         for row in self.store.scan(table, prefix) {

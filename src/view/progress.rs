@@ -10,31 +10,31 @@ use crate::log::Position;
 /// How far the view is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Up to where the log is applied for every project.
+    /// The position up to which the log is applied for every project.
     pub applied: Position,
-    /// Up to where it is for projects that have no lane of their own.
+    /// The same, for projects that have no lane of their own.
     pub front: Position,
     /// Why the view has stopped, if it has.
     pub failure: Option<Arc<str>>,
 }
 
-/// How long acknowledged records count as of one age.
+/// The time within which acknowledged records count as of one age.
 const MARK_EVERY: Duration = Duration::from_millis(50);
-/// Most time that counts between two looks: a process that stood still could not apply anything.
+/// Most time that counts between two checks: a paused process could not apply anything.
 const LOOK_MAX: Duration = Duration::from_secs(1);
-/// Most marks of a project; beyond it, what comes counts as old as the last of them.
+/// Most marks of a project; beyond it, new records count as old as the last of them.
 const MARKS_MAX: usize = 1_024;
-/// The place of a project that has no lane.
+/// The lane position of a project that has no lane.
 const AT_THE_FRONT: u64 = u64::MAX;
 
-/// What a project has written, and what of it can be read.
+/// What a project has written, and how much of it can be read.
 #[derive(Debug)]
 pub struct ProjectProgress {
-    /// A position that none of its records passes that were queued up to now.
+    /// A position that none of its records queued so far will pass.
     expected: AtomicU64,
-    /// Where its lane has come to.
+    /// The position of its lane.
     lane: AtomicU64,
-    /// The position up to which everything is applied but what is in lanes.
+    /// The position up to which everything outside lanes is applied.
     front: Arc<AtomicU64>,
     marks: Mutex<Marks>,
 }
@@ -44,7 +44,7 @@ pub struct ProjectProgress {
 struct Marks {
     /// Oldest first.
     queue: VecDeque<Mark>,
-    /// When this was last looked at.
+    /// When this was last checked.
     seen: Duration,
     /// How much time counts as passed by then.
     passed: Duration,
@@ -68,27 +68,27 @@ struct Mark {
 }
 
 impl ProjectProgress {
-    /// Up to where its records are applied.
+    /// The position up to which its records are applied.
     pub fn applied(&self) -> Position {
         let lane = self.lane.load(Ordering::Acquire);
-        // A lane that has just ended had come to the front.
+        // A lane that has just ended had reached the front.
         Position::from_number(match lane {
             AT_THE_FRONT => self.front.load(Ordering::Acquire),
             lane => lane,
         })
     }
 
-    /// A position that none of its records passes that were queued up to now.
+    /// A position that none of its records queued so far will pass.
     pub fn expected(&self) -> Position {
         Position::from_number(self.expected.load(Ordering::Acquire))
     }
 
-    /// Records of it are queued that will not pass `bound`. Must be said before anybody is answered.
+    /// Notes that its queued records will not pass `bound`. Must be called before any caller is answered.
     pub fn expect(&self, bound: Position) {
         self.expected.fetch_max(bound.get(), Ordering::AcqRel);
     }
 
-    /// Its record at `position` is durable. `now`: by the clock of [`Self::lag`].
+    /// Notes that its record at `position` is durable. `now`: by the clock of [`Self::lag`].
     pub fn acknowledge(&self, position: Position, now: Duration) {
         let position = position.get();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,8 +106,8 @@ impl ProjectProgress {
         }
     }
 
-    /// How old the oldest acknowledged record is that cannot be read yet. Of the time between two looks one second
-    /// counts at most.
+    /// The age of the oldest acknowledged record that cannot be read yet. Between two checks, one second counts at
+    /// most.
     pub fn lag(&self, now: Duration) -> Duration {
         let applied = self.applied().get();
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,11 +121,11 @@ impl ProjectProgress {
     }
 }
 
-/// The projects that were asked for since the start.
+/// The projects requested since the start.
 #[derive(Debug)]
 pub(super) struct Projects {
     front: Arc<AtomicU64>,
-    /// Up to where the log was when the view was opened: any project may have records up to there.
+    /// The end of the log when the view was opened: any project may have records up to there.
     start: Position,
     /// Never more than were configured since the start.
     by_token: RwLock<Map>,
@@ -134,7 +134,7 @@ pub(super) struct Projects {
 #[derive(Debug, Default)]
 struct Map {
     projects: HashMap<String, Arc<ProjectProgress>>,
-    /// Where the lanes have come to, of projects that nobody may have asked for yet too.
+    /// The positions of the lanes, including those of projects that were not requested yet.
     lanes: BTreeMap<String, Position>,
 }
 
@@ -170,7 +170,7 @@ impl Projects {
         project.or_insert_with(new).clone()
     }
 
-    /// All that were asked for.
+    /// All that were requested.
     pub(super) fn all(&self) -> Vec<(String, Arc<ProjectProgress>)> {
         let known = self.by_token.read().unwrap_or_else(PoisonError::into_inner);
         let all = known.projects.iter();
@@ -178,7 +178,7 @@ impl Projects {
             .collect()
     }
 
-    /// Whether somebody but `token` and those in lanes has records up to `last` that are not applied.
+    /// Whether a project other than `token` and those in lanes has unapplied records up to `last`.
     pub(super) fn others_wait(&self, token: &str, last: Position) -> bool {
         let known = self.by_token.read().unwrap_or_else(PoisonError::into_inner);
         known.projects.iter().any(|(other, project)| {
@@ -188,7 +188,7 @@ impl Projects {
         })
     }
 
-    /// From now on, everything is applied up to `front`, but for these lanes.
+    /// Notes that everything is applied up to `front`, except for these lanes.
     pub(super) fn publish(&self, front: Position, lanes: BTreeMap<String, Position>) {
         let mut known = self
             .by_token

@@ -1,8 +1,7 @@
 //! The thread that follows the log.
 //!
-//! It applies the log in order, in batches. A project that has more to apply than the others can wait for gets a lane:
-//! its records are passed over at the front, and applied from a position of its own, in turns with the front and the
-//! other lanes.
+//! It applies the log in order, in batches. A project with so much work that the others would wait gets a lane. Its
+//! records are skipped at the front, and applied from its own position, in turns with the front and the other lanes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -22,32 +21,32 @@ use super::store::Store;
 use crate::log::record::Record;
 use crate::log::{self, Log, Position, Written};
 
-/// Most records that one batch of writes applies. The more there are, the nearer lie the keys that are written in turn.
-/// In tests all of these are small, so that most of what can be divided is.
+/// Most records that one batch of writes applies. The more there are, the closer together are keys written in
+/// succession. All of these are small in tests, so that most work is divided.
 const BATCH_RECORDS_MAX: usize = if cfg!(test) { 8 } else { 4_096 };
 
-/// Most bytes of records that one batch of writes applies, but for its last read.
+/// Most bytes of records that one batch of writes applies, except for its last read.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most records that are read at once.
 pub(super) const READ_RECORDS_MAX: usize = if cfg!(test) { 3 } else { 64 };
-/// Most records of projects in lanes that are passed over in a batch.
+/// Most records of projects in lanes that are skipped in a batch.
 const PASSED_RECORDS_MAX: usize = 16 * BATCH_RECORDS_MAX;
 /// Most records of its own that a lane applies in a turn.
 const LANE_RECORDS_MAX: usize = if cfg!(test) { 4 } else { 1_024 };
-/// Most pages of work for one record before the others go on without its project.
+/// Most pages of work for one record before the other projects go on without it.
 const PAGES_MAX: usize = 2;
 /// Most lanes; beyond it projects wait for each other.
 const LANES_MAX: usize = 64;
 
-/// How long records may wait for more of them, as long as nobody asks for them: each batch of writes costs the same, be
-/// it for one record or for hundreds.
+/// How long records may wait for more of them while no reader asks for them: a batch of writes costs the same for one
+/// record as for hundreds.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How many such pauses there are, as long as the records are few.
+/// Most such pauses in a row, while the records are few.
 const PAUSES_MAX: usize = 4;
-/// Records that wait for no more.
+/// So many records do not wait for more.
 const WAITING_RECORDS_MAX: usize = BATCH_RECORDS_MAX / 2;
 
-/// How often a full disk is looked at.
+/// How often a full disk is checked.
 const ROOM_PAUSE: Duration = Duration::from_millis(250);
 
 /// Applies the log to the store for as long as it lives.
@@ -56,7 +55,7 @@ pub(super) struct Projector {
     counts: Mutex<Counts>,
     progress: watch::Sender<Progress>,
     pub(super) projects: Projects,
-    /// Up to where somebody waits for the log to be applied.
+    /// The position up to which readers wait for the log to be applied.
     wanted: Mutex<Position>,
     wanting: Condvar,
     closing: watch::Sender<bool>,
@@ -117,8 +116,8 @@ impl Projector {
         self.wanting.notify_one();
     }
 
-    /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may be gone before this
-    /// thread is.
+    /// Lets records behind `applied` wait for more of them. Not with the runtime's timer, which may end before this
+    /// thread.
     fn pause(&self, log: &Log, applied: Position) {
         let enough = applied.plus(WAITING_RECORDS_MAX);
         let mut wanted = lock(&self.wanted);
@@ -133,8 +132,8 @@ impl Projector {
         }
     }
 
-    /// Waits until the disk has room, for an engine without takes no writes any more. Readers are told meanwhile that
-    /// the view is behind.
+    /// Waits until the disk has space, as an engine that runs out of it takes no more writes. Meanwhile, readers are
+    /// told that the view is behind.
     fn wait_for_room(&self, store: &Store, log: &Log) {
         let mut is_told = false;
         while !log.has_room_to_fold(store.room_to_fold()) && !*self.closing.borrow() {
@@ -235,7 +234,7 @@ impl Projector {
             let records = match read(log, apply.front()) {
                 Ok(records) => records,
                 Err(error) => {
-                    // What came before can be read.
+                    // The records before it can be read.
                     self.write(apply)?;
                     return Err(error);
                 }
@@ -350,7 +349,7 @@ impl Projector {
     }
 }
 
-/// The records behind `after`, some at a time. There must be such.
+/// The next records behind `after`. There must be some.
 fn read(log: &Log, after: Position) -> Result<Vec<(Position, Written)>, Error> {
     let records = log.take_after(after, READ_RECORDS_MAX)?;
     let next = after.plus(1);
@@ -363,7 +362,7 @@ fn read(log: &Log, after: Position) -> Result<Vec<(Position, Written)>, Error> {
     Ok(records)
 }
 
-/// What one batch of writes has taken in.
+/// The content of one batch of writes.
 #[derive(Debug, Default)]
 struct Batch {
     records: usize,
@@ -381,7 +380,7 @@ impl Batch {
     }
 }
 
-/// Tells of a panic of the view's thread, for readers would wait for it in vain.
+/// Reports a panic of the view's thread, as readers would wait for it in vain.
 struct FailOnPanic<'a>(Option<&'a Projector>);
 
 impl Drop for FailOnPanic<'_> {

@@ -1,4 +1,4 @@
-//! Answers, each from one consistent snapshot.
+//! Reads, each from one consistent snapshot.
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::model::time::Timestamp;
 pub struct Snapshot {
     log: Log,
     state: Arc<State>,
-    /// Looked at between rows.
+    /// Checked between rows.
     cancel: Cancel,
-    /// Tells the store that somebody reads.
+    /// Shows the store that there is a reader.
     _reader: Arc<()>,
 }
 
@@ -47,13 +47,13 @@ pub struct Events<'a> {
     pub types: Option<&'a [EventType]>,
     /// By time, then by arrival.
     pub order: Order,
-    /// Behind which event to begin; `None` begins with the first one.
+    /// The event behind which to begin; `None` begins with the first one.
     pub after: Option<EventPlace>,
-    /// How many to pass over first.
+    /// How many to skip first.
     pub skip: u64,
     /// The most to read.
     pub limit: usize,
-    /// The most rows to pass, those included that are of other types or passed over; the rest of a moment comes on top.
+    /// The most rows to pass, including skipped ones and those of other types; the rest of a moment comes on top.
     pub rows_max: usize,
 }
 
@@ -71,11 +71,11 @@ pub struct StoredEvent {
 /// Where a page of events ended, if that may not have been the end of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Behind which event to go on; `None` goes on with the first one.
+    /// The event behind which to go on; `None` goes on with the first one.
     pub after: Option<EventPlace>,
-    /// How many are still to be passed over.
+    /// How many are still to be skipped.
     pub skip: u64,
-    /// Whether [`Events::limit`] is why.
+    /// Whether [`Events::limit`] is the reason.
     pub limited: bool,
 }
 
@@ -122,7 +122,7 @@ impl Snapshot {
         Ok(Some(number))
     }
 
-    /// The customer to whom an ID leads.
+    /// The customer with a number.
     pub(super) fn customer(&self, number: u64) -> Result<Found, Error> {
         let customer = self
             .get(Table::Customers, &keys::customer(number))?
@@ -187,8 +187,8 @@ impl Snapshot {
         }
     }
 
-    /// Gives the events of a customer to `take` one by one, those of the customers that merged into it included, until
-    /// it refuses one, which counts as not given. Tells where to go on; none when there are no more.
+    /// Gives the events of a customer, and of the customers that merged into it, to `take` one by one. Ends when it
+    /// refuses one, which counts as not given. Returns where to go on; none when there are no more.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Damaged`], [`Error::Log`], [`Error::Cancelled`].
@@ -279,7 +279,7 @@ impl Found {
         self.number
     }
 
-    /// The numbers under which the customer's events lie: its own, and those that are being moved there.
+    /// The numbers under which the customer's events are stored: its own, and those whose events are being moved there.
     pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
         std::iter::once(self.number).chain(self.customer.moving.iter().copied())
     }

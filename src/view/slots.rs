@@ -1,8 +1,8 @@
 //! A cache of small entries in one piece of memory, which grows with them up to a bound.
 //!
-//! A key belongs to two sets of slots, and lies in the second only if the first had no room. In a set the entries lie in
-//! the order of their last use; a new one takes the place of the last where both are full. Nothing is allocated for an
-//! entry alone, and no look-up touches more than four cache lines, most of them two.
+//! A key belongs to two sets of slots, and is in the second only if the first had no free slot. In a set the entries
+//! are in the order of their last use; a new one replaces the last one where both are full. Nothing is allocated per
+//! entry. A look-up touches at most four cache lines, usually two.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -12,7 +12,7 @@ pub(super) type Entry = [u64; 4];
 /// Slots of a set.
 const WAYS: usize = 4;
 type Set = [Entry; WAYS];
-/// How many sets there are at first, and how many times more with each growth: it puts all entries into new sets.
+/// How many sets there are at first, and the factor of each growth, which puts all entries into new sets.
 const SETS_MIN: usize = 1 << 10;
 const GROWTH: usize = 4;
 /// An odd number without a pattern in its bits.
@@ -27,12 +27,12 @@ pub(super) struct Slots<const KEY: usize> {
     sets_max: usize,
     /// Entries that are not empty.
     count: usize,
-    /// Which keys share a set, callers must not know.
+    /// Callers must not know which keys share a set.
     seed: u64,
 }
 
 impl<const KEY: usize> Slots<KEY> {
-    /// In so many bytes at most.
+    /// Slots of so many bytes at most.
     pub(super) fn new(bytes: usize) -> Self {
         let sets = (bytes / size_of::<Set>()).max(1);
         let sets_max = 1 << sets.ilog2();
@@ -48,16 +48,16 @@ impl<const KEY: usize> Slots<KEY> {
     fn sets_of(&self, key: &[u64]) -> [usize; 2] {
         let last = key.last().copied().unwrap_or_default();
         let mixed = (last ^ self.seed).wrapping_mul(MIXER);
-        // Twice, for keys that follow each other are to lie anywhere.
+        // Twice, so that consecutive keys are scattered.
         let mixed = (mixed ^ mixed >> 32).wrapping_mul(MIXER);
         let last = self.sets.len() - 1;
-        // The second one is another one.
+        // The second one differs.
         let first = (mixed >> 32) as usize & last;
         let apart = (mixed.wrapping_mul(MIXER) >> 32) as usize | 1;
         [first, (first ^ apart) & last]
     }
 
-    /// Where an entry lies that begins so: its set, and its place there.
+    /// Where an entry with this key is: its set, and its place there.
     fn find(&self, sets: [usize; 2], key: &[u64]) -> Option<(usize, usize)> {
         let place = |index: usize| {
             let set = self.sets.get(index)?;
@@ -67,21 +67,20 @@ impl<const KEY: usize> Slots<KEY> {
         sets.into_iter().find_map(place)
     }
 
-    /// The entry at a place of a set, which is the last one to go from now on.
+    /// The entry at a place of a set, which becomes the last one to be replaced.
     fn used(&mut self, (index, place): (usize, usize)) -> Option<&mut Entry> {
         let used = self.sets.get_mut(index)?.get_mut(..=place)?;
         used.rotate_right(1);
         used.first_mut()
     }
 
-    /// The entry of a key, which is the last one to go from now on.
+    /// The entry of a key, which becomes the last one to be replaced.
     pub(super) fn get(&mut self, key: [u64; KEY]) -> Option<&mut Entry> {
         let found = self.find(self.sets_of(&key), &key)?;
         self.used(found)
     }
 
-    /// Puts an entry in the place of the one with its key, or else of the one of its first set that was not used for
-    /// longest: that one is given back.
+    /// Replaces the entry with the same key, or else the least recently used one of its first set, which is given back.
     pub(super) fn put(&mut self, entry: Entry) -> Option<Entry> {
         let key = entry.get(..KEY)?;
         let sets = self.sets_of(key);
@@ -98,7 +97,7 @@ impl<const KEY: usize> Slots<KEY> {
         is_other.then_some(before)
     }
 
-    /// Makes room before many sets are full.
+    /// Adds sets before many are full.
     fn grow(&mut self) {
         let is_roomy = self.count < self.sets.len() * WAYS / 2;
         if is_roomy || self.sets.len() >= self.sets_max {
@@ -107,7 +106,7 @@ impl<const KEY: usize> Slots<KEY> {
         let sets = self.sets_max.min(self.sets.len() * GROWTH);
         let before = std::mem::replace(&mut self.sets, vec![[[0; 4]; WAYS]; sets]);
         self.count = 0;
-        // The last of a set first, so that they lie in their order again.
+        // The last of a set first, so that they keep their order.
         let entries = before.iter().flat_map(|set| set.iter().rev());
         for entry in entries.filter(|entry| **entry != [0; 4]) {
             self.put(*entry);

@@ -1,10 +1,10 @@
-//! Where the view lies: rows in memory, in layers, over what the last checkpoint wrote.
+//! The view's storage: rows in memory, in layers, over what the last checkpoint wrote.
 //!
 //! - A *layer* ([`layer`]) has the sorted rows of some writes, and never changes. Each batch of the fold is one; layers
 //!   of about one size are merged.
 //! - The *base* ([`base`]) is one keyspace of the engine. A *checkpoint* merges the layers and writes them to it in one
-//!   step, in the order of the positions that they apply. A kill costs what was folded since, which is in the log.
-//! - A *state* ([`state`]) is a base and the layers over it. Those who read keep one, and hold no lock.
+//!   step, in the order of the positions that they apply. A kill loses what was folded since, which is in the log.
+//! - A *state* ([`state`]) is a base and the layers over it. Readers keep one, and hold no lock.
 
 mod base;
 mod batch;
@@ -42,20 +42,20 @@ pub(super) use state::State;
 /// The format that this code reads and writes. A view of another one is rebuilt.
 const FORMAT: u64 = 9;
 
-/// Upper bound of what the engine's merges take of the disk for a while.
+/// Upper bound of the disk space that the engine's merges take temporarily.
 const MERGED_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// How old the oldest write gets before a checkpoint.
+/// The age of the oldest write that makes a checkpoint due.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(10);
 /// How exactly that is measured.
 const AGE_STEP: Duration = Duration::from_secs(1);
-/// How many checkpoints' worth of layers may be in memory, those included that only readers still have. Beyond it the
+/// How many checkpoints' worth of layers may be in memory, including those that only readers still hold. Beyond it the
 /// fold waits.
 const CHECKPOINTS_IN_MEMORY: usize = 3;
 /// How many checkpoints may wait to be merged by the engine. Beyond it the fold waits.
 const RUNS_MAX: usize = 24;
-/// How often the fold looks whether it may go on.
+/// How often the fold checks whether it may go on.
 const WAIT: Duration = Duration::from_millis(50);
-/// Most entries of a page. In tests so few that most of what has pages has several.
+/// Most entries of a page. So few in tests that most paged work has several pages.
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 
 /// What to write under a key; `None` removes it.
@@ -65,16 +65,16 @@ pub(super) type Write = (Table, Slice, Option<Slice>);
 pub(super) struct Store {
     base: Arc<Base>,
     options: Options,
-    /// What is read.
+    /// The state that readers get.
     state: ArcSwap<State>,
     layers: Mutex<Layers>,
     /// A checkpoint is due, or has ended.
     changed: Condvar,
-    /// Who makes a checkpoint.
+    /// Held by the thread that makes a checkpoint.
     checkpointing: Mutex<()>,
-    /// Bytes of all layers that somebody still has.
+    /// Bytes of all layers that are still held.
     in_memory: Arc<AtomicUsize>,
-    /// Who writes.
+    /// Held by the thread that writes.
     writing: Mutex<()>,
     readers: Mutex<Readers>,
 }
@@ -88,7 +88,7 @@ struct Layers {
     /// Bytes of those that are not sealed.
     bytes: usize,
     epoch: Epoch,
-    /// Why nothing can be written any more.
+    /// Why writes fail from now on.
     failure: Option<String>,
 }
 
@@ -102,7 +102,7 @@ pub(super) struct Epoch {
 }
 
 impl Store {
-    /// Opens what is there, or makes an empty view if that is no view, or not whole.
+    /// Opens the view, or makes an empty one if there is none or it is not whole.
     pub(super) fn open(dir: &Path, options: &Options) -> Result<Self, Error> {
         if let Some(store) = Self::open_whole(dir, options)? {
             return Ok(store);
@@ -127,12 +127,12 @@ impl Store {
         Ok(Some(Self::of(Base::open(dir, &options)?, &options)))
     }
 
-    /// Whether it has the format that this code reads and writes.
+    /// Whether it has this code's format.
     pub(super) fn has_this_format(&self) -> Result<bool, Error> {
         Ok(self.number(keys::FORMAT)? == Some(FORMAT))
     }
 
-    /// The view in `dir`, unless another one has to take its place.
+    /// The view in `dir`, unless it has to be replaced.
     fn open_whole(dir: &Path, options: &Options) -> Result<Option<Self>, Error> {
         if !dir.try_exists().map_err(Error::store)? {
             return Ok(None);
@@ -144,7 +144,7 @@ impl Store {
         let base = match Base::open(dir, options) {
             Ok(base) => base,
             Err(error) if matches!(error, fjall::Error::Locked) => return Err(error.into()),
-            // Nothing of a view is lost that the log does not have.
+            // The log has everything that is lost with a view.
             Err(error) => {
                 tracing::warn!(%error, "the view cannot be opened; rebuilding it");
                 return Ok(None);
@@ -189,7 +189,7 @@ impl Store {
         self.options.known_bytes
     }
 
-    /// What is read from now on.
+    /// Sets the state that readers get from now on.
     fn publish(&self, layers: &Layers, at: Arc<Snapshot>) {
         let of_all = layers.live.iter().chain(&layers.sealed);
         self.state.store(Arc::new(State {
@@ -203,7 +203,7 @@ impl Store {
         self.state.load().get(table, key)
     }
 
-    /// As [`Self::get`], of what was not written since the last checkpoint.
+    /// As [`Self::get`], for a key that was not written since the last checkpoint.
     pub(super) fn get_of_base(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
         self.state.load().get_of_base(table, key)
     }
@@ -244,7 +244,8 @@ impl Store {
         rows.take_while(is_in).take(PAGE_ENTRIES).collect()
     }
 
-    /// Publishes what a batch has written, and empties it. Gives the checkpoints up to then: a later one will have it.
+    /// Publishes what a batch has written, and empties it. Gives the checkpoints up to then: a later one will contain
+    /// it.
     pub(super) fn write(&self, batch: &mut Batch) -> Result<Epoch, Error> {
         let layer = batch.take(&self.in_memory)?;
         let mut layers = self.layers();
@@ -328,55 +329,55 @@ impl Store {
         false
     }
 
-    /// Waits as long as there is more in memory than there should be, or more to merge, unless `is_over`.
+    /// Waits while more is in memory than allowed, or more is to be merged, unless `is_over`.
     pub(super) fn wait_for_checkpoints(&self, is_over: impl Fn() -> bool) {
         let most = CHECKPOINTS_IN_MEMORY.saturating_mul(self.options.checkpoint_bytes);
         let is_behind =
             || self.in_memory.load(Ordering::Relaxed) > most || self.base.runs() >= RUNS_MAX;
         let mut layers = self.layers();
         while is_behind() && layers.failure.is_none() && !is_over() {
-            // Those who read let layers go without a word.
+            // Readers drop layers without a notification.
             let waited = self.changed.wait_timeout(layers, WAIT);
             layers = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Nothing can be written any more.
+    /// Makes all later writes fail.
     pub(super) fn fail(&self, reason: &str) {
         self.layers().failure.get_or_insert(reason.to_owned());
         self.changed.notify_all();
     }
 
-    /// Wakes those who wait, so that they look at whether they are to end.
+    /// Wakes the waiting threads, so that they check whether they are to end.
     pub(super) fn wake(&self) {
         let _layers = self.layers();
         self.changed.notify_all();
     }
 
-    /// What it takes of the disk. A purge takes as much again for a while.
+    /// The disk space that it takes, in bytes. A purge temporarily takes as much again.
     pub(super) fn disk_space(&self) -> u64 {
         self.base.disk_space()
     }
 
-    /// What is written before long: what is in memory, and for a while what the engine merges.
+    /// The bytes that will soon be written: what is in memory, and temporarily what the engine merges.
     pub(super) fn room_to_fold(&self) -> u64 {
         let layers = self.in_memory.load(Ordering::Relaxed) as u64;
         let merged = self.base.disk_space().min(MERGED_BYTES_MAX);
         layers.saturating_add(merged)
     }
 
-    /// Keeps others from writing until it is dropped: what is read to decide on a write must not change meanwhile.
+    /// Keeps others from writing until it is dropped: the rows that a write is decided on must not change meanwhile.
     pub(super) fn write_lock(&self) -> MutexGuard<'_, ()> {
         lock(&self.writing)
     }
 
-    /// Up to where the log is applied, but for projects in lanes.
+    /// The position up to which the log is applied, except for projects in lanes.
     pub(super) fn front(&self) -> Result<Position, Error> {
         let applied = self.number(keys::APPLIED)?;
         Ok(Position::from_number(applied.unwrap_or_default()))
     }
 
-    /// By token: where the projects in lanes have come to.
+    /// By token: the positions of the projects in lanes.
     pub(super) fn lanes(&self) -> Result<BTreeMap<String, Position>, Error> {
         let lanes = self.scan(Table::Lanes, &[]).map(|row| {
             let (key, value) = row?;
@@ -387,9 +388,9 @@ impl Store {
         lanes.collect()
     }
 
-    /// Up to where the log is applied for every project.
+    /// The position up to which the log is applied for every project.
     pub(super) fn applied(&self) -> Result<Position, Error> {
-        // A lane that ends in between has come to the front.
+        // A lane that ends in between has reached the front.
         let lanes = self.lanes()?;
         let front = self.front()?;
         Ok(lanes.into_values().fold(front, Position::min))
@@ -419,13 +420,13 @@ pub(super) fn remove(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// A number as `meta` keeps it.
+/// A number in the encoding of `meta`.
 pub(super) fn number(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it guards is consistent between statements, so that a panic elsewhere does not spoil it.
+    // What it guards is consistent between statements, so a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,7 +1,7 @@
-//! What the fold remembers of customers, so that it need not ask the store for each record.
+//! What the fold remembers of customers, so that it need not read the store for each record.
 //!
-//! Most events are later than all others of their customer, so that none of those can be the same one; most customers
-//! have one soft ID of a type, so that it does not matter when that was used last; and a new one has no properties.
+//! Most events are later than all others of their customer, so none of those can be the same one. Most customers have
+//! one soft ID of a type, so its last use does not matter. A new customer has no properties.
 
 use super::keys::Customer;
 use super::slots::Slots;
@@ -18,9 +18,9 @@ const HAS_NO_PROPERTIES: u64 = 8;
 pub(super) struct Summary {
     /// Whether rows of customers that merged into it are still being moved.
     pub(super) is_moving: bool,
-    /// Whether it matters when a soft ID of it was used last.
+    /// Whether the last use of its soft IDs matters.
     pub(super) tracks_use: bool,
-    /// Whether no property of it needs to be looked up, for it has none.
+    /// Whether no property of it needs to be looked up, as it has none.
     pub(super) has_no_properties: bool,
 }
 
@@ -31,12 +31,12 @@ pub(super) enum MayHave {
     No,
     /// It may.
     Yes,
-    /// It may, and the store has all its events that were written up to now: the latest of them should be remembered.
+    /// It may, and the store has all its events written so far: the latest of them should be remembered.
     Ask,
 }
 
-/// By number: the latest event in microseconds, flags, and which batch of writes may have events of it that the store
-/// does not have.
+/// By number: the latest event in microseconds, flags, and the batch of writes that may have events of it that the
+/// store lacks.
 #[derive(Debug)]
 pub(super) struct Summaries {
     slots: Slots<1>,
@@ -44,7 +44,7 @@ pub(super) struct Summaries {
 }
 
 impl Summaries {
-    /// Whose slots take so many bytes.
+    /// With slots of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             slots: Slots::new(bytes),
@@ -52,7 +52,7 @@ impl Summaries {
         }
     }
 
-    /// All that was written is published.
+    /// Notes that all that was written is published.
     pub(super) fn published(&mut self) {
         self.batch += 1;
     }
@@ -66,14 +66,14 @@ impl Summaries {
         })
     }
 
-    /// A customer is created, without events and properties.
+    /// Adds a new customer, without events and properties.
     pub(super) fn begin(&mut self, number: u64) {
         let none = i64::MIN.cast_unsigned();
         let flags = LATEST_IS_KNOWN | HAS_NO_PROPERTIES;
         self.slots.put([number, none, flags, self.batch]);
     }
 
-    /// A customer is as it says.
+    /// Remembers a customer as given.
     pub(super) fn put(&mut self, number: u64, customer: &Customer) -> Summary {
         let summary = Summary {
             is_moving: !customer.moving.is_empty(),
@@ -94,7 +94,7 @@ impl Summaries {
         summary
     }
 
-    /// A customer may have properties.
+    /// Notes that a customer may have properties.
     pub(super) fn add_properties(&mut self, number: u64) {
         if let Some([_, _, flags, _]) = self.slots.get([number]) {
             *flags &= !HAS_NO_PROPERTIES;
@@ -105,20 +105,20 @@ impl Summaries {
         self.slots.remove([number]);
     }
 
-    /// A customer has an event more.
+    /// Notes one more event of a customer.
     pub(super) fn add(&mut self, number: u64, time: Timestamp) {
         let batch = self.batch;
         match self.slots.get([number]) {
             Some([_, latest, flags, _]) if *flags & LATEST_IS_KNOWN != 0 => {
                 *latest = latest.cast_signed().max(time.micros()).cast_unsigned();
             }
-            // Earlier events may be later than this one, which the store does not have yet.
+            // Earlier records' events may be later. The store does not have this event yet.
             Some([_, _, _, written]) => *written = batch,
             None => {}
         }
     }
 
-    /// Of all its events in the store, this is the latest one.
+    /// Remembers the latest of a customer's events in the store.
     pub(super) fn found_latest(&mut self, number: u64, time: Option<Timestamp>) {
         if let Some([_, latest, flags, _]) = self.slots.get([number]) {
             *latest = time.map_or(i64::MIN, Timestamp::micros).cast_unsigned();
@@ -126,7 +126,7 @@ impl Summaries {
         }
     }
 
-    /// A customer has the events of another one too, which is none any more.
+    /// Gives a customer the events of another one, which no longer exists.
     pub(super) fn merge(&mut self, number: u64, merged: u64) {
         let of_merged = self.slots.get([merged]).copied();
         self.slots.remove([merged]);

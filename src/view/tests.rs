@@ -1,4 +1,4 @@
-//! The view beside a naive model of the contract, and scenes of their own.
+//! The view beside a naive model of the contract, and single scenes.
 
 mod anonymize;
 mod bench;

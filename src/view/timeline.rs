@@ -1,8 +1,7 @@
 //! The events of a customer in their order, by time and then by arrival, in bounded memory.
 //!
-//! Rows of one moment lie in the order of their contents, so that all of them have to be looked at to know which came
-//! first. Of these, no more are kept than are asked for, nor than a `selection` holds; for the
-//! others the moment is walked over once more.
+//! Rows of one moment are sorted by their content hashes, so all of them have to be read to know which came first. No
+//! more of them are kept than are requested, nor than a `selection` holds; for the others the moment is walked again.
 
 mod selection;
 
@@ -26,8 +25,8 @@ pub const ROWS_MAX: usize = 1_000_000;
 pub struct EventPlace {
     /// The event's time.
     pub time: Timestamp,
-    /// The position of its record, and behind it what tells apart the events that one record caused: the beginning of
-    /// the content hash.
+    /// The position of its record, and behind it the beginning of the content hash, which distinguishes the events that
+    /// one record caused.
     pub arrival: u128,
 }
 
@@ -43,14 +42,14 @@ pub(super) enum Next {
 type Row = (EventPlace, Entry);
 type Source = Peekable<Box<dyn Iterator<Item = Result<Row, Error>>>>;
 
-/// The rows of a customer, as one, wherever they lie.
+/// The rows of a customer under all its numbers, as one sequence.
 pub(super) struct Timeline<'a> {
     snapshot: &'a Snapshot,
     numbers: Vec<u64>,
     sources: Vec<Source>,
     order: Order,
     types: Option<&'a [EventType]>,
-    /// Behind which event to begin.
+    /// The event behind which to begin.
     after: Option<EventPlace>,
     /// What was selected of a moment, in order.
     ready: VecDeque<Row>,
@@ -62,7 +61,7 @@ pub(super) struct Timeline<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    /// The rows of a question, whose `skip` and `limit` are its caller's to count.
+    /// The rows of a query. The caller counts its `skip` and `limit`.
     pub(super) fn new(
         snapshot: &'a Snapshot,
         found: &Found,
@@ -89,12 +88,12 @@ impl<'a> Timeline<'a> {
         })
     }
 
-    /// Behind what was told, and passed without being told.
+    /// The place behind all events that were given or skipped.
     pub(super) fn place(&self) -> Option<EventPlace> {
         self.place
     }
 
-    /// The next event of the types. `needed` says how many are of use at most, this one included.
+    /// The next event of the types. `needed`: how many are of use at most, including this one.
     pub(super) fn next(&mut self, needed: usize) -> Result<Next, Error> {
         loop {
             if let Some((place, entry)) = self.ready.pop_front() {
@@ -151,7 +150,7 @@ impl<'a> Timeline<'a> {
         Ok(())
     }
 
-    /// Walks once more over a moment that had more rows than are kept at once.
+    /// Walks again over a moment that had more rows than are kept at once.
     fn select_again(&mut self, after: EventPlace, needed: usize) -> Result<(), Error> {
         let mut selection = Selection::new(self.order, self.types, needed, Some(after));
         for number in &self.numbers {
@@ -182,7 +181,7 @@ impl<'a> Timeline<'a> {
 fn source(snapshot: &Snapshot, number: u64, order: Order, after: Option<EventPlace>) -> Source {
     let first = keys::customer(number);
     let behind = keys::customer(number.saturating_add(1));
-    // Behind the end of a moment, none of its rows need be passed once more.
+    // Behind the end of a moment, none of its rows need be passed again.
     let is_over = after.is_some_and(|after| ranked(order, after.arrival) == u128::MAX);
     let next = |time: Timestamp, by: i64| {
         let time = time.micros().saturating_add(by);

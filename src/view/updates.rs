@@ -1,7 +1,7 @@
-//! When properties were updated last, as far as the fold knows without a look at the store.
+//! When properties were updated last, as far as the fold knows without reading the store.
 //!
-//! An update counts only if it is later than the one before. The fold alone writes that table, so that what it remembers
-//! is what the store has.
+//! An update counts only if it is later than the one before. Only the fold writes that table, so what it remembers is
+//! what the store has.
 
 use std::hash::Hasher as _;
 
@@ -16,7 +16,7 @@ pub(super) struct Updates {
 }
 
 impl Updates {
-    /// Whose slots take so many bytes.
+    /// With slots of so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             digester: Digester::default(),

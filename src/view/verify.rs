@@ -1,4 +1,4 @@
-//! Holds the view that lies in a folder against a fresh fold of the log.
+//! Compares the view in a folder with a fresh fold of the log.
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -23,15 +23,15 @@ pub enum Compared {
     OtherFormat,
     /// The view was compared.
     View {
-        /// Up to where it has applied the log.
+        /// The position up to which it has applied the log.
         applied: Position,
         /// The entries that are as they should be, over all tables.
         entries: u64,
     },
 }
 
-/// Folds the log into `scratch`, an empty folder, and compares every table with the view in `dir`, as of where that
-/// one is. Tells `found` of each difference. Changes nothing in `dir`. Blocks on the disk.
+/// Folds the log into `scratch`, an empty folder, and compares every table with the view in `dir`, as of that one's
+/// position. Calls `found` for each difference. Changes nothing in `dir`. Blocks on the disk.
 ///
 /// # Errors
 /// [`Error::Log`]: the log cannot be folded. [`Error::Ahead`], [`Error::Store`], [`Error::Damaged`].
@@ -64,12 +64,12 @@ pub fn compare(
             Compared::View { applied, entries }
         }
     };
-    // What the view has not applied yet must be able to be folded too.
+    // The records that the view has not applied yet must fold too.
     fold_up_to(log.last(), log, &mut fold)?;
     Ok(compared)
 }
 
-/// Brings projects in lanes to where the others are, as any start would.
+/// Brings projects in lanes up to the front, as any start would.
 fn finish(view: &Store, log: &dyn log::Store) -> Result<(), Error> {
     let mut apply = Apply::new(view)?;
     let lanes: Vec<_> = apply.lanes().keys().cloned().collect();
@@ -106,7 +106,7 @@ fn fold_up_to(end: Position, log: &dyn log::Store, apply: &mut Apply<'_>) -> Res
     Ok(())
 }
 
-/// Some of the records from behind `after` up to `end`. There must be such.
+/// The next records from behind `after` up to `end`. There must be some.
 fn read(
     log: &dyn log::Store,
     after: Position,

@@ -18,7 +18,7 @@ use crate::admin::socket;
 /// Largest response.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// How the service says no.
+/// A refusal by the service.
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
@@ -46,7 +46,7 @@ pub(super) async fn ask(data: &Path, dir: &Path) -> Result<Report, BackupError> 
         })?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| no_answer(&error))?;
-    // How it ends shows at the sender.
+    // The sender sees how it ends.
     tokio::spawn(connection);
     let query: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let request = Request::post(format!("/backup?dir={query}"))
@@ -64,7 +64,7 @@ pub(super) async fn ask(data: &Path, dir: &Path) -> Result<Report, BackupError> 
     report(status, &body.to_bytes()).ok_or_else(|| no_answer(&status))?
 }
 
-/// What a response says, if it is one of this service's.
+/// The content of a response, if it is one of this service's.
 fn report(status: StatusCode, body: &[u8]) -> Option<Result<Report, BackupError>> {
     match status {
         StatusCode::OK => serde_json::from_slice(body).ok().map(Ok),

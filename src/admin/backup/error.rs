@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use crate::log::copy::CopyError;
 use crate::log::{self, StoreError};
 
-/// Why there is no backup, in words for an operator. What was made of it is removed.
+/// Why there is no backup, as a text for an operator. What was made of the copy is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The folder's path depends on where a process works.
@@ -13,7 +13,7 @@ pub enum BackupError {
     /// The folder's path cannot be sent to the service.
     #[error("{} is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
-    /// The copy would lie in what is copied.
+    /// The copy would be inside of what is copied.
     #[error("{} lies inside of the data folder {}", dir.display(), data.display())]
     Inside {
         /// Where the copy was to be.
@@ -32,7 +32,7 @@ pub enum BackupError {
         /// What the system said.
         error: io::Error,
     },
-    /// The copy's disk is full, but for what is kept free.
+    /// The copy's disk is full, except for the space kept free.
     #[error("{}: the disk has not enough space", .0.display())]
     Full(PathBuf),
     /// The copy cannot be written.
@@ -52,7 +52,7 @@ pub enum BackupError {
     /// It was asked to end.
     #[error("stopped before the backup was finished; what was copied is removed")]
     Stopped,
-    /// Nobody waits for it any more.
+    /// The command no longer waits for it.
     #[error("not waited for: the service goes on copying to {}", .0.display())]
     Left(PathBuf),
     /// A process has the store, and has no socket to be asked by.
@@ -64,7 +64,7 @@ pub enum BackupError {
         /// The socket.
         socket: PathBuf,
     },
-    /// A process has the store, and nobody answers where it is to be asked.
+    /// A process has the store, and does not answer on the socket.
     #[error("the data folder {} is in use by another process, which does not answer at {}: {why}", data.display(),
         socket.display())]
     NoAnswer {

@@ -15,7 +15,7 @@ use crate::log::Log;
 pub(crate) struct Backups {
     log: Log,
     data: Arc<data::Options>,
-    /// Anyone who has the permit copies.
+    /// The holder of the permit copies.
     one: Arc<Semaphore>,
     stop: Arc<AtomicBool>,
 }
@@ -30,7 +30,7 @@ impl Backups {
         }
     }
 
-    /// Copies what is durable by now. Goes on even if nobody waits for the answer any more.
+    /// Copies what is durable by now. Goes on even if the caller no longer waits.
     pub(crate) async fn make(&self, dir: PathBuf) -> Result<Report, BackupError> {
         let permit = self.one.clone().try_acquire_owned();
         let permit = permit.map_err(|_| match self.stop.load(Ordering::Relaxed) {
@@ -44,7 +44,7 @@ impl Backups {
             let _permit = permit;
             let path = dir.display();
             tracing::info!(dir = %path, "a backup begins");
-            // Half of a rewriting folds into nonsense, so that none may come in between.
+            // Half of a rewrite folds into nonsense, so none may come in between.
             let _still = log.pin();
             let read = |after, limit| log.read_after(after, limit);
             let copied = copy(&read, log.last(), &data, &dir, &stop);
@@ -60,8 +60,8 @@ impl Backups {
         })
     }
 
-    /// Ends the backup that is in flight, waits until what it made is removed, and lets none begin any more; gives
-    /// whether there was one.
+    /// Ends the backup that is in flight, waits until what it made is removed, and prevents new ones. Says whether
+    /// there was one.
     pub(crate) async fn stop(&self) -> bool {
         self.stop.store(true, Ordering::Relaxed);
         let was_under_way = self.one.available_permits() == 0;

@@ -1,4 +1,4 @@
-//! The folder of a copy: what is made in it goes away, unless it becomes whole.
+//! The folder of a copy: what is made in it is removed again, unless the copy becomes complete.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -10,7 +10,7 @@ use super::BackupError;
 #[derive(Debug)]
 pub(super) struct Target {
     dir: PathBuf,
-    /// What is removed again, the last first.
+    /// The paths to remove again, the last first.
     made: Vec<PathBuf>,
 }
 
@@ -42,12 +42,12 @@ impl Target {
         Ok(Self { dir: real, made })
     }
 
-    /// Where the copy lies, without links.
+    /// The path of the copy, without links.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Knows of what others have made here.
+    /// Registers what other code has made here.
     pub(super) fn has(&mut self, names: &[&str]) {
         let paths = names.iter().map(|name| self.dir.join(name));
         self.made.extend(paths);
@@ -71,11 +71,11 @@ impl Target {
         io::copy(&mut from, &mut file).map(drop).map_err(io)
     }
 
-    /// Keeps everything, over a power cut too.
+    /// Keeps everything, durably.
     pub(super) fn keep(mut self) -> Result<(), BackupError> {
         sync(&self.dir).map_err(|error| BackupError::io(&self.dir, error))?;
         if let Some(parent) = self.dir.parent() {
-            // It may be one that cannot be read, and then it was not made here.
+            // If it cannot be read, it was not made here.
             let _ = File::open(parent).and_then(|parent| parent.sync_all());
         }
         self.made.clear();
@@ -86,9 +86,9 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         while let Some(path) = self.made.pop() {
-            // The note of where the copy ends goes after the log: what is left here is refused by every start.
+            // The note of where the copy ends is removed after the log: every start refuses what is left here.
             let removed = match path.is_dir() {
-                // An own folder that others have written to stays.
+                // A folder made here that others have written to stays.
                 true if path == self.dir => fs::remove_dir(&path),
                 true => fs::remove_dir_all(&path),
                 false => fs::remove_file(&path),

@@ -36,7 +36,7 @@ pub(super) async fn backup(backups: Backups, request: Parts) -> Response<Body> {
 fn dir(query: Option<&str>) -> Option<PathBuf> {
     let mut pairs = form_urlencoded::parse(query?.as_bytes());
     let (_, dir) = pairs.find(|(name, _)| name == "dir")?;
-    // What was not UTF-8 is another path by now.
+    // A path that was not UTF-8 is another one by now.
     let is_named = !dir.is_empty() && !dir.contains([char::REPLACEMENT_CHARACTER, '\0']);
     is_named.then(|| PathBuf::from(dir.into_owned()))
 }
@@ -53,7 +53,7 @@ fn status(error: &BackupError) -> StatusCode {
         | BackupError::Write { .. }
         | BackupError::Log(_)
         | BackupError::Panicked
-        // The command's side says these.
+        // Only the command itself reports these.
         | BackupError::Left(_)
         | BackupError::NoSocket { .. }
         | BackupError::NoAnswer { .. }
@@ -66,7 +66,7 @@ fn refusal(status: StatusCode, error: &str) -> Response<Body> {
     response(status, JSON, json(&Refusal { error }))
 }
 
-/// Of texts and numbers alone, which cannot fail.
+/// JSON of texts and numbers alone, which cannot fail.
 fn json(answer: &impl Serialize) -> String {
     serde_json::to_string(answer).unwrap_or_default()
 }

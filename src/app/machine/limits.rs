@@ -1,4 +1,4 @@
-//! What the system says that this process may have.
+//! The system's limits for this process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ const UNLIMITED: u64 = 1 << 30;
 /// Where control groups are mounted.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// What this process may have.
+/// The limits of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Open files, sockets among them.
@@ -48,7 +48,7 @@ fn raise_descriptors() -> u64 {
         current: maximum,
         maximum,
     };
-    // Who may not raise it has what it had.
+    // A process that may not raise it keeps its limit.
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => maximum,
         Err(_) => current,
@@ -56,7 +56,7 @@ fn raise_descriptors() -> u64 {
     limit.unwrap_or(UNLIMITED)
 }
 
-/// The limit of the user's processes, which holds for nobody with the right to have more.
+/// The limit of the user's processes, which does not apply to a process with the right to exceed it.
 fn threads_of_user() -> Option<u64> {
     match geteuid().is_root() {
         true => None,
@@ -115,7 +115,7 @@ impl Groups {
         groups
     }
 
-    /// How many threads may be there beside those of others in the same groups.
+    /// How many threads this process may have beside those of others in the same groups.
     fn threads(&self) -> Option<u64> {
         let left = |group: &PathBuf| {
             let most = number(&group.join("pids.max"))?;
@@ -135,8 +135,8 @@ impl Groups {
     }
 }
 
-/// A group's folder and those above it: each of them limits. In a container the path is another one than what is
-/// mounted, and the mounted root is its own group.
+/// A group's folder and those above it: each of them limits. In a container the path differs from what is mounted, and
+/// the mounted root is its own group.
 fn with_parents(root: &Path, path: &str) -> Vec<PathBuf> {
     let mut group = root.join(path.trim_start_matches('/'));
     let mut groups = Vec::new();
@@ -149,7 +149,7 @@ fn with_parents(root: &Path, path: &str) -> Vec<PathBuf> {
     groups
 }
 
-/// What a file says; none if it is not there, or says `max`.
+/// The number in a file; none if it does not exist, or says `max`.
 fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }

@@ -1,8 +1,8 @@
-//! What new settings take away. More often a mistake than meant, and anyone who called with it is told nothing.
+//! What new settings remove. More often a mistake than meant, and callers that used it are not notified.
 
 use crate::config::{KeyAccess, KeyConfig, ProjectConfig};
 
-/// Projects and keys that were there, by their names. A public key has only its place, for it lets in.
+/// Removed projects and keys, by name. A public key is shown only by its place, as its text gives access.
 pub(super) fn gone(before: &[ProjectConfig], after: &[ProjectConfig]) -> Vec<String> {
     let mut gone = Vec::new();
     for project in before {

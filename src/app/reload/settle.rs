@@ -1,6 +1,6 @@
-//! Settings that are whole: who writes a file in place has it half written for a moment.
+//! Waits for complete settings: a file written in place is half written for a moment.
 //!
-//! A file that is renamed into its place is whole at any time, and then so is what is read of it.
+//! A file that is renamed into its place is always complete.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// How long the settings must stay the same.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often they are looked at again.
+/// How often they are read again.
 const TRIES: usize = 20;
 
 /// Loads the settings until two in a row are the same, mistakes included.
@@ -50,7 +50,7 @@ mod tests {
         }
     }
 
-    /// What comes of settings that read so, one time after the other; none: with a mistake.
+    /// The result of settings that read like this, in turn; none: with a mistake.
     async fn comes(of: &[Option<&str>]) -> Result<Config, StartError> {
         let reads = Cell::new(0);
         let load = || {

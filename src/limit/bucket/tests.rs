@@ -15,7 +15,7 @@ fn quotas() -> impl Strategy<Value = Quota> {
         })
 }
 
-/// A bucket that is asked with time moved by hand.
+/// A bucket with time set by hand.
 #[derive(Clone, Copy)]
 struct Bucket {
     quota: Quota,

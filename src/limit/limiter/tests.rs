@@ -211,7 +211,7 @@ fn a_mapped_or_translated_address_is_its_ipv4_address_and_has_no_wider_network()
     assert_eq!(passing(&limiter, written("64:ff9b::198.51.100.7")), 3);
     assert_eq!(passing(&limiter, written("::ffff:198.51.100.7")), 0);
     assert_eq!(passing(&limiter, written("198.51.100.7")), 0);
-    // An override for IPv4 holds for either form.
+    // An override for IPv4 applies to either form.
     assert_eq!(passing(&limiter, written("64:ff9b::192.0.2.1")), 5);
     assert_eq!(passing(&limiter, written("::ffff:192.0.2.2")), 5);
     let others = (0..100).map(|host| written(&format!("64:ff9b::203.0.113.{host}")));

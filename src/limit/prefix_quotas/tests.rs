@@ -9,7 +9,7 @@ use std::thread;
 const HASH_KEY: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 const NOW: Duration = Duration::from_secs(100);
 
-/// Room enough that no set is ever full.
+/// Slots enough that no set is ever full.
 fn table() -> Table {
     Table::new(NonZeroUsize::new(1 << 14).unwrap(), HASH_KEY)
 }

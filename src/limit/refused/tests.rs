@@ -67,7 +67,7 @@ fn after_a_long_silence_nothing_is_left() {
     let refused = refused();
     count(&refused, 1, 5, 10);
     assert_eq!(refused.summary(10, at(100_000)).refused, 0);
-    // A thread that comes late does not turn the time back.
+    // A late thread does not turn the time back.
     count(&refused, 2, 1, 99_999);
     count(&refused, 2, 1, 10);
     assert_eq!(refused.summary(10, at(100_000)).refused, 2);

@@ -10,9 +10,9 @@ use std::sync::atomic::{
 
 /// Slots of a set: the places where a key may have its bucket.
 pub const WAYS: usize = 8;
-/// The owner of a slot that has none.
+/// The owner word of a slot without an owner.
 pub(super) const NOBODY: u64 = 0;
-/// In place of a TAT: one thread is making the slot its key's, and nobody else writes the owner.
+/// In place of a TAT: one thread is claiming the slot for its key, and no other thread writes the owner.
 pub(super) const CLAIMED: u64 = u64::MAX;
 /// In place of a TAT: claimed, but the claim has lost against another of the same key.
 pub(super) const LOST: u64 = u64::MAX - 1;
@@ -26,7 +26,7 @@ pub(super) struct Slot {
     pub(super) owner: AtomicU64,
 }
 
-/// One request on its way to a bucket.
+/// One request to a bucket.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     /// The key's hash.
@@ -67,9 +67,8 @@ impl Set {
         }))
     }
 
-    /// The slot that seems to be the owner's, to be confirmed. It is found without a branch that waits for
-    /// memory: a processor that guessed such a one wrong would begin again with all that it had done in
-    /// advance.
+    /// The slot that seems to be the owner's, to be confirmed. It is found without a branch that depends on memory: a
+    /// mispredicted one would discard all speculative work.
     #[inline]
     pub(super) fn hint(&self, owner: u64) -> Option<&Slot> {
         let mut found = WAYS;
@@ -81,8 +80,8 @@ impl Set {
         self.0.get(found)
     }
 
-    /// Where the owner is, or might be. Of the free slots, the one whose debt ended first, so that
-    /// the latest ending that is forgotten seldom changes.
+    /// Where the owner is, or might be. Of the free slots, the one whose debt ended first, so that the latest forgotten
+    /// end seldom changes.
     pub(super) fn place(&self, owner: u64, now: u64) -> Place<'_> {
         let mut oldest: Option<(&Slot, u64)> = None;
         let mut otherwise = Place::Full;
@@ -135,19 +134,19 @@ impl Slot {
         confirmed.then_some(Place::Own(self, tat))
     }
 
-    /// Charges the bucket whose TAT was read as `tat`. None: it is no longer.
+    /// Charges the bucket whose TAT was read as `tat`. None: it has changed.
     pub(super) fn charge(&self, tat: u64, request: Request<'_>) -> Option<Verdict> {
         let (next, verdict) = request.decide(tat, request.quota);
         let unchanged = match next == tat {
-            // Nothing to write: callers that are refused do not take the line from each other.
+            // Nothing to write: refused callers do not contend for the cache line.
             true => self.tat.load(SeqCst) == tat,
             false => self.tat.compare_exchange(tat, next, SeqCst, SeqCst).is_ok(),
         };
         unchanged.then_some(verdict)
     }
 
-    /// Whether this slot leaves `owner` to the claim that asks: it is not the owner's, or only by a
-    /// claim, which has now lost.
+    /// Whether this slot gives way to the calling claim of `owner`: it is not the owner's, or only by a claim, which
+    /// has now lost.
     pub(super) fn yields_to(&self, owner: u64) -> bool {
         loop {
             let tat = self.tat.load(SeqCst);

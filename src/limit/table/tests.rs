@@ -12,7 +12,7 @@ fn table(slots: usize) -> Table {
     Table::new(NonZeroUsize::new(slots).unwrap(), HASH_KEY)
 }
 
-/// A table of one set, in which all keys meet.
+/// A table of one set, which all keys share.
 fn one_set() -> Table {
     table(WAYS)
 }
@@ -110,7 +110,7 @@ fn a_full_set_charges_newcomers_to_overflow_and_keeps_every_debt() {
         assert!(!table.check(key(number), now, quota).overflowed);
         assert!(admitted(table.check(key(number), now, quota)));
     }
-    // Sixteen callers' bursts, no matter who of the prefix comes.
+    // Sixteen callers' bursts, no matter which caller of the prefix comes.
     for newcomer in 100..132 {
         let charge = table.check(key(newcomer), now, quota);
         assert!(charge.overflowed && admitted(charge));
@@ -229,7 +229,7 @@ fn a_late_thread_still_meets_the_debt_that_others_have_forgotten() {
     for number in 1..=7 {
         assert!(!check(number, 20_000).overflowed);
     }
-    // The slot of key 0 is gone to key 7. Now the stopped thread gives way, and leaves a free one.
+    // The slot of key 0 is gone to key 7. Now the stopped thread gives way, and leaves a free slot.
     stopped.owner.store(NOBODY, SeqCst);
     stopped.tat.store(1, SeqCst);
     let Charge {
@@ -242,7 +242,7 @@ fn a_late_thread_still_meets_the_debt_that_others_have_forgotten() {
     assert_eq!(refusal.retry_after, Duration::from_micros(500));
 }
 
-/// Keys of all those in debt at once that found no slot, in a hundred thousand.
+/// Keys in debt that found no slot, in a hundred thousand.
 fn overflow_at(load: f64) -> f64 {
     const SLOTS: u32 = 1 << 16;
     let table = table(SLOTS as usize);
@@ -306,13 +306,13 @@ fn crowd(table: &Table, done: &AtomicU64, mut now: Duration) {
     }
 }
 
-/// Not with loom, which takes `SeqCst` for less than it is, and would find what cannot happen.
+/// Not with loom, which models `SeqCst` as weaker than it is, and would find impossible failures.
 #[test]
 fn threads_on_one_key_admit_exactly_its_burst_while_others_fight_for_its_set() {
     const BURST: u32 = 40;
     let slow = quota(1, Duration::from_secs(3_600), BURST);
     let now = Duration::from_secs(1_000);
-    // Others come before it in time, or after it, so that it comes late.
+    // Others come before it in time, or after it, so that it is late.
     let times = [10, 1_000].map(Duration::from_secs);
     for (round, others_now) in (0..400).zip(times.into_iter().cycle()) {
         let (table, done, start) = (one_set(), AtomicU64::new(0), Barrier::new(5));
@@ -344,7 +344,7 @@ fn threads_on_one_key_admit_exactly_its_burst_while_others_fight_for_its_set() {
         let admitted = own.iter().filter(|charge| admitted(**charge)).count();
         assert!(admitted <= BURST as usize);
         if others_now < now {
-            // Whatever is theirs is paid for by now: there is always room, and nothing to lose.
+            // All their debt is paid by now: there is always a free slot, and nothing to lose.
             assert_eq!((own.len(), admitted), (300, BURST as usize));
         }
     }
@@ -356,7 +356,7 @@ fn all_overflow_together_adds_a_sixteenth_at_most() {
     const BURST: u32 = 3;
     let table = table(SLOTS as usize);
     let quota = quota(1, Duration::from_secs(1), BURST);
-    // Addresses of all prefixes, far more than there is room for, for as long as 20 requests are earned.
+    // Addresses of all prefixes, far more than there are slots, for as long as 20 requests are earned.
     let mut admissions = 0;
     for second in 0..=20 {
         for number in 0..20_000_u32 {
@@ -399,7 +399,7 @@ fn threads_that_fight_for_slots_never_admit_more_than_each_keys_quota() {
     let sends = |thread: u32| {
         let mut counts = [0_u64; KEYS as usize];
         for request in 0..REQUESTS {
-            // Each request takes its time and may come late with it.
+            // Each request takes its time, and may use it late.
             let now = Duration::from_nanos(clock.fetch_add(20_000, SeqCst));
             let number = (request + thread) / 3 % KEYS;
             let charge = table.check(key(number), now, quota);

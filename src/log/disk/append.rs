@@ -18,7 +18,7 @@ use crate::log::StoreError;
 
 /// The first segments are smaller: each is so many times as large as the one before.
 const GROWTH: u64 = 4;
-/// So many times smaller is the first one.
+/// The first one is so many times smaller.
 const FIRST_PART: u64 = 64;
 /// The next segment is made once this part of the present one is used.
 const SPARE_PART: u64 = 4;
@@ -33,11 +33,11 @@ pub(super) struct Appender {
     segment_bytes_max: u64,
     /// How many segments there are.
     count: u32,
-    /// The segment that takes frames; none: the last one is sealed.
+    /// The segment that takes frames; none if the last one is sealed.
     current: Option<Current>,
     spare: Spare,
     frame: Vec<u8>,
-    /// A write failed, and nobody knows what the disk has kept.
+    /// A write failed, and what the disk has kept is unknown.
     is_broken: bool,
 }
 
@@ -86,7 +86,7 @@ impl Appender {
         })
     }
 
-    /// What a commit of so many bytes may take of the disk: a segment is made ahead.
+    /// What a commit of so many bytes may take of the disk, in bytes: a segment is made ahead.
     pub(super) fn room(&self, bytes: u64) -> u64 {
         match self.spare.is_begun() {
             true => bytes,
@@ -94,8 +94,8 @@ impl Appender {
         }
     }
 
-    /// Writes records behind all others, and syncs them; gives the new segment, if one was begun for them, which
-    /// `begun` is to know before.
+    /// Writes records behind all others, and syncs them. Gives the new segment, if one was begun for them; `begun` is
+    /// called with it before.
     ///
     /// # Errors
     /// As [`Store::commit`](crate::log::Store::commit).
@@ -183,11 +183,11 @@ impl Appender {
         grown.min(self.segment_bytes_max).max(first)
     }
 
-    /// Ends the present segment and begins the next one, which has room for a frame of so many bytes.
+    /// Ends the present segment and begins the next one, which fits a frame of so many bytes.
     fn roll(&mut self, first: u64, frame: u64) -> Result<Arc<Segment>, StoreError> {
         let needed = frame.saturating_add(HEADER_BYTES as u64);
         let bytes = self.next_bytes().max(needed + seal_bytes(needed));
-        // Made before the present one is sealed: until then, a full disk is nothing but that.
+        // Made before the present one is sealed: until then, a full disk is no worse failure.
         let file = self
             .spare
             .take(bytes)

@@ -1,4 +1,4 @@
-//! Open files, of which there are only so many at a time.
+//! Open files, at most so many at a time.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -23,7 +23,7 @@ pub(super) struct Slot {
 #[derive(Debug, Default)]
 struct Held {
     file: Option<Arc<File>>,
-    /// Whether it stays open: its name leads to another file, or will.
+    /// Whether it stays open, as its name leads to another file, or will.
     is_kept: bool,
 }
 

@@ -14,9 +14,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How far the log once was on disk.
 ///
-/// It is written after a commit's sync has returned, so that it never says more than the disk has, whatever of
-/// it a power cut leaves. It needs no sync of its own: as long as the machine runs, the next start reads what
-/// was written last, and after a power cut it says less.
+/// It is written after a commit's sync has returned, so it never says more than the disk has, whatever of it a power
+/// cut leaves. It needs no sync of its own: while the machine runs, the next start reads the last write, and after a
+/// power cut it says less.
 #[derive(Debug)]
 pub(super) struct DurableMark {
     file: File,
@@ -54,7 +54,7 @@ impl DurableMark {
         Ok(note)
     }
 
-    /// What the file says, without a lock; nothing, if it is not there.
+    /// What the file says, without a lock; the start, if there is none.
     pub(super) fn peek(path: &Path) -> Position {
         noted(&std::fs::read(path).unwrap_or_default())
     }
@@ -63,7 +63,7 @@ impl DurableMark {
         self.file.write_all_at(&note(position.get()), 0)
     }
 
-    /// Makes a power cut keep it.
+    /// Makes it survive a power cut.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -84,7 +84,7 @@ pub(super) fn lock(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// What a note says; nothing, if it is none.
+/// The position that a note says; the start, if it is not a note.
 fn noted(bytes: &[u8]) -> Position {
     let number = bytes.first_chunk();
     let number = number.map(|number| u64::from_be_bytes(*number));

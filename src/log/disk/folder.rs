@@ -10,19 +10,19 @@ pub(super) const LOCK: &str = "lock";
 pub(super) const SPARE: &str = "spare";
 /// Records that stand in the place of others.
 pub(super) const REWRITES: &str = "rewrites";
-/// The same, before it is made.
+/// The same, before it is complete.
 pub(super) const REWRITES_UNFINISHED: &str = "rewrites-unfinished";
-/// Says that what was rewritten may still lie on the disk, and how many rewrites there are.
+/// Says that what was rewritten may still be on the disk, and how many rewrites there are.
 pub(super) const PURGE_PENDING: &str = "remains";
 /// What will take a segment's place.
 pub(super) const REPLACEMENT: &str = "replacement";
 
 const DIGITS: usize = 20;
 const SUFFIX: &str = ".seg";
-/// What a store of the format before has.
+/// The files of a store of the previous format.
 const FORMER: [&str; 2] = ["version", "keyspaces"];
 
-/// The segment whose first record is at a position.
+/// The path of the segment that begins with a position.
 pub(super) fn segment(log: &Path, first: u64) -> PathBuf {
     log.join(format!("{first:020}{SUFFIX}"))
 }
@@ -47,17 +47,17 @@ pub(super) fn segments(log: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Whether there is a log, of whatever format.
+/// Whether there is a log, of any format.
 pub(super) fn has_log(log: &Path) -> bool {
     is_former(log) || segments(log).map_or(true, |segments| !segments.is_empty())
 }
 
-/// Whether the log is of the format before this one.
+/// Whether the log is of the previous format.
 pub(super) fn is_former(log: &Path) -> bool {
     FORMER.iter().any(|name| log.join(name).exists())
 }
 
-/// Removes what a stop has left half-made.
+/// Removes what a stop has left unfinished.
 pub(super) fn tidy(log: &Path) -> io::Result<()> {
     for name in [SPARE, REPLACEMENT, REWRITES_UNFINISHED] {
         remove(&log.join(name))?;
@@ -73,7 +73,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a power cut keep the names in a folder.
+/// Makes the names in a folder survive a power cut.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
     let dir = match dir.as_os_str().is_empty() {
         true => Path::new("."),

@@ -1,10 +1,10 @@
 //! The bytes of the log's files, and nothing that reads or writes a file.
 //!
-//! A file begins with a [`Header`], which has a page of its own: the writes that follow do not touch it. Behind it
-//! stand frames without a gap. A [`frame`](Head) holds records of consecutive positions, in blocks that can be read one
-//! by one. Everything in it is covered by checksums whose seed is a secret of the file and the frame's position, and it
-//! begins with another secret. So nothing that callers write looks like a frame, and neither does a frame of another
-//! file, or of another place. All numbers are big-endian.
+//! A file begins with a [`Header`], which has a page of its own: later writes do not touch it. Frames follow without a
+//! gap. A [`frame`](Head) holds records of consecutive positions, in blocks that can be read one by one. Everything in
+//! it is covered by checksums whose seed is a secret of the file and the frame's position, and it begins with another
+//! secret. So nothing that callers write looks like a frame, and neither does a frame of another file, or of another
+//! place. All numbers are big-endian.
 
 mod block;
 mod frame;
@@ -19,9 +19,9 @@ pub(super) use frame::{FIXED_BYTES, Frame, Head, Peek, SEAL_ENTRY_BYTES};
 
 /// The header's page.
 pub(super) const HEADER_BYTES: usize = 4096;
-/// What a record may have. A command is smaller by far.
+/// Most bytes of a record. A command is smaller by far.
 pub(super) const RECORD_BYTES_MAX: usize = 64 << 20;
-/// What a frame may have. A commit is smaller by far.
+/// Most bytes of a frame. A commit is smaller by far.
 pub(super) const FRAME_BYTES_MAX: usize = 1 << 30;
 /// The version of all of this.
 const FORMAT: u32 = 1;
@@ -59,17 +59,17 @@ pub(super) struct Header {
     pub(super) first: u64,
 }
 
-/// Why a header is none.
+/// Why a header cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoHeader {
-    /// It is not what was written.
+    /// It differs from what was written.
     Damaged,
     /// It is of a later version.
     Format(u32),
 }
 
 impl Header {
-    /// Of a new file, with secrets of its own.
+    /// The header of a new file, with its own secrets.
     ///
     /// # Errors
     /// The system has no random bytes.

@@ -1,4 +1,4 @@
-//! Looks after the files that keep other processes out: anyone who finds them gone takes the folder for free.
+//! Checks the files that lock other processes out: a process that finds them gone takes the folder for free.
 
 use std::fs;
 use std::io;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::folder::LOCK;
 use super::{DURABLE_MARK, LOG_DIR};
 
-/// The files that are locked, each with what it was when it was.
+/// The locked files, each with its identity at that time.
 #[derive(Debug)]
 pub(super) struct Keeper(Vec<(PathBuf, Id)>);
 
-/// A file, whatever its name.
+/// The identity of a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Id {
     device: u64,
@@ -20,18 +20,18 @@ struct Id {
 }
 
 impl Keeper {
-    /// For anyone who has the locks of the store in `dir`.
+    /// For the holder of the locks of the store in `dir`.
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
         let files = [dir.join(DURABLE_MARK), dir.join(LOG_DIR).join(LOCK)];
         let known = files.map(|file| Ok((file.clone(), id(&file)?)));
         known.into_iter().collect::<io::Result<_>>().map(Self)
     }
 
-    /// Which of the files is not there any more, or another one.
+    /// Says which of the files is gone or replaced.
     pub(super) fn trouble(&self) -> Option<String> {
         let lost = |(file, known): &&(PathBuf, Id)| match id(file) {
             Ok(found) => found != *known,
-            // Whatever else keeps it from being looked at says nothing of the lock.
+            // Any other error says nothing about the lock.
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         let (file, _) = self.0.iter().find(lost)?;

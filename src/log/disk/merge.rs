@@ -1,8 +1,8 @@
-//! Brings rewritten records into their segments, so that what stood there leaves the disk.
+//! Brings rewritten records into their segments, so that the old ones leave the disk.
 //!
-//! One pass serves all rewritings until then. A segment is written beside the old one, synced, and renamed; the
-//! rewritten records stay until all of them are in their segments, so that a stop at any moment loses nothing, and the
-//! next pass does the same again. Who reads goes on with the file that it has open.
+//! One pass serves all rewrites until then. A segment is written beside the old one, synced, and renamed. The rewritten
+//! records stay until all of them are in their segments: a stop at any moment loses nothing, and the next pass does the
+//! same again. A reader goes on with the file that it has open.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,7 +19,7 @@ use super::segment::Segment;
 use super::{DiskStore, LOG_DIR, folder, zeros};
 use crate::log::{Error, StoreError};
 
-/// How often, and how long apart, it is asked whether all who read an old segment have ended: reads are short.
+/// How often, and how long apart, it is checked whether all reads of an old segment have ended: reads are short.
 const READERS_TRIES: usize = 500;
 const READERS_PAUSE: Duration = Duration::from_millis(10);
 
@@ -35,7 +35,7 @@ impl DiskStore {
         self.seal_if_rewritten()?;
         let all = self.shared().segments.clone();
         let firsts: Vec<_> = all.iter().map(|segment| segment.first()).collect();
-        // Each old one is to go as soon as nobody reads it.
+        // Each old one is to go as soon as it has no readers.
         drop(all);
         for first in firsts {
             if let Some(segment) = self.rewritten_segment(first) {
@@ -78,14 +78,14 @@ impl DiskStore {
         Ok(())
     }
 
-    /// Puts another file in the place of a segment.
+    /// Replaces a segment with another file.
     fn replace(&self, old: &Arc<Segment>) -> Result<(), Error> {
         let aside = self.room.set_aside(old.bytes())?;
         let log = self.options.dir.join(LOG_DIR);
         let unfinished = log.join(folder::REPLACEMENT);
         let rebuilt = self.rebuild(old, &unfinished);
         let new = rebuilt.inspect_err(|_| {
-            // What there is of it only takes space.
+            // The unfinished file only takes space.
             let _ = folder::remove(&unfinished);
         })?;
         let replaced = || {
@@ -158,7 +158,7 @@ impl DiskStore {
         Ok(Segment::new(slot, self.descriptors.clone(), header, extent))
     }
 
-    /// Lets everybody who begins to read from now on read the new one.
+    /// Gives the new one to all reads that begin from now on.
     fn swap(&self, old: &Arc<Segment>, new: Segment) {
         let new = Arc::new(new);
         let mut shared = self.shared_mut();
@@ -175,7 +175,7 @@ impl DiskStore {
             .remove(new.first(), new.next().saturating_sub(1));
     }
 
-    /// Writes zeros over a segment that has no name any more, once nobody reads it.
+    /// Writes zeros over a segment that has no name any more, once it has no readers.
     fn overwrite(&self, old: &Arc<Segment>, file: &File) -> io::Result<()> {
         for _ in 0..READERS_TRIES {
             if Arc::strong_count(old) <= 1 {

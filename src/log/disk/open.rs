@@ -1,4 +1,4 @@
-//! Opens a store, once all of its files were looked at. What is refused is left as it is.
+//! Opens a store, once all of its files were checked. A store that is refused is left as it is.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -19,7 +19,7 @@ use super::segment::Segment;
 use super::{DURABLE_MARK, DiskStore, LOG_DIR, Options, Shared, folder, zeros};
 use crate::log::{Error, Position};
 
-/// What lies in the log's folder.
+/// What is in the log's folder.
 struct Found {
     segments: Vec<Arc<Segment>>,
     /// The position behind the last record.
@@ -49,7 +49,7 @@ impl DiskStore {
         let (note, noted) = note.ok_or_else(|| Error::Locked(dir.clone()))?;
         let store = Self::open_with(options, note, noted)?;
         if let Some(parent) = dir.parent() {
-            // It may be one that cannot be read, and then it was not made here.
+            // If it cannot be read, it was not made here.
             let _ = folder::sync(parent);
         }
         Ok(store)
@@ -66,8 +66,8 @@ impl DiskStore {
         }
     }
 
-    /// Makes a store in a folder that has none, for its owner alone. Until its records reach `end`, every start
-    /// refuses it: that is noted before there is anything else. Makes all or nothing.
+    /// Makes a store in a folder that has none, for its owner alone. Until its records reach `end`, every start refuses
+    /// it: that is noted before anything else exists. Makes all or nothing.
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Locked`].
@@ -80,7 +80,7 @@ impl DiskStore {
             .map_err(|error| failed(&dir, &error))
             .and_then(|()| Self::make(options, note, end));
         if made.is_err() {
-            // Another error than the first one says nothing new.
+            // A second error says nothing new.
             let _ = std::fs::remove_dir_all(dir.join(LOG_DIR));
             let _ = std::fs::remove_file(noted);
         }
@@ -138,14 +138,14 @@ impl DiskStore {
         (store.note, store.noted) = (Some(note), noted);
         store.keeper = Some(Keeper::new(&dir).map_err(opened)?);
         store._lock = Some(lock);
-        // A synced record helps nobody in a folder that a power cut takes away.
+        // A synced record is lost with a folder that a power cut takes away.
         folder::sync(&log).map_err(opened)?;
         folder::sync(&dir).map_err(opened)?;
         Ok(store)
     }
 
-    /// Opens and locks a store that is there, to be looked at: it takes no commits, and may have lost its end. Nothing
-    /// is made or changed.
+    /// Opens and locks an existing store read-only: it takes no commits, and may have lost its end. Nothing is made or
+    /// changed.
     ///
     /// # Errors
     /// [`Error::NoStore`], [`Error::Locked`], [`Error::Open`], [`Error::EndLost`].
@@ -227,7 +227,7 @@ fn refused(dir: &Path, why: String) -> Error {
 /// A file's header.
 ///
 /// # Errors
-/// In words: why it has none.
+/// A text that says why it has none.
 pub(super) fn header(path: &Path, file: &File, kind: Kind) -> Result<Header, String> {
     let told = |why: String| format!("{} {why}", path.display());
     let mut page = vec![0; HEADER_BYTES];
@@ -243,7 +243,7 @@ pub(super) fn header(path: &Path, file: &File, kind: Kind) -> Result<Header, Str
     })
 }
 
-/// Looks at all segments.
+/// Checks all segments.
 fn look(dir: &Path, descriptors: &Arc<Descriptors>) -> Result<Found, Error> {
     let log = dir.join(LOG_DIR);
     if folder::is_former(&log) {
@@ -276,7 +276,7 @@ fn look(dir: &Path, descriptors: &Arc<Descriptors>) -> Result<Found, Error> {
 }
 
 impl Found {
-    /// Looks at the next segment. `follower` is the position of the first record in the one behind it.
+    /// Checks the next segment. `follower` is the position of the first record in the one behind it.
     fn take(
         &mut self,
         path: PathBuf,
@@ -305,7 +305,7 @@ impl Found {
         );
         match (end, follower) {
             (End::Sealed, _) => {}
-            // All records are there; only what would find them faster is not.
+            // All records are there; only the index that finds them faster is not.
             (_, Some(follower)) if follower == next => {
                 tracing::warn!(damage, "a segment has no seal; its records are all there");
                 self.harmless.push(Error::Damaged {
@@ -328,7 +328,7 @@ impl Found {
         Ok(())
     }
 
-    /// Cuts off what a power cut has left of a commit that nobody was told of.
+    /// Cuts off what a power cut has left of an unacknowledged commit.
     fn cut(&self) -> io::Result<()> {
         let Some((path, from, to)) = &self.torn else {
             return Ok(());
@@ -340,7 +340,7 @@ impl Found {
     }
 }
 
-/// Makes a folder that its owner alone can enter, for it holds what customers do; one that is there stays as it is.
+/// Makes a folder that only its owner can enter, as it holds customer data. An existing one stays as it is.
 ///
 /// # Errors
 /// What the system says.
@@ -356,7 +356,7 @@ pub fn make_folder(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Says so where others than the owner may enter the folder, which is left as it is.
+/// Warns if others than the owner may enter the folder, which is left as it is.
 fn warn_of_others(dir: &Path) {
     let mode = std::fs::metadata(dir).map_or(0, |folder| folder.permissions().mode() & 0o777);
     if mode & 0o077 != 0 {

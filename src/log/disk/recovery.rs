@@ -1,8 +1,8 @@
-//! How far a file is whole, and whether what lies behind is a torn commit or damage.
+//! How far a file is whole, and whether the rest is a torn commit or damage.
 //!
 //! A commit begins after the sync of the one before, and a file is zeros where nothing was written. So a power cut
-//! leaves, behind the last whole frame, some pages of one more frame and nothing else. Such a tail is cut. If a frame
-//! of this file stands in it, something in front of that was damaged.
+//! leaves, behind the last whole frame, some pages of one more frame and nothing else. Such a tail is cut. If the tail
+//! contains a frame of this file, something in front of that was damaged.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ use memchr::memmem;
 
 use super::format::{HEADER_BYTES, Head, Header, Peek, TRAILER_BYTES, seal_place};
 
-/// Where a frame lies is kept for each so many bytes of a file.
+/// The place of a frame is kept for each so many bytes of a file.
 pub(super) const GRAIN_BYTES: u64 = 16 << 10;
 /// What is read at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -70,10 +70,10 @@ impl Source for [u8] {
     }
 }
 
-/// A part of a source in memory, that moves.
+/// A moving part of a source, in memory.
 pub(super) struct Window<S: Source> {
     source: S,
-    /// Nothing behind is read.
+    /// Nothing behind it is read.
     pub(super) end: u64,
     chunk: usize,
     at: u64,
@@ -100,7 +100,7 @@ impl<S: Source> Window<S> {
         self.up_to(at, length).map(Some)
     }
 
-    /// As many of so many bytes as there are.
+    /// So many bytes at a place, or as many as there are.
     pub(super) fn up_to(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
         let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
         let length = length.min(left);
@@ -169,7 +169,7 @@ pub(super) struct Extent {
 pub(super) enum End {
     /// A seal: nothing is ever written there.
     Sealed,
-    /// Zeros, or nothing.
+    /// Only zeros, or nothing.
     Free,
     /// What a power cut leaves of a frame; it ends before this place.
     Torn(u64),
@@ -183,7 +183,7 @@ impl Extent {
         Self::walk(source, header, true)
     }
 
-    /// As [`Extent::scan`], without the records: what is damaged in them is seen when they are read.
+    /// As [`Extent::scan`], without the records: damage in them is found when they are read.
     pub(super) fn skim<S: Source + ?Sized>(source: &S, header: &Header) -> io::Result<Self> {
         Self::walk(source, header, false)
     }
@@ -260,7 +260,7 @@ impl Extent {
     }
 }
 
-/// Notes where a frame lies, unless one shortly before is noted.
+/// Notes the place of a frame, unless one shortly before is noted.
 pub(super) fn note(index: &mut Vec<(u64, u64)>, position: u64, place: u64) {
     let is_far = |last: &(u64, u64)| place.saturating_sub(last.1) >= GRAIN_BYTES;
     if index.last().is_none_or(is_far) {
@@ -293,7 +293,7 @@ fn look_behind<S: Source>(
                 }
             }
         }
-        // A tag may lie across two chunks.
+        // A tag may span two chunks.
         let step = match read < CHUNK_BYTES {
             true => read,
             false => read - (header.tag().len() - 1),

@@ -1,12 +1,12 @@
-//! Puts other records in the place of old ones, all of them or none.
+//! Replaces old records with others, all of them or none.
 //!
-//! Half a rewriting would fold into another view than the whole, and its records may lie in any segments. So the new
-//! ones are first written to one file beside the log, as frames of which the last one says that they are complete: one
-//! sync makes it so. Readers look there first. Then [`merge`](super::merge) brings them into their segments, one pass
-//! for all rewritings until then.
+//! Half a rewrite would fold into another view than the whole, and its records may be in any segments. So the new ones
+//! are first written to one file beside the log. The last of its frames says that they are complete: one sync makes it
+//! so. Readers look there first. Then [`merge`](super::merge) brings them into their segments, one pass for all
+//! rewrites until then.
 //!
-//! The file is one of frames as a segment is; what counts there is the order of the rewritten records. A record in it
-//! begins with the position at which it belongs.
+//! The file consists of frames, as a segment does. Its positions number the rewritten records. A record in it begins
+//! with the position at which it belongs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,10 +34,10 @@ use crate::log::{Error, Position};
 const FRAME_RECORDS_MAX: usize = 1_024;
 /// Most bytes of records in one frame, unless a single record is larger.
 const FRAME_BYTES_MAX: usize = 4 << 20;
-/// What a frame has for marks if more of the same rewriting follow.
+/// The marks of a frame if more of the same rewrite follow.
 const UNFINISHED: &[u8] = b"+";
 
-/// The rewritten records that are not in their segments yet: which of the file's records stands for which position.
+/// The rewritten records that are not in their segments yet: which of the file's records replaces which position.
 #[derive(Debug, Default)]
 pub(super) struct Rewritten {
     places: BTreeMap<u64, u64>,
@@ -49,7 +49,7 @@ impl Rewritten {
         self.places.len()
     }
 
-    /// What stands for the positions from one to another one.
+    /// The records that replace the positions from one to another one.
     pub(super) fn between(&self, from: u64, to: u64) -> Vec<Stands> {
         let Some(file) = self.file.as_ref().filter(|_| from <= to) else {
             return Vec::new();
@@ -62,18 +62,18 @@ impl Rewritten {
         self.places.range(from..=to).map(stands).collect()
     }
 
-    /// Adds what a rewriting has written.
+    /// Adds what a rewrite has written.
     pub(super) fn add(&mut self, more: Self) {
         self.places.extend(more.places);
         self.file = more.file;
     }
 
-    /// Whether anything stands for the positions from one to another one.
+    /// Whether any of the positions from one to another one is replaced.
     pub(super) fn has(&self, from: u64, to: u64) -> bool {
         self.first(from, to).is_some()
     }
 
-    /// Forgets what stands in its segment, from one position to another one.
+    /// Forgets the records that are in their segment, from one position to another one.
     pub(super) fn remove(&mut self, from: u64, to: u64) {
         while let Some(position) = self.first(from, to) {
             self.places.remove(&position);
@@ -88,7 +88,7 @@ impl Rewritten {
     }
 }
 
-/// A rewritten record that stands for the one at a position.
+/// A rewritten record that replaces the one at a position.
 #[derive(Clone, Debug)]
 pub(super) struct Stands {
     pub(super) position: u64,
@@ -114,7 +114,7 @@ impl Stands {
     }
 }
 
-/// The file of rewritten records, and who writes it.
+/// The file of rewritten records, and its writer.
 #[derive(Debug)]
 pub(super) struct Rewriting {
     log: PathBuf,
@@ -124,7 +124,7 @@ pub(super) struct Rewriting {
     /// What a stop has left behind the last complete one: from where to where.
     torn: Option<(u64, u64)>,
     writer: Option<Writer>,
-    /// A write failed, and nobody knows what the disk has kept.
+    /// A write failed, and what the disk has kept is unknown.
     is_broken: bool,
 }
 
@@ -140,7 +140,7 @@ impl Rewriting {
     /// Looks at what is there.
     ///
     /// # Errors
-    /// In words.
+    /// A text.
     pub(super) fn open(
         log: &Path,
         descriptors: &Arc<Descriptors>,
@@ -226,7 +226,7 @@ impl Rewriting {
         zeros::clear(&file, from, to)
     }
 
-    /// Writes rewritten records; gives what readers are to know from now on.
+    /// Writes rewritten records; gives what readers use from now on.
     ///
     /// # Errors
     /// As [`Store::rewrite`](crate::log::Store::rewrite).
@@ -295,7 +295,7 @@ impl Rewriting {
             bytes += record.len();
             records.push(Bytes::from(record));
         }
-        // They come twice: here, and in their segment.
+        // They are written twice: here, and to their segment.
         room.for_upkeep(2 * bytes as u64)?;
         let writer = self.writer()?;
         let frame = Frame {
@@ -315,7 +315,7 @@ impl Rewriting {
         Ok((records.len() as u64, framed.len() as u64))
     }
 
-    /// Removes what was written of a rewriting that is not complete.
+    /// Removes what was written of an incomplete rewrite.
     fn take_back(&mut self, begin: u64) {
         let Some(writer) = &self.writer else {
             return;
@@ -336,7 +336,7 @@ impl Rewriting {
         Ok(self.writer.insert(writer))
     }
 
-    /// Opens the file, or makes one, behind the note that something is rewritten.
+    /// Opens the file, or makes one, after the note that something is rewritten.
     fn begin(&self) -> io::Result<Writer> {
         let note = DurableMark::open(&self.log.join(folder::PURGE_PENDING))?;
         let (note, _) = note.ok_or(io::ErrorKind::ResourceBusy)?;
@@ -378,7 +378,8 @@ impl Rewriting {
         })
     }
 
-    /// Forgets all rewritten records, which are in their segments. That something may still lie on the disk stays.
+    /// Forgets all rewritten records, which are in their segments. The note that something may still be on the disk
+    /// stays.
     ///
     /// # Errors
     /// What the system says.
@@ -390,7 +391,7 @@ impl Rewriting {
                 note.ok_or(io::ErrorKind::ResourceBusy)?.0
             }
         };
-        // First, for a file that ends before is refused.
+        // First, as a file that ends before the note is refused.
         note.write(Position::START)?;
         note.sync()?;
         folder::sync(&self.log)?;
@@ -400,7 +401,7 @@ impl Rewriting {
         Ok(())
     }
 
-    /// Notes that nothing of what was rewritten lies anywhere any more. There are no rewritten records.
+    /// Notes that nothing of what was rewritten is stored anywhere any more. There are no rewritten records.
     ///
     /// # Errors
     /// What the system says.

@@ -1,5 +1,5 @@
-//! Room on the disk, which everybody asks for before writing: an engine that runs out of space in the middle of its
-//! work takes no writes before a restart.
+//! Free space on the disk, checked before each write: an engine that runs out of space in the middle of its work takes
+//! no writes before a restart.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::log::Error;
 
-/// Most bytes that even those leave free who go on when commits do not any more.
+/// Most bytes that stay free even for writers that go on once commits are refused.
 const LAST_RESERVE_MAX: u64 = 32 << 20;
 
 /// The disk of a data folder. Clones share what is set aside.
@@ -22,16 +22,16 @@ pub(crate) struct Room {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// What somebody is about to write, in bytes.
+    /// What callers have reserved for their writes, in bytes.
     set_aside: AtomicU64,
     /// What the view needs to go on, in bytes.
     of_view: AtomicU64,
 }
 
-/// Room that nobody else is given until it is dropped.
+/// Space reserved for its holder until it is dropped.
 #[derive(Debug, Default)]
 pub struct SetAside {
-    /// None: of a store that is on no disk.
+    /// None: the store is on no disk.
     of: Option<Room>,
     bytes: u64,
 }
@@ -52,8 +52,8 @@ impl Room {
         Ok(free.saturating_sub(self.shared.set_aside.load(Ordering::Relaxed)))
     }
 
-    /// Whether a commit has room for so many bytes. What the view needs is left to it, so that what is acknowledged can
-    /// be read as well.
+    /// Whether a commit has space for so many bytes. What the view needs is left to it, so that what is acknowledged
+    /// can be read as well.
     ///
     /// # Errors
     /// [`Error::Full`]; [`Error::Read`]: the system does not say.
@@ -62,8 +62,8 @@ impl Room {
         self.check(self.free_min.saturating_add(of_view), bytes)
     }
 
-    /// Whether the view has room for so many bytes. It goes on when commits do not any more, however much operators
-    /// keep free.
+    /// Whether the view has space for so many bytes. It goes on once commits are refused, however much operators keep
+    /// free.
     ///
     /// # Errors
     /// As [`Room::for_commit`].
@@ -72,7 +72,7 @@ impl Room {
         self.check(self.last_reserve(), bytes)
     }
 
-    /// Whether a piece of maintenance has room for so many bytes.
+    /// Whether maintenance has space for so many bytes.
     ///
     /// # Errors
     /// As [`Room::for_commit`].
@@ -80,7 +80,7 @@ impl Room {
         self.check(self.free_min, bytes)
     }
 
-    /// As [`Room::for_upkeep`], and keeps it for the caller.
+    /// As [`Room::for_upkeep`], and reserves the space for the caller.
     ///
     /// # Errors
     /// As [`Room::for_commit`].
@@ -93,7 +93,7 @@ impl Room {
         })
     }
 
-    /// What stays free in any case.
+    /// What stays free in any case, in bytes.
     fn last_reserve(&self) -> u64 {
         LAST_RESERVE_MAX.min(self.free_min / 2)
     }
@@ -107,7 +107,7 @@ impl Room {
 }
 
 impl SetAside {
-    /// Whether the disk has any space left, for anyone who uses what was set aside piece by piece: other processes
+    /// Checks that the disk has any space left, for a holder that uses reserved space piece by piece: other processes
     /// write too.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::log::{Error, Position};
 /// What is read at once, at least and at most.
 const CHUNK_BYTES: usize = 16 << 10;
 const CHUNK_BYTES_MAX: usize = 128 << 10;
-/// What a record is taken for to know how much to read.
+/// The assumed bytes of a record, to know how much to read.
 const RECORD_BYTES: u64 = 512;
 
 /// A file of frames.
@@ -104,7 +104,7 @@ impl Segment {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Keeps the file open, for its name will lead to another one.
+    /// Keeps the file open, as its name will lead to another one.
     ///
     /// # Errors
     /// What the system says.
@@ -173,7 +173,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Gives each frame from the one with a position on: its head and its records.
+    /// Calls `each` with the head and records of each frame, from the one with a position on.
     ///
     /// # Errors
     /// [`Fault`], what `each` gives.
@@ -216,7 +216,7 @@ impl Segment {
     }
 
     fn unreadable(&self, position: u64, at: u64, error: &io::Error) -> Fault {
-        // It ends where it did not end.
+        // It ends earlier than it did.
         if matches!(
             error.kind(),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
@@ -234,7 +234,7 @@ struct Walk<'a> {
     window: Window<Arc<File>>,
     next: u64,
     at: u64,
-    /// Where frames began that were skipped without a look at their checksums.
+    /// Where frames began that were skipped without verifying their checksums.
     skipped: Option<(u64, u64)>,
 }
 
@@ -252,7 +252,7 @@ impl Walk<'_> {
             let head = head.filter(|head| head.first == self.next && !head.is_seal());
             let head = match (head, self.skipped.take()) {
                 (Some(head), _) => head,
-                // What led here may be damaged.
+                // The heads that led here may be damaged.
                 (None, Some(begin)) => {
                     (self.next, self.at) = begin;
                     continue;
@@ -267,8 +267,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Passes over the frames in front of a position. They are not looked at but for where they end: the one that is
-    /// read says whether that was right.
+    /// Passes over the frames in front of a position. Only their ends are read: the frame that is read says whether
+    /// they were right.
     fn skip(&mut self, wanted: u64) -> Result<(), Fault> {
         let (segment, begin) = (self.segment, (self.next, self.at));
         loop {

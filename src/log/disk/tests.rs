@@ -63,7 +63,7 @@ fn commit(store: &DiskStore, sizes: &[usize]) {
     store.commit(first, &records).unwrap();
 }
 
-/// A folder, in memory where there is such a place: what is tested here is what lies in it.
+/// A folder, in memory where that is possible: what is tested here is its content.
 fn scratch() -> TempDir {
     TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())

@@ -1,4 +1,4 @@
-//! Files of zeros, made ahead, so that a sync of a commit writes its bytes and nothing of the file system's.
+//! Files of zeros, made ahead, so that a commit's sync writes its bytes and no metadata of the file system.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 
 use rustix::fs::OFlags;
 
-/// What is written at once, past the page cache where the file system can: zeros in the page cache lie there in large
-/// pieces, and each sync of a few bytes would write such a piece.
+/// What is written at once, past the page cache where the file system can: zeros in the page cache are in large pieces,
+/// and each sync of a few bytes would write such a piece.
 const CHUNK_BYTES: usize = 1 << 20;
 /// What the place and length of such a write, and its place in memory, are multiples of.
 const ALIGNED_BYTES: usize = 4096;
@@ -35,7 +35,7 @@ impl Spare {
         self.making.is_some()
     }
 
-    /// Begins to make one, unless that was done.
+    /// Begins to make one, unless one is begun.
     pub(super) fn begin(&mut self, bytes: u64) {
         if self.making.is_none() {
             let path = self.path.clone();
@@ -45,10 +45,10 @@ impl Spare {
         }
     }
 
-    /// The file, of so many bytes at least, to be written and read.
+    /// The file, of so many bytes at least, open for reading and writing.
     ///
     /// # Errors
-    /// What the system says. It may be asked for again.
+    /// What the system says. The call may be repeated.
     pub(super) fn take(&mut self, bytes: u64) -> io::Result<File> {
         let made = self.making.take().map(JoinHandle::join);
         let is_ready = matches!(made, Some(Ok(Ok(made))) if made >= bytes);
@@ -61,10 +61,10 @@ impl Spare {
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        // It would write in a folder that another process has by then.
+        // Its thread would write in a folder that another process has by then.
         if let Some(making) = self.making.take() {
             let _ = making.join();
-            // Nobody takes it any more. A start removes it, too.
+            // It is not needed any more. A start removes it, too.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -85,7 +85,7 @@ fn make(path: &Path, bytes: u64) -> io::Result<u64> {
         }
     });
     if made.is_err() {
-        // What there is of it only takes space.
+        // The unfinished file only takes space.
         let _ = fs::remove_file(path);
     }
     made.map(|()| bytes)

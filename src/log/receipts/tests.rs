@@ -35,7 +35,7 @@ fn record((received, clock_set): &(i64, i64)) -> Record {
     }
 }
 
-/// The receipts of a log, and the log. Each record is told by its time of receipt and by how much the clock had been
+/// The receipts of a log, and the log. Each record is given by its time of receipt and by how much the clock had been
 /// set.
 struct Scene {
     log: Log,
@@ -68,7 +68,7 @@ impl Scene {
         self.receipts.follow(&self.log, &is_over).unwrap();
     }
 
-    /// How many records are older than so many seconds, some time after the start.
+    /// How many records are older than so many seconds, after some elapsed time since the start.
     fn old(&mut self, now: i64, elapsed: Duration, age: u64) -> u64 {
         let (now, age) = ((seconds(now), elapsed), Duration::from_secs(age));
         let mut old = || self.receipts.old(&self.log, now, age, &|| false);
@@ -109,7 +109,7 @@ fn what_came_behind_something_young_is_young_whatever_its_clock_said() {
 
 #[test]
 fn what_came_before_the_clock_was_set_forward_is_as_young_as_the_time_that_passed() {
-    // A machine that knows no time before it has asked for it.
+    // A machine without a valid time before it has synchronized its clock.
     let set = START - 1_020;
     let records = [(1_000, 0), (1_010, 0), (START, set), (START + 5, set)];
     assert_eq!(old(&records, START - HOUR), 0);

@@ -1,4 +1,4 @@
-//! Writes the message `footfall.log.v1.Record` without making one first: each command on its way passes here.
+//! Writes the message `footfall.log.v1.Record` without building one first: every command passes here.
 
 use prost::encoding::{WireType, encode_key, encode_varint};
 
@@ -6,10 +6,10 @@ use super::{Command, Record, Taken};
 use crate::model::customer_id::CustomerId;
 use crate::model::field::Field;
 
-/// Room for what a record says beside its texts and properties.
+/// Bytes for what a record has beside its texts and properties.
 const REST_BYTES: usize = 64;
 
-/// How many bytes [`record`] writes at most, as good as that can be told in advance.
+/// How many bytes [`record`] writes at most, as an estimate.
 pub(super) fn room(record: &Record) -> usize {
     let ids = record.ids.as_slice().iter();
     let ids: usize = ids.map(|id| id.kind.len() + id.value.len() + 16).sum();

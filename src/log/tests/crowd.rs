@@ -1,4 +1,4 @@
-//! Very many who append while the disk hangs.
+//! A crowd of appends while the disk hangs.
 
 use tokio::task::JoinSet;
 
@@ -6,10 +6,10 @@ use super::*;
 
 const APPENDS: usize = 10_000;
 const RECORD_BYTES: usize = 100;
-/// How many of their records find room.
+/// How many of their records fit.
 const FIT: usize = 1_000;
 
-/// The bytes of a record, which can be counted for as long as anybody holds them.
+/// The bytes of a record, which are counted for as long as they are held.
 struct Counted {
     bytes: [u8; RECORD_BYTES],
     _counter: Arc<()>,
@@ -21,14 +21,14 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// Who appends, and how many records are held by anybody.
+/// The appends, and how many records are held.
 struct Crowd {
     bench: Bench,
     counter: Arc<()>,
 }
 
 impl Crowd {
-    /// Everybody appends to a disk that hangs: gives those who still wait, once all that have an answer have it.
+    /// All append to a disk that hangs. Gives those that still wait, once `answered` have an answer.
     async fn append(&self, log: &Log, answered: usize) -> (JoinSet<Appended>, Vec<Appended>) {
         self.bench.store.stall(true);
         let mut appends = JoinSet::new();
@@ -118,7 +118,7 @@ async fn those_who_do_not_wait_for_a_disk_that_hangs_make_no_room_for_more() {
         for (_, answer) in &refused {
             assert!(matches!(answer, Err(Error::Overloaded)), "{answer:?}");
         }
-        // Nobody waits any more, and what the disk was given is held all the same: that must be all.
+        // No append waits any more. What the disk was given is still held, and nothing else may be.
         assert_eq!(crowd.held(), FIT);
         let more = crowd.bench.log.append(record("one more")).await;
         assert!(matches!(more, Err(Error::Overloaded)), "{more:?}");

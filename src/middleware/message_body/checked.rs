@@ -1,4 +1,4 @@
-//! A body whose messages are looked at before they are handed on, for a service that does not say which of them it
+//! A body whose messages are checked before they are passed on, for a service that does not report which of them it
 //! cannot decode.
 
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use tonic::Status;
 use super::Verdict;
 use super::messages::{HEAD_BYTES, first};
 
-/// Decodes a message; what is wrong with it, otherwise.
+/// Decodes a message; the error says what is wrong with it.
 type Check = fn(&[u8]) -> Result<(), prost::DecodeError>;
 
 /// A body that ends with `INVALID_ARGUMENT` at the first message that cannot be decoded. None is compressed, and all
@@ -21,7 +21,7 @@ pub struct Checked<B> {
     inner: Pin<Box<B>>,
     check: Check,
     verdict: Verdict,
-    /// The part of the next message that has come.
+    /// The received part of the next message.
     came: BytesMut,
     is_over: bool,
 }
@@ -38,7 +38,7 @@ impl<B> Checked<B> {
         }
     }
 
-    /// Checks the messages that are there as a whole.
+    /// Checks the messages that are complete.
     fn look(&mut self, data: &[u8]) -> Result<(), Status> {
         self.came.extend_from_slice(data);
         while let Some((_, whole)) = first(&self.came) {

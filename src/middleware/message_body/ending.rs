@@ -1,4 +1,4 @@
-//! An answer that says why the body of its request ended early, where anyone who answers does not.
+//! An answer that says why the body of its request ended early, where the service does not.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +27,7 @@ pub struct Ending<B> {
 }
 
 impl<B> Ending<B> {
-    /// An answer that ends as `verdict` has it.
+    /// An answer that ends as `verdict` says.
     pub fn new(inner: B, verdict: Verdict) -> Self {
         Self { inner, verdict }
     }

@@ -1,9 +1,9 @@
-//! How far the messages of a gRPC body have come, from the bytes that pass.
+//! Tracks the messages of a gRPC body, by the bytes that pass.
 
-/// What stands before each message: whether it is compressed, and its length.
+/// Bytes of the head of each message: whether it is compressed, and its length.
 pub(in super::super) const HEAD_BYTES: usize = 5;
 
-/// The first message of `bytes` that is there as a whole: whether it is compressed, and its length with its head.
+/// The first message of `bytes`, if it is complete: whether it is compressed, and its length with its head.
 pub(in super::super) fn first(bytes: &[u8]) -> Option<(bool, usize)> {
     let [flag, length @ ..] = bytes.first_chunk::<HEAD_BYTES>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
@@ -11,14 +11,14 @@ pub(in super::super) fn first(bytes: &[u8]) -> Option<(bool, usize)> {
     (bytes.len() >= whole).then_some((*flag == 1, whole))
 }
 
-/// How far the messages of a body have come.
+/// The state of the messages of a body.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
-    /// Bytes of the message behind its head that have not come.
+    /// Bytes of the message behind its head that are missing.
     left: usize,
-    /// Bytes of the message that have come, its head included; 0 between messages.
+    /// Bytes of the message that were received, including its head; 0 between messages.
     pub(super) partial: usize,
     /// The largest message so far.
     pub(super) largest: usize,
@@ -26,7 +26,7 @@ pub(super) struct Messages {
     pub(super) announced: usize,
     /// Whether one of them is compressed.
     pub(super) is_compressed: bool,
-    /// A flag before a message that is neither of the two that there are.
+    /// A flag before a message that is neither of the two valid ones.
     pub(super) odd_flag: Option<u8>,
     /// Messages that have begun.
     pub(super) begun: u64,

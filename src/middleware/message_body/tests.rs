@@ -99,7 +99,7 @@ async fn what_has_come_of_a_message_is_held_until_the_call_ends() {
         body.frame().await.unwrap().unwrap();
     }
     assert_eq!(budget.taken(), 64 * KIB);
-    // Anyone who handles the message has it still.
+    // The handler of the message still has it.
     drop(body);
     assert_eq!(budget.taken(), 64 * KIB);
     drop(meter);

@@ -1,4 +1,4 @@
-//! What goes, compressed.
+//! Compresses answers.
 
 use std::io::Write as _;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ const BYTES_MIN: usize = 1_400;
 /// Bytes up to which messages are compressed at once: it takes less than a millisecond.
 const INLINE_BYTES_MAX: usize = 32 * 1024;
 
-/// An answer for a caller that takes messages in `coding`. Refusals have none. At most as many large messages are
+/// An answer for a caller that accepts messages in `coding`. Refusals have none. At most as many large messages are
 /// compressed at once as `encoders` has permits.
 pub fn compressed(
     mut response: Response<Body>,
@@ -44,7 +44,7 @@ pub fn compressed(
     })
 }
 
-/// A body whose larger messages are compressed. Each piece of tonic's has whole messages.
+/// A body whose larger messages are compressed. Each of tonic's pieces has complete messages.
 #[derive(Debug)]
 struct Compressed {
     inner: Body,

@@ -1,4 +1,4 @@
-//! What comes, decompressed.
+//! Decompresses requests.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use super::{HEAD_BYTES, MessageCoding, first, head};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is decompressed at a time, in bytes.
+/// Bytes that are decompressed at a time.
 const BUFFER_BYTES: usize = 8 * 1024;
 /// The largest window that a zstd frame may ask for, as a power of two, as over REST.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -30,14 +30,14 @@ pin_project! {
     pub struct Decoded<B> {
         #[pin]
         inner: B,
-        // None: nothing is compressed, and all passes as it is.
+        // None: nothing is compressed, and all passes unchanged.
         work: Option<Work>,
         verdict: Verdict,
         is_over: bool,
     }
 }
 
-/// What decompresses.
+/// The state of the decompression.
 #[derive(Debug)]
 struct Work {
     coding: MessageCoding,
@@ -49,9 +49,8 @@ struct Work {
 }
 
 impl<B> Decoded<B> {
-    /// The messages of `inner`, which `limits` bound as they are after decompression too. At most as many are
-    /// decompressed at once as `decoders` has permits. `is_single`: the call has one message. `verdict` is that of
-    /// `inner`.
+    /// The messages of `inner`, which `limits` bound after decompression too. At most as many are decompressed at once
+    /// as `decoders` has permits. `is_single`: the call has one message. `verdict` is that of `inner`.
     pub fn new(
         inner: B,
         coding: Option<MessageCoding>,
@@ -76,14 +75,14 @@ impl<B> Decoded<B> {
         }
     }
 
-    /// What will say why the body ended early.
+    /// Will say why the body ended early.
     pub fn verdict(&self) -> Verdict {
         self.verdict.clone()
     }
 }
 
 impl Work {
-    /// The next message that is there, in part or as a whole.
+    /// The next received message, partial or complete.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         loop {
             if let Some(in_flight) = &mut self.in_flight {
@@ -102,7 +101,7 @@ impl Work {
             message.advance(HEAD_BYTES);
             let (coding, memory) = (self.coding, self.memory.clone());
             let (decoders, is_single) = (self.decoders.clone(), self.is_single);
-            // A bomb may take a while to be found out, and must not keep others from being served.
+            // A bomb may take a while to be detected, and must not block other calls.
             self.in_flight = Some(tokio::spawn(async move {
                 let permit = decoders.acquire_owned().await;
                 let work = move || {

@@ -58,7 +58,7 @@ async fn read(
         is_coded: true,
         kept: Arc::default(),
     };
-    // However it is cut.
+    // However it is split.
     let pieces: Vec<_> = bytes
         .chunks(7)
         .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece))))

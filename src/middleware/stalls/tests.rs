@@ -26,7 +26,7 @@ fn rejected(registry: &Registry) -> String {
         .to_owned()
 }
 
-/// The answer to a stream that nobody has asked for yet.
+/// The answer to a stream, which was not polled yet.
 fn stalled(stalls: &Stalls, host: u8) -> Body {
     let body =
         Body::new(Full::new(Bytes::from_static(b"all of it")).map_err(|never| match never {}));

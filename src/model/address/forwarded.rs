@@ -1,12 +1,12 @@
-//! The `forwarded` field (RFC 7239): where its elements lie, and which of their values is the hop's address.
+//! The `forwarded` field (RFC 7239): where its elements are, and which of their values is the hop's address.
 //!
 //! Commas inside quotes are no separators, so unlike `x-forwarded-for` this list can only be split from the left: one
 //! scan, which keeps the last [`HOPS_MAX`] elements. For the same reason a fault anywhere makes the whole field
-//! unusable: a client's stray quote decides what a proxy's element to the right of it seems to say.
+//! unusable: a client's stray quote changes the apparent content of a proxy's element to the right of it.
 //!
 //! Strict on structure, as two parsers must find the same elements: an unclosed quote (a quoted string ends on its own
 //! line, though lines join), text after a value, a parameter without `=`, or white space around `=` is a fault. Lenient
-//! on values, where nothing can be mistaken: unquoted ones may have any visible character without a meaning of its own
+//! on values, where there is no ambiguity: unquoted ones may have any visible character without a special meaning
 //! (`for=2001:db8::1`, `host=example.com:8080`) or be empty. White space around `,` and `;` and empty parameters are
 //! dropped.
 //!
@@ -32,7 +32,7 @@ enum For<'a> {
     Repeated,
 }
 
-/// What is left to read of one line. Reading yields nothing where the structure is at fault.
+/// The rest of one line. Reading yields nothing where the structure is at fault.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -187,7 +187,7 @@ fn is_bare(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;=\\".contains(&byte)
 }
 
-/// Whether `byte` may stand in a quoted string: all but control characters.
+/// Whether `byte` may be in a quoted string: all but control characters.
 fn is_quotable(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Header, canonical};
 
-/// Longest element that can be an address, in bytes: the longest IPv6 text, and room for an obfuscated port.
+/// Longest element that can be an address, in bytes: the longest IPv6 text, and space for an obfuscated port.
 pub(super) const ELEMENT_BYTES_MAX: usize = 128;
 
 /// The elements of one `x-forwarded-for` line from the right, empty ones left out. Ends after an unusable one.

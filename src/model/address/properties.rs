@@ -1,4 +1,4 @@
-//! Facts that hold for all inputs, and agreement with a resolver too slow and too plain to be wrong in the same way.
+//! Properties that hold for all inputs, and agreement with a resolver too simple to be wrong in the same way.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -16,7 +16,7 @@ fn resolve(trust: Trust, header: Header, lines: &[Vec<u8>]) -> ClientAddress {
     Resolver::new(trust, header).resolve(peer(PEER), lines.iter().map(Vec::as_slice))
 }
 
-/// The rule read aloud: split everything, parse everything, then walk.
+/// The rule, literally: split everything, parse everything, then walk.
 fn plainly(trust: &Trust, header: Header, lines: &[Vec<u8>]) -> ClientAddress {
     let from = ClientAddress::from(peer(PEER));
     let elements: Option<Vec<Vec<Option<IpAddr>>>> = match header {
@@ -98,7 +98,7 @@ fn plain_node(text: &str) -> Option<IpAddr> {
     (!nobody).then_some(ip)
 }
 
-/// Hides what is quoted behind private characters, so that the rest can be split without thinking.
+/// Hides what is quoted behind private characters, so that the rest can simply be split.
 fn forwarded_line(line: &str) -> Option<Vec<Option<IpAddr>>> {
     let mut open = String::new();
     let mut quotes = Vec::new();
@@ -227,7 +227,7 @@ fn lines() -> impl Strategy<Value = Vec<Vec<u8>>> {
     vec(vec(piece, 0..12).prop_map(|pieces| pieces.concat()), 0..5)
 }
 
-/// Well-formed addresses that tell their own place in the list, about one in four of them untrusted.
+/// Well-formed addresses that encode their own place in the list, about one in four of them untrusted.
 fn chain() -> impl Strategy<Value = Vec<Ipv4Addr>> {
     vec(prop::bool::weighted(0.75), 0..40).prop_map(|trusted| {
         let place = |(place, trusted): (usize, bool)| {

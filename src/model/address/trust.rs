@@ -4,12 +4,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{HOPS_MAX, Peer, canonical};
 
-/// Whose word is taken for where a call came from.
+/// Who is trusted to say where a call came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Nobody's: the client is the socket peer and no header is read.
+    /// No proxy: the client is the socket peer and no header is read.
     None,
-    /// That of proxies known by address.
+    /// Proxies known by address.
     Proxies {
         /// Networks of the proxies.
         ///
@@ -20,7 +20,7 @@ pub enum Trust {
         /// Whether the peer of the unix socket is a proxy.
         unix: bool,
     },
-    /// That of this many hops, whatever their addresses: the socket peer, of either kind, is the first.
+    /// This many hops, whatever their addresses: the socket peer, of either kind, is the first.
     ///
     /// The client is the element of that number, counted from the right. Safe only where no client can reach the
     /// service past its proxies.
@@ -62,7 +62,7 @@ impl Trust {
     pub(super) fn believes_hop(&self, hop: IpAddr) -> bool {
         match self {
             Self::None => false,
-            // How far is said by `elements_max`.
+            // `elements_max` says how many.
             Self::Hops(_) => true,
             Self::Proxies { cidrs, .. } => covers(cidrs, hop),
         }

@@ -41,7 +41,7 @@ pub enum Error {
     /// A number that JSON does not have.
     #[error("property '{0}' holds a number that is not finite")]
     NotFinite(String),
-    /// A key that stands twice in one object.
+    /// A key that occurs twice in one object.
     #[error("duplicate key '{0}'")]
     Duplicate(String),
     /// A protobuf value of no or of several kinds.
@@ -57,7 +57,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::NameEmpty);
     }
-    // Bytes bound characters, so that only a long name is counted.
+    // Bytes bound characters, so only a long name is counted.
     if name.len() > NAME_CHARS_MAX && name.chars().count() > NAME_CHARS_MAX {
         return Err(Error::NameTooLong(quoted(name)));
     }
@@ -75,7 +75,7 @@ pub(super) fn check_size(name: &str, bytes: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Why a value is refused, before it is known to which property it belongs.
+/// Why a value is refused, before its property is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ValueError {
     Malformed(String),

@@ -13,9 +13,9 @@ use super::error::{Error, ValueError, check_name, check_size};
 use super::{COUNT_MAX, DEPTH_MAX, Properties, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
 
-/// Numbers beyond this were perhaps an integer that a float only comes near.
+/// A float beyond this may be an integer that was rounded.
 const INTEGER_LIMIT: f64 = 9.2e18;
-/// Room for most properties, in bytes.
+/// Space for most properties, in bytes.
 const USUAL_BYTES: usize = 512;
 
 pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
@@ -25,8 +25,8 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// In one pass, if that can tell that no rule is broken: where none is the question of a value's size, and no number
-/// may have been rounded.
+/// Parses in one pass; none if that cannot rule out that a rule is broken: that a value is too large, or a number was
+/// rounded.
 fn fast_path(text: &str) -> Option<Vec<u8>> {
     if text.len() > QUICK_BYTES_MAX || !text.starts_with('{') {
         return None;
@@ -51,9 +51,9 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Properties that were read in one pass, as a part of a text of at most [`QUICK_BYTES_MAX`] bytes.
+/// Properties that were read in one pass, as part of a text of at most [`QUICK_BYTES_MAX`] bytes.
 ///
-/// Whether those that cannot be read so break a rule is for [`Properties::from_json`] to say.
+/// If this fails, [`Properties::from_json`] decides whether a rule is broken.
 #[derive(Debug)]
 pub struct FastProperties(pub Properties);
 
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for FastProperties {
     }
 }
 
-/// Value by value, so that it is known which rule each one breaks.
+/// Parses value by value, to know which rule each one breaks.
 pub(super) fn validating_path(text: &str) -> Result<Vec<u8>, Error> {
     if !text.starts_with('{') {
         return Err(Error::NotAnObject(quoted(text)));
@@ -85,7 +85,7 @@ pub(super) fn validating_path(text: &str) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// The outermost object, all of whose rules are kept or else it is looked at again.
+/// The outermost object, which keeps all rules or is parsed again.
 struct Fast<'a, 'p>(&'a mut Pass<'p>);
 
 impl<'de> DeserializeSeed<'de> for Fast<'_, '_> {
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for Fast<'_, '_> {
             map.next_value_seed(Node { pass, depth: 0 })?;
             entries.end(pass.out, entry);
         }
-        // There may be one more than there may be.
+        // There may be one too many.
         Err(A::Error::custom("perhaps too many"))
     }
 }
@@ -218,7 +218,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// One value on its way to the canonical form.
+/// One value that is being converted to the canonical form.
 struct Node<'a, 'p> {
     pass: &'a mut Pass<'p>,
     depth: usize,

@@ -1,4 +1,4 @@
-//! `Object` and `Value` of the proto contract, kept as the bytes that came.
+//! `Object` and `Value` of the proto contract, kept as the received bytes.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use prost::encoding::{
 
 use super::{Error, Properties, encode, render, wire};
 
-/// The message `Object`, whose fields are looked at only when it becomes [`Properties`].
+/// The message `Object`, whose fields are checked only when it becomes [`Properties`].
 #[derive(Clone, PartialEq)]
 pub struct Object(Content);
 
 #[derive(Clone, PartialEq)]
 enum Content {
-    /// From [`Properties`], so that they need no second look.
+    /// From [`Properties`], already checked.
     Canonical(Bytes),
     /// From outside, field by field.
     Raw(Vec<u8>),
@@ -38,12 +38,12 @@ impl Object {
         }
     }
 
-    /// Whether the properties were read from JSON, whose own size was measured as it came.
+    /// Whether the properties were read from JSON, whose own size was measured on arrival.
     pub fn is_from_json(&self) -> bool {
         matches!(self.0, Content::Canonical(_))
     }
 
-    /// Takes the bytes at their word: for what this service itself wrote.
+    /// Takes the bytes without a check: for what this service itself wrote.
     pub fn trusted(self) -> Properties {
         Properties(match self.0 {
             Content::Canonical(bytes) => bytes,
@@ -101,7 +101,7 @@ impl prost::Message for Object {
     }
 }
 
-/// The message `Value`, as it stands in answers.
+/// The message `Value`, as in answers.
 #[derive(Clone, Default, PartialEq)]
 pub struct Value(Bytes);
 
@@ -186,10 +186,10 @@ impl prost::Message for Value {
     }
 }
 
-/// Room that is made for the fields of an object when its first one comes.
+/// Space reserved for the fields of an object at its first one.
 const ROOM_BYTES_MAX: usize = 512;
 
-/// Appends a field as it came. Kinds of fields that no message here has are dropped.
+/// Appends a field as received. Kinds of fields that no message here has are dropped.
 fn merge_raw(
     out: &mut Vec<u8>,
     tag: u32,
@@ -205,7 +205,7 @@ fn merge_raw(
                 return underflow(tag);
             };
             if out.is_empty() {
-                // Of this object or of what stands behind it.
+                // The bytes of this object or of what follows it.
                 out.reserve(available.min(ROOM_BYTES_MAX));
             }
             encode_key(tag, wire_type, out);

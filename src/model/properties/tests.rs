@@ -1,4 +1,4 @@
-//! Properties beside a slow and obvious reading of the same values.
+//! Properties, compared with a slow and obvious reading of the same values.
 
 mod json;
 mod limits;

@@ -50,7 +50,7 @@ pub(super) fn field<'a>(message: &mut &'a [u8]) -> Result<Field<'a>, ValueError>
     })
 }
 
-/// Takes off what most fields are: fewer than 128 bytes, of a number that takes one byte with its kind.
+/// Takes off a field of the usual form: fewer than 128 bytes, with a one-byte tag.
 fn short<'a>(message: &mut &'a [u8]) -> Option<Field<'a>> {
     let [key @ 0x08..0x80, length @ 0..0x80, rest @ ..] = *message else {
         return None;
@@ -94,16 +94,16 @@ fn utf8(bytes: &[u8]) -> Result<&str, ValueError> {
     std::str::from_utf8(bytes).map_err(|error| ValueError::Malformed(error.to_string()))
 }
 
-/// The value of a property from outside, in canonical form.
+/// A received property's value, in canonical form.
 enum Canonical<'a> {
     AsItCame(&'a [u8]),
     /// Where it was written to.
     Written(Range<usize>),
 }
 
-/// The canonical form of an `Object` from outside.
+/// The canonical form of a received `Object`.
 ///
-/// Nearly all values come as they are kept, and are copied once: to where the order of names has them.
+/// Nearly all values are received in canonical form, and are copied once, to their place in the order of names.
 pub(super) fn properties(mut object: &[u8]) -> Result<Vec<u8>, Error> {
     let (size, mut count) = (object.len(), 0_usize);
     let mut entries = Vec::new();
@@ -155,8 +155,8 @@ impl<'a> Canonical<'a> {
     }
 }
 
-/// Whether a value is one that [`value`] would write just as it came: no list or object, and nothing but a short text,
-/// a finite number, an integer in as few bytes as it needs, a flag or null.
+/// Whether a value is one that [`value`] would write as received: not a list or object, only a short text, a finite
+/// number, an integer in as few bytes as it needs, a flag or null.
 fn is_canonical_scalar(value: &[u8]) -> bool {
     match value {
         [encode::TEXT, length @ 0..0x80, text @ ..] => {
@@ -166,7 +166,7 @@ fn is_canonical_scalar(value: &[u8]) -> bool {
             let number = number.try_into().map(f64::from_le_bytes);
             number.is_ok_and(f64::is_finite)
         }
-        // The longest, of ten bytes, hold negative numbers and bits that do not count.
+        // The longest, of ten bytes, hold negative numbers and ignored bits.
         [encode::INTEGER, groups @ .., last] => {
             groups.len() < 9
                 && groups.iter().all(|group| *group >= 0x80)

@@ -1,4 +1,4 @@
-//! Times as text: ISO 8601, RFC 3339, RFC 2822, and what Go, Java and JavaScript write of a time.
+//! Times as text: ISO 8601, RFC 3339, RFC 2822, and the forms of Go, Java and JavaScript.
 
 use jiff::civil::Date;
 use jiff::fmt::rfc2822;
@@ -60,8 +60,8 @@ fn basic_micros(year: i16, mut scan: Scan<'_>) -> Option<i64> {
     Some(midnight(year, month, day)? + time - zone)
 }
 
-/// What `toString` makes of a date in Java, `Tue Nov 14 22:13:20 UTC 2023`, and in JavaScript,
-/// `Tue Nov 14 2023 22:13:20 GMT+0100 (CET)`.
+/// A date from `toString` in Java, `Tue Nov 14 22:13:20 UTC 2023`, and in JavaScript, `Tue Nov 14 2023 22:13:20
+/// GMT+0100 (CET)`.
 fn words_micros(text: &str) -> Option<i64> {
     let text = text.split_once(" (").map_or(text, |(text, _)| text);
     let mut words = text.split(' ');
@@ -142,7 +142,7 @@ impl Scan<'_> {
 
     /// What is to be subtracted for the zone, in microseconds, up to the end of the text: `Z`, `UTC`, `GMT`, `+02:00`,
     /// `+0200`, `+02`, or nothing for UTC. Java writes the zone's name behind it, `+02:00[Europe/Prague]`; Go its
-    /// abbreviation, and what its monotonic clock said, `+0200 CEST m=+0.000012`.
+    /// abbreviation, and the reading of its monotonic clock, `+0200 CEST m=+0.000012`.
     fn zone(&mut self) -> Option<i64> {
         if self.0.is_empty() {
             return Some(0);

@@ -1,4 +1,4 @@
-//! Who is let in, and what for.
+//! Which callers are authenticated, and for what.
 
 use super::super::{
     AccessError, AddEvent, Attribute, Error, ListEvents, TrackClick, UpdateCustomer,
@@ -85,7 +85,7 @@ async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
         may(attributes.await),
         may(list_events(&bench.tracker, &access, question).await),
     ];
-    // A whole customer is both.
+    // A whole customer needs both.
     let whole = may(read_customer(&bench.tracker, &access, customer_ids).await);
     assert_eq!(whole, allowed[2] && allowed[3]);
     allowed
@@ -109,7 +109,7 @@ async fn a_key_may_do_what_its_permissions_say() {
         (public("p-both"), [true, true, false, false]),
         (public("p-customers"), [true, false, false, false]),
         (public("p-events"), [false, true, false, false]),
-        // A public key only writes, whatever stands in its settings.
+        // A public key only writes, whatever its settings say.
         (public("p-greedy"), [true, true, false, false]),
         (private("all", "s"), [true, true, true, true]),
         (private("reads-customers", "s"), [false, false, true, false]),

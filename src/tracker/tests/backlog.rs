@@ -1,4 +1,4 @@
-//! Writes of a project that is read far behind what it writes.
+//! Writes of a project whose fold is far behind.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ pub(super) struct Bench {
     _dir: TempDir,
 }
 
-/// Lets a caller in without a socket.
+/// Authenticates a caller without a socket.
 pub(super) fn enter(
     tracker: &Tracker,
     token: &str,
@@ -52,13 +52,13 @@ pub(super) fn enter(
     )
 }
 
-/// As many failures as callers like.
+/// A limiter that allows any number of failures.
 pub(super) fn any_failures() -> Arc<AuthFailureLimiter> {
     Arc::new(AuthFailureLimiter::new(None, NonZeroUsize::MIN, [0, 0]))
 }
 
 impl Bench {
-    /// Must be called inside of a runtime.
+    /// Must be called in a runtime.
     pub(super) fn new() -> Self {
         let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(START)));
         let store = Arc::new(MemoryStore::default());
@@ -86,7 +86,7 @@ impl Bench {
         }
     }
 
-    /// The caller who may do everything.
+    /// The caller that may do everything.
     pub(super) fn access(&self) -> Access {
         self.enter("p", &private("all", "s")).unwrap()
     }
@@ -134,7 +134,7 @@ pub(super) struct CustomerState {
     pub(super) ids: Vec<IdValues>,
     pub(super) properties: Properties,
     pub(super) events: Vec<StoredEvent>,
-    /// What it may take of properties and events.
+    /// How many more properties and events it takes.
     left: usize,
 }
 
@@ -215,7 +215,7 @@ impl Drop for Bench {
     }
 }
 
-/// A project whose keys are told by their names.
+/// A project whose keys are identified by their names.
 pub(super) fn project(token: &str) -> Project {
     use Permission::{GetCustomers, GetEvents, SetCustomers, SetEvents};
     let named = |name: &str| name.to_owned();

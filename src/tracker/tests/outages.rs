@@ -1,7 +1,7 @@
-//! Random histories over a disk that fails, hangs and fills up: what callers are told is true, whatever happens.
+//! Random histories over a disk that fails, hangs and fills up: what callers are answered is true, whatever happens.
 //!
-//! [`truth`] says what must be there and what each caller must be told; [`service`] is the real thing, which is
-//! killed and started again over the same disk; [`script`] makes up what happens.
+//! [`truth`] says what must be stored and what each caller must be answered; [`service`] is the real service, which is
+//! killed and started again over the same disk; [`script`] generates what happens.
 
 mod script;
 mod service;
@@ -25,9 +25,9 @@ type Answer = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 struct Play {
     service: Service,
     truth: Truth,
-    /// Who waits for a disk that hangs, with what was sent; the answer is gone if its caller is.
+    /// The batches that wait for a disk that hangs, with their answers; none if the caller is gone.
     waiting: Vec<(Vec<Request>, Option<Answer>)>,
-    /// What was sent and not acknowledged, or so that nobody heard of it.
+    /// What was sent and not acknowledged, or acknowledged to a caller that is gone.
     open: Vec<Vec<Request>>,
 }
 
@@ -68,7 +68,7 @@ impl Play {
                 self.truth.close();
             }
             Step::Restart { keeps, view_lost } => {
-                // A kill comes in the middle of a commit, and its callers hear of nothing.
+                // A kill comes in the middle of a commit, and its callers get no answer.
                 if !self.waiting.is_empty() {
                     self.fail(0, keeps);
                 }
@@ -85,7 +85,7 @@ impl Play {
         self.truth.fails = Some((after, keeps));
     }
 
-    /// Sends a batch; what comes of it must be what the truth says.
+    /// Sends a batch; the result must be what the truth says.
     fn send(&mut self, batch: Vec<Request>, waiting: Waiting) -> Result<(), TestCaseError> {
         let first = self.truth.waits() == 0;
         let told = self.truth.send(&batch);
@@ -107,7 +107,7 @@ impl Play {
             }
         };
         if first {
-            // Anyone who comes later must find this one in the commit that hangs.
+            // Later batches must find this one in the commit that hangs.
             self.service.store.wait_for_hanging();
             self.truth.hangs_since(self.service.elapsed());
         }
@@ -115,7 +115,7 @@ impl Play {
         Ok(())
     }
 
-    /// Lets the disk go on; everybody who waits is told.
+    /// Lets the disk go on; all waiting callers are answered.
     fn resume(&mut self) -> Result<(), TestCaseError> {
         self.service.store.stall(false);
         let told = self.truth.resume();
@@ -130,7 +130,7 @@ impl Play {
                 None => self.open.push(batch),
             }
         }
-        // Callers who are gone do not tell when the disk is through with what they sent.
+        // Callers that are gone do not show when their commits have ended.
         self.service.settle();
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Play {
         Ok(())
     }
 
-    /// Compares how the log says that it is doing, and everything that can be read.
+    /// Compares the log's state, and everything that can be read.
     fn check(&mut self) -> Result<(), TestCaseError> {
         let elapsed = self.service.elapsed();
         prop_assert_eq!(self.service.state(), self.truth.state(elapsed));
@@ -168,7 +168,7 @@ impl Play {
         Ok(())
     }
 
-    /// All is well again, and everybody repeats what was not acknowledged: then all is there.
+    /// The disk recovers, and all callers repeat what was not acknowledged: then everything is stored.
     fn ends(mut self) -> Result<(), TestCaseError> {
         self.step(Step::Full(false))?;
         self.step(Step::Restart {
@@ -194,12 +194,12 @@ impl Play {
     }
 }
 
-/// A thousand histories, more if the environment wants more.
+/// A thousand histories, more if the environment says so.
 fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
     ProptestConfig {
         cases: asked.cases.max(1_000),
-        // A history in which somebody waits in vain takes its time.
+        // A history in which a caller waits in vain takes long.
         max_shrink_time: 60_000,
         ..asked
     }

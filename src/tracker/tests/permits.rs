@@ -25,7 +25,7 @@ async fn reads_beyond_those_of_a_key_a_project_and_in_all_wait_their_turn_and_th
     held.push(permits.take(&all).await.unwrap());
     let refused = permits.take(&all).await.unwrap_err();
     assert!(matches!(refused, Error::TooManyReads(_)));
-    // Other keys of the project have room, and other projects when it has none.
+    // Other keys of the project have permits left, and so do other projects when it has none.
     held.push(permits.take(&reads).await.unwrap());
     assert!(permits.take(&reads).await.is_err());
     held.push(permits.take(&q).await.unwrap());
@@ -80,9 +80,9 @@ async fn answers_that_nobody_takes_leave_no_room_for_others_of_their_key() {
     let large = permits.hold(&all, 499 * KIB).await.unwrap();
     let refused = permits.hold(&all, 2 * KIB).await.unwrap_err();
     assert!(matches!(refused, Error::AnswersNotTaken(_)));
-    // Larger than all of the room: it goes alone.
+    // Larger than all of the space: it goes alone.
     let alone = permits.hold(&reads, 9_000 * KIB).await.unwrap();
-    // Where others leave no room, small answers have theirs.
+    // Where others leave no space, small answers have their own.
     assert!(permits.hold(&q, 100 * KIB).await.is_err());
     assert!(permits.hold(&q, 64 * KIB).await.is_ok());
     drop((large, alone));
@@ -104,7 +104,7 @@ async fn small_answers_that_nobody_takes_are_bounded_in_all_too() {
         bench.enter("q", &private("all", "s")).unwrap(),
     );
     let mut held = Vec::new();
-    // They take what is for answers of any size first, and then what is for them alone.
+    // They take the space for any answers first, and then that for small ones.
     for _ in 0..9 {
         held.push(permits.hold(&one, 40 * KIB).await.unwrap());
     }

@@ -1,4 +1,4 @@
-//! Questions.
+//! Queries.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ async fn ids_name_the_customer_who_has_all_that_anybody_has_or_nobody() {
     assert_eq!(named("a", "b").await, a);
     assert_eq!(named("a", "nobody's").await, a);
     assert_eq!(named("", "b").await, a);
-    // Of two customers, or of somebody who is not there.
+    // Of two customers, or of one that does not exist.
     assert_eq!(named("a", "c").await, None);
     assert_eq!(named("b", "c").await, None);
     assert_eq!(named("b", "b").await, None);
@@ -266,13 +266,13 @@ async fn a_customer_is_read_in_pages_of_properties_and_then_of_events() {
         told,
         r#"{"a":1,"b":2} {"c":3}{"n":0} {}{"n":1}{"n":2} {}{"n":3} "#
     );
-    // Who does not ask for pages gets all or none.
+    // A caller that does not ask for pages gets all or an error.
     let refused = page(false, "", 2).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge(_)));
-    // A page without room for anything would be asked for again and again.
+    // An empty page would be requested again and again.
     let refused = page(true, "", 0).await.unwrap_err();
     assert!(matches!(refused, Error::TooLarge(_)));
-    // A token of properties says nothing about a list of events.
+    // A token of properties is not valid for a list of events.
     let token = PageToken::Property("c".into()).encode("p");
     let question = ListEvents {
         page_token: &token,

@@ -1,4 +1,4 @@
-//! Commands into records.
+//! Turning commands into records.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

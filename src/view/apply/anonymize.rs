@@ -1,4 +1,4 @@
-//! Customers whose IDs and properties go.
+//! Removes the IDs and properties of customers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::view::anonymous;
 use crate::view::keys::{Involvement, Table};
 
 impl Apply<'_> {
-    /// Takes the IDs and properties from the customer whom the record means. What was merged into it has moved to it
-    /// already.
+    /// Removes the IDs and properties of the customer that the record means. The rows of merged customers have moved to
+    /// it already.
     pub(super) fn anonymize(
         &mut self,
         project: u32,
@@ -26,7 +26,7 @@ impl Apply<'_> {
             }
         }
         let Some(number) = self.meant(project, record)?.first().copied() else {
-            // It says whom it was about, and nobody has that any more.
+            // The record has the customer's IDs, which no customer may have any more.
             self.list(position, position, &Involvement::default());
             return Ok(());
         };
@@ -43,7 +43,7 @@ impl Apply<'_> {
         self.put_involvement(number, position, &target.involvement);
         self.remove_properties(number)?;
         let mut customer = target.customer;
-        // Asked for twice at once, it is done already.
+        // Requested twice at once, it is done already.
         if customer.ids.is_empty() {
             return Ok(());
         }

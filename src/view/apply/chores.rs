@@ -1,8 +1,8 @@
-//! Work for one record that does not fit into one batch of writes: rows that move to another customer, or go.
+//! Work for one record that does not fit into one batch of writes: rows that move to another customer, or are erased.
 //!
-//! What a reader sees changes with the record: the customer's IDs lead elsewhere, and rows that have yet to move count
-//! as the survivor's. The rows follow page by page. Other projects get their turn between two pages; the project's next
-//! record waits. Each page is written together with the place it has come to, so that a restart goes on from there.
+//! Readers see the change with the record: the customer's IDs lead elsewhere, and rows that have yet to move count as
+//! the survivor's. The rows follow in pages. Other projects get their turn between two pages; the project's next record
+//! waits. Each page is written together with its end, so that a restart goes on from there.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ const MOVED: [Table; 4] = [
     Table::Records,
     Table::Members,
 ];
-/// The rows that go with an erasure, in this order. Records come twice: those of others are told before the customer's
-/// own go.
+/// The rows that an erasure removes, in this order. Records come twice: other customers' records are marked before the
+/// customer's own are removed.
 const ERASED: [Table; 5] = [
     Table::Records,
     Table::Timeline,
@@ -41,7 +41,7 @@ impl Apply<'_> {
             }
             for (key, value) in page {
                 let (number, chore) = (keys::read_number(&key)?, Chore::read(&value)?);
-                // Its records wait, and the others' must not.
+                // Its records wait, and those of other projects must not.
                 self.begin_lane(&chore.project);
                 let chores = self.chores.entry(chore.project).or_default();
                 chores.push_back(number);

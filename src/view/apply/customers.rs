@@ -1,4 +1,4 @@
-//! Who has an ID, and who a customer is.
+//! Looks up the customers of IDs, and customers by number.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::view::hash::Seeded;
 use crate::view::ids::Known;
 use crate::view::keys::{self, Customer, HeldId, IdEntry, Table};
 
-/// Most memory that customers take who are kept from one record to the next, in bytes. In tests so little that
-/// customers go.
+/// Most memory of customers that are kept from one record to the next, in bytes. So little in tests that customers are
+/// evicted.
 const BYTES_MAX: u64 = if cfg!(test) { 2 << 10 } else { 32 << 20 };
 /// About how much a customer takes, in bytes.
 const USUAL_BYTES: u64 = 320;
@@ -27,7 +27,7 @@ pub(super) fn kept() -> Kept {
     cache::kept(BYTES_MAX, USUAL_BYTES, Weigh)
 }
 
-/// What a customer takes of the memory, in bytes, as good as that can be told.
+/// The memory that a customer takes, in bytes, as an estimate.
 #[derive(Clone, Debug)]
 pub(super) struct Weigh;
 
@@ -95,13 +95,13 @@ impl Apply<'_> {
         let (key, value) = (keys::customer(number), customer.encode_to_vec());
         self.overlay.put(Table::Customers, &key, &value);
         self.summaries.put(number, &customer);
-        // Most who come are not looked at again.
+        // Most customers are not read again.
         if let Some(mut kept) = self.customers.get_mut(&number) {
             *kept = customer;
         }
     }
 
-    /// Leaves of a customer that merged which one it merged into.
+    /// Reduces a merged customer to the number of the one it merged into.
     pub(super) fn redirect(&mut self, number: u64, project: u32, to: u64) {
         let customer = Customer {
             project,

@@ -1,13 +1,13 @@
-//! Customers that go, with everything that was ever recorded of them.
+//! Erases customers, with everything that was ever recorded of them.
 //!
-//! The customer's IDs and properties go at once, its rows page by page (`chores`). What has to leave the log is listed
-//! in the table of erasures, so that it can be taken out later, at the disk's leisure: each record of the customer, and
-//! each record of somebody else that names it.
+//! The customer's IDs and properties are removed at once, its rows in pages (`chores`). What has to leave the log is
+//! listed in the table of erasures, to be taken out later: each record of the customer, and each record of another
+//! customer that names it.
 //!
-//! A customer's records cannot simply be dropped, for they may have taken IDs from others, and others' records may have
-//! conflicted with its IDs; without them a fold would give others other IDs. So they leave behind what they took, and the
-//! others' records say that they conflicted. Nobody else merged with the customer, or they would be one; so nothing
-//! more depends on it, and a fold of what is left gives everybody else what they have.
+//! A customer's records cannot simply be dropped. They may have taken IDs from others, and others' records may have
+//! conflicted with its IDs; without them a fold would give others other IDs. So they leave behind what they took, and
+//! the others' records say that they conflicted. No other customer merged with it, or they would be one, so nothing
+//! more depends on it. A fold of what is left gives all other customers what they have.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::view::anonymous;
 use crate::view::keys::{self, Chore, Customer, Entry, Involvement, Table};
 
 impl Apply<'_> {
-    /// Takes out the customers whom the record means.
+    /// Erases the customers that the record means.
     pub(super) fn erase(
         &mut self,
         project: u32,
@@ -31,7 +31,7 @@ impl Apply<'_> {
         for number in self.meant(project, record)? {
             self.erase_customer(project, number, &record.project, position)?;
         }
-        // It says itself whom it is about.
+        // The record itself names the customer.
         self.list(position, position, &Involvement::default());
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Takes out a row of a customer that goes, in the order of the steps.
+    /// Removes a row of an erased customer, in the order of the steps.
     pub(super) fn erase_row(
         &mut self,
         step: usize,
@@ -98,7 +98,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// A record of somebody else names the customer.
+    /// Handles another customer's record that names the customer.
     fn others_record(
         &mut self,
         erasure: Position,
@@ -127,7 +127,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// A record of the customer: what it took from others stays.
+    /// Handles a record of the customer: what it took from others stays.
     fn own_record(
         &mut self,
         erasure: Position,
@@ -150,7 +150,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Takes out of a record's part what it says of the customer, by whatever number; says whether that was anything.
+    /// Removes from an involvement what it says of the customer, under any of its numbers; says whether there was
+    /// anything.
     fn forget(&mut self, involvement: &mut Involvement, number: u64) -> Result<bool, Error> {
         let mut numbers = involvement.numbers();
         let mut others = Vec::new();
@@ -176,7 +177,7 @@ impl Apply<'_> {
             .put(Table::Erasures, &key, &involvement.encode_to_vec());
     }
 
-    /// Takes an ID away from a customer whom an erased record took it from.
+    /// Takes an ID away from a customer that an erased record took it from.
     pub(super) fn lose(&mut self, project: u32, taken: &Taken) -> Result<(), Error> {
         let key = keys::customer(taken.customer);
         // It may have been erased since.

@@ -1,4 +1,4 @@
-//! Whom a record is about, and what its IDs link and merge.
+//! Finds the customer that a record is about, and links and merges by its IDs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::view::Error;
 use crate::view::identity::{self, Known};
 use crate::view::keys::{Customer, HeldId, Involvement, TakenId};
 
-/// Most soft IDs of one type that a customer has; one more drops the one unused for longest.
+/// Most soft IDs of one type that a customer has; one more drops the least recently used one.
 const SOFT_IDS_MAX: usize = 64;
 
 impl Apply<'_> {
-    /// Finds the record's customer, and links or merges what has to be.
+    /// Finds the record's customer, and links or merges customers where needed.
     pub(super) fn identify(
         &mut self,
         position: Position,
@@ -36,7 +36,7 @@ impl Apply<'_> {
         }
         let resolution = identity::resolve(ids, &holders, &known, record.conflicted);
         if !resolution.merged.is_empty() {
-            // Merging scans the store, so that it must have everything up to here.
+            // Merging scans the store, so it must have everything up to here.
             self.flush()?;
         }
         let number = resolution.target.unwrap_or(position.get());
@@ -84,7 +84,7 @@ impl Apply<'_> {
         let left: Vec<_> = left
             .filter_map(|(_, (id, holder))| Some(((*holder)?, &*id.kind)))
             .collect();
-        // What is still known is neither the target nor merged into it: the IDs clash.
+        // Customers still in `known` are neither the target nor merged into it: the IDs clash.
         for other in known.into_keys() {
             let kinds = left.iter().filter(|(holder, _)| *holder == other);
             let kinds = kinds.map(|(_, kind)| *kind);
@@ -105,7 +105,7 @@ impl Apply<'_> {
         })
     }
 
-    /// Who has each of the IDs.
+    /// The holder of each of the IDs.
     pub(super) fn holders(
         &mut self,
         project: u32,
@@ -149,7 +149,7 @@ impl Apply<'_> {
         }))
     }
 
-    /// Notes that a record names a customer whom it is not about.
+    /// Notes that a record names a customer that it is not about.
     pub(super) fn name<'k>(
         &mut self,
         other: u64,
@@ -177,14 +177,14 @@ impl Apply<'_> {
                 since: position.get(),
             });
         }
-        // Which soft ID was unused for longest must be known when there are too many of them.
+        // The least recently used soft ID must be known when there are too many of them.
         if new || id.soft {
             self.put_id(target.customer.project, id, target.number, position.get());
         }
         new
     }
 
-    /// Drops the soft IDs that are too many of their type.
+    /// Drops the soft IDs in excess of each type's limit.
     fn evict(&mut self, customer: &mut Customer) -> Result<(), Error> {
         let mut of_kind: BTreeMap<&str, Vec<CustomerId>> = BTreeMap::new();
         for held in customer.ids.iter().filter(|held| held.soft) {

@@ -1,8 +1,8 @@
-//! Customers that become one.
+//! Merges customers.
 //!
 //! The number of the one that had more customers merged into it stays, and the rows of the other one move there. A row
-//! moves only when the number of those who merged at least doubles, so merging costs a row O(log n) moves, whatever was
-//! merged in which order, and whatever is asked of a customer later is asked of one number.
+//! moves only when the number of merged customers at least doubles, so merging costs a row O(log n) moves, in whatever
+//! order. Later reads of a customer need only one number.
 
 use std::sync::Arc;
 
@@ -15,12 +15,11 @@ use crate::model::properties::{Properties, Value};
 use crate::view::Error;
 use crate::view::keys::{self, Chore, Customer, EVENT_BYTES, Entry, Involvement, Property, Table};
 
-/// Most bytes of IDs that the event of a merge says; further ones are left out. A merge costs its caller a short
-/// command.
+/// Most bytes of IDs in the event of a merge; further ones are left out. A merge costs its caller a short command.
 pub(in crate::view) const DESCRIBED_BYTES_MAX: usize = if cfg!(test) { 40 } else { 4 * 1024 };
 
 impl Apply<'_> {
-    /// Records that customers merged: one event for each of them but the one that was created first.
+    /// Records a merge of customers: one event for each of them but the one created first.
     pub(super) fn add_merges(
         &mut self,
         target: &Target,
@@ -146,8 +145,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Puts an event under its plain key, or behind it where the same event stands already: the one that arrived first
-    /// has the plain key.
+    /// Puts an event under its plain key, or behind it where the same event is stored already: the one that arrived
+    /// first has the plain key.
     fn place_event(&mut self, plain: Vec<u8>, entry: Entry) -> Result<(), Error> {
         let (to, (time, _)) = (keys::read_number(&plain)?, keys::read_event(&plain)?);
         self.summaries.add(to, time);
@@ -166,7 +165,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// The number that the rows of a number lie under by now; none if the customer was erased.
+    /// The number that now has the rows of a number; none if the customer was erased.
     pub(super) fn resolve(&mut self, number: u64) -> Result<Option<u64>, Error> {
         let mut number = number;
         // Each step leads to a customer that more of them merged into.
@@ -189,10 +188,10 @@ fn customer_moves(target: &mut Target, number: u64) {
     Arc::make_mut(&mut target.customer).moving.push(number);
 }
 
-/// What two customers who are one now have to do with one record.
+/// The involvement of a merged customer in a record that involved both of its parts.
 fn joined(involvement: Involvement, other: Involvement) -> Involvement {
     match (involvement.owner, other.owner) {
-        // It is the record of one of them, and named the other.
+        // The record is of one of them, and names the other.
         (None, _) => involvement,
         (_, None) => other,
         (Some(_), Some(_)) => {
@@ -209,7 +208,7 @@ fn joined(involvement: Involvement, other: Involvement) -> Involvement {
 fn described(customer: &Customer) -> Properties {
     let mut bytes = 0;
     let mut held: Vec<_> = customer.ids.iter().collect();
-    // Which ones the event has must not depend on the order in which customers merged.
+    // The event's IDs must not depend on the order in which customers merged.
     held.sort_by_key(|id| (id.since, &id.kind));
     held.retain(|id| {
         bytes += id.value.len();

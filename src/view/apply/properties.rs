@@ -1,8 +1,7 @@
 //! The properties of a customer, and how many it may have.
 //!
 //! A customer keeps the [`PROPERTIES_MAX`] properties that were updated last. Which those are depends on the updates
-//! alone, not on the order in which they came or customers merged, so that a log without what has been dropped gives
-//! the same.
+//! alone, not on the order in which they came or customers merged, so a log without the dropped ones gives the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::view::cache;
 use crate::view::hash::Seeded;
 use crate::view::keys::{self, Customer, Property, Table};
 
-/// Most properties of a customer; one more drops the one that was updated longest ago. In tests so few that they go.
+/// Most properties of a customer; one more drops the least recently updated one. So few in tests that some are dropped.
 pub(in crate::view) const PROPERTIES_MAX: usize = if cfg!(test) { 8 } else { 1_024 };
 /// Most customers whose properties are kept in the order of their updates: those that have too many.
 const RANKED_MAX: u64 = 16;
@@ -72,7 +71,7 @@ impl Apply<'_> {
     }
 
     /// Sets a property unless it was updated later already; says whether the customer had none of that name. `is_new`:
-    /// it is known to have none.
+    /// the customer is known to have none.
     pub(super) fn put_property(
         &mut self,
         number: u64,
@@ -120,7 +119,7 @@ impl Apply<'_> {
         self.updates.remove(number, name);
     }
 
-    /// Drops the properties that are too many.
+    /// Drops the properties in excess of the limit.
     pub(super) fn drop_oldest_properties(
         &mut self,
         number: u64,

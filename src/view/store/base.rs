@@ -1,7 +1,7 @@
 //! What was folded up to the last checkpoint: one keyspace of the engine.
 //!
-//! Nothing is written to it but whole checkpoints, each by one ingestion: the tables are synced, then the version that
-//! names them. So it is always the exact fold of the log up to its own `applied`, whatever is cut off when.
+//! Only whole checkpoints are written to it, each by one ingestion: the tables are synced, then the version that names
+//! them. So it is always the exact fold of the log up to its own `applied`, whenever the process or machine stops.
 
 use std::fmt;
 use std::ops::Bound;
@@ -23,16 +23,16 @@ use crate::engine::{files, journal};
 const TABLES: &str = "tables";
 /// The keyspace.
 const NAME: &str = "view";
-/// Bound of the journal, in which nothing lies: the least that the engine takes.
+/// Bound of the journal, which stays empty: the least that the engine accepts.
 const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of a table.
 const TABLE_BYTES: u64 = 64 * 1024 * 1024;
-/// Checkpoints that lie one over the other before they are merged.
+/// Checkpoints that pile up before they are merged.
 const RUNS_MERGED_AT: u8 = 8;
 /// Fewest open tables that the engine takes.
 const OPEN_FILES_MIN: usize = 16;
 
-/// The keyspace, and what it belongs to.
+/// The keyspace, and its database.
 pub(super) struct Base {
     database: Database,
     rows: Keyspace,
@@ -41,14 +41,14 @@ pub(super) struct Base {
 impl Base {
     pub(super) fn open(dir: &Path, options: &Options) -> Result<Self, fjall::Error> {
         let open = || {
-            // The engine's threads are as nice as the one that starts them.
+            // The engine's threads inherit the niceness of the one that starts them.
             step_back();
             Database::builder(dir)
                 .max_journaling_size(JOURNAL_BYTES_MAX)
                 .cache_size(options.cache_bytes)
                 .max_cached_files(Some(options.open_files_max.max(OPEN_FILES_MIN)))
                 .manual_journal_persist(true)
-                // The first of several merges nothing, and spins for as long as the others are at work.
+                // With several, the first one merges nothing, and spins while the others work.
                 .worker_threads(1)
                 .open()
         };
@@ -65,7 +65,7 @@ impl Base {
         Ok(Self { database, rows })
     }
 
-    /// What it has now.
+    /// A snapshot of its present state.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
     }
@@ -84,7 +84,7 @@ impl Base {
         &self.rows
     }
 
-    /// Writes a layer, all of it or nothing. It is on the disk then.
+    /// Writes a layer, all of it or nothing. It is on the disk on return.
     pub(super) fn ingest(&self, layer: &Layer) -> Result<(), Error> {
         let mut ingestion = self.rows.start_ingestion()?;
         for index in 0..layer.len() {
@@ -97,8 +97,8 @@ impl Base {
         Ok(ingestion.finish()?)
     }
 
-    /// Removes the files of tables that were merged, once no snapshot of before is left. The engine itself does so only
-    /// as it merges the next time: up to then they would take as much of the disk as what came of them.
+    /// Removes the files of merged tables, once no earlier snapshot is left. The engine itself does so only at its next
+    /// merge: until then they would take as much of the disk as the merged tables.
     pub(super) fn remove_merged(&self) -> Result<(), Error> {
         let tracker = &self.database.supervisor.snapshot_tracker;
         let read_from = tracker.get_seqno_safe_to_gc();
@@ -107,12 +107,12 @@ impl Base {
         Ok(removed.map_err(fjall::Error::from)?)
     }
 
-    /// Writes all of it again, without what was removed or written over, but for what a snapshot still sees.
+    /// Rewrites all of it, without removed and overwritten rows, except those that a snapshot still sees.
     pub(super) fn compact(&self) -> Result<(), Error> {
         Ok(self.rows.major_compact()?)
     }
 
-    /// The numbers of the tables' files, those included that are no longer read.
+    /// The numbers of the tables' files, including those that are no longer read.
     fn tables(&self) -> Result<Vec<u64>, Error> {
         let entries = std::fs::read_dir(self.rows.path().join(TABLES)).map_err(Error::store)?;
         let numbers = entries.map(|entry| {
@@ -132,7 +132,7 @@ impl Base {
         Ok(self.tables()?.into_iter().any(|table| table <= number))
     }
 
-    /// Makes it last that files were removed.
+    /// Makes the removal of files durable.
     pub(super) fn sync_folder(&self) -> Result<(), Error> {
         let folder = std::fs::File::open(self.rows.path().join(TABLES));
         folder
@@ -140,7 +140,7 @@ impl Base {
             .map_err(Error::store)
     }
 
-    /// Bytes that it takes of the disk.
+    /// Bytes that it takes on the disk.
     pub(super) fn disk_space(&self) -> u64 {
         self.rows.disk_space()
     }

@@ -11,20 +11,20 @@ use super::super::hash::Seeded;
 use super::super::keys::Table;
 use super::layer::{Layer, Row};
 
-/// Most rows, and bytes of them, for which room is kept from one batch to the next.
+/// Most rows, and bytes of them, whose memory is kept from one batch to the next.
 const ROWS_KEPT: usize = 64 * 1024;
 const BYTES_KEPT: usize = 8 * 1024 * 1024;
 
 /// The writes of some records: what was written last under each key.
 #[derive(Debug, Default)]
 pub(in crate::view) struct Batch {
-    /// Keys and values, one behind the other; what was written over too.
+    /// Keys and values, one behind the other, including overwritten ones.
     bytes: Vec<u8>,
     rows: Vec<Row>,
     /// The rows by their keys.
     by_key: HashTable<u32>,
     seed: Seeded,
-    /// Something had no room in it.
+    /// Something did not fit.
     is_too_large: bool,
 }
 
@@ -44,7 +44,7 @@ impl Batch {
         self.by_key.find(hash, is_it)
     }
 
-    /// What was written under a key: nothing, that it is removed, or a value.
+    /// What was written under a key: nothing, a removal, or a value.
     pub(in crate::view) fn get(&self, table: Table, key: &[u8]) -> Option<Option<&[u8]>> {
         if self.rows.is_empty() {
             return None;
@@ -54,7 +54,7 @@ impl Batch {
         Some(row.value(&self.bytes))
     }
 
-    /// Writes a value; `None` removes what is there.
+    /// Writes a value; `None` removes the key.
     pub(in crate::view) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) {
         let offset = self.bytes.len();
         self.bytes.push(table as u8);
@@ -85,7 +85,7 @@ impl Batch {
         });
     }
 
-    /// What was written under the keys that begin with `prefix`, in no order. Costs a look at everything.
+    /// What was written under the keys that begin with `prefix`, in no order. Scans everything.
     pub(in crate::view) fn scan(
         &self,
         table: Table,
@@ -98,10 +98,10 @@ impl Batch {
         })
     }
 
-    /// Everything as a layer; none of nothing. The batch is empty then.
+    /// Everything as a layer; none if there is nothing. Empties the batch.
     ///
     /// # Errors
-    /// [`Error::Store`]: more was written than a layer can have.
+    /// [`Error::Store`]: more was written than a layer can hold.
     pub(super) fn take(&mut self, in_memory: &Arc<AtomicUsize>) -> Result<Option<Layer>, Error> {
         if self.is_too_large {
             return Err(Error::Store("a batch of writes is too large".into()));
@@ -114,7 +114,7 @@ impl Batch {
         self.rows.clear();
         self.bytes.clear();
         self.by_key.clear();
-        // What one large batch has taken is not kept forever.
+        // The memory of one large batch is not kept forever.
         self.rows.shrink_to(ROWS_KEPT);
         self.by_key.shrink_to(ROWS_KEPT, |_| 0);
         self.bytes.shrink_to(BYTES_KEPT);

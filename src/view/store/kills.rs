@@ -1,4 +1,4 @@
-//! Kills of a process that makes one checkpoint after the other.
+//! Kills a process that makes one checkpoint after the other.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader};
@@ -12,14 +12,14 @@ use super::*;
 /// How many there are.
 const KILLS: u64 = 20;
 const KILLS_OF_THE_LONG_FORM: u64 = 1_000;
-/// Most checkpoints, and moments behind the last of them, before a kill.
+/// Most checkpoints before a kill, and most delays after the last of them.
 const CHECKPOINTS_MAX: u64 = 12;
 const MOMENTS_MAX: u64 = 400;
-/// Keys that are written over again and again.
+/// Keys that are overwritten again and again.
 const KEYS: u64 = 64;
 /// Writes of a checkpoint.
 const WRITES: u64 = 5;
-/// Tells the process that is killed where to write.
+/// Names the folder for the process that is killed.
 const FOLDER: &str = "FOOTFALL_TEST_CHECKPOINTS";
 
 fn options() -> Options {
@@ -40,7 +40,7 @@ fn value(store: &Store, key: u64) -> u64 {
     value.map_or(0, |value| keys::read_number(&value).unwrap())
 }
 
-/// Looks at what is there; gives up to where it was written.
+/// Checks the store; gives the position up to which it was written.
 fn check(dir: &Path, told: u64) -> u64 {
     let store = left(dir);
     let front = store.front().unwrap().get();

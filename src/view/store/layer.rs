@@ -1,4 +1,4 @@
-//! Rows in memory, sorted, which never change: what was folded since the last checkpoint.
+//! Immutable sorted rows in memory: what was folded since the last checkpoint.
 
 use std::cmp::Ordering;
 use std::ops::{Bound, Range};
@@ -14,13 +14,13 @@ const REMOVED: u32 = u32::MAX;
 /// Bytes of a row beside its key and its value.
 const ROW_BYTES: usize = size_of::<Row>();
 
-/// Keys and values, one behind the other. Layers that were merged share those of the layers before.
+/// Keys and values, one behind the other. Merged layers share those of the earlier layers.
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
     /// What it counts as, its rows included.
     charge: usize,
-    /// What all buffers of the store count as that somebody still has.
+    /// What all of the store's buffers that are still held count as.
     in_memory: Arc<AtomicUsize>,
 }
 
@@ -42,7 +42,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Where a key and its value lie: the value follows the key.
+/// Where a key and its value are: the value follows the key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     /// The key's first 16 bytes as a number that sorts as they do.
@@ -54,7 +54,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Of a key and a value, if there is one, that begin at an offset of a single buffer.
+    /// The row of a key and its optional value, which begin at an offset of a single buffer.
     pub(super) fn new(key: &[u8], value: Option<&[u8]>, offset: usize) -> Option<Self> {
         let value_bytes = match value {
             Some(value) => u32::try_from(value.len()).ok().filter(|n| *n != REMOVED)?,
@@ -106,7 +106,7 @@ pub(super) fn prefix(key: &[u8]) -> u128 {
     }
 }
 
-/// A key as it lies in the store.
+/// A key as it is stored.
 pub(super) fn full_key(table: Table, key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(1 + key.len());
     full.push(table as u8);
@@ -125,13 +125,13 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Of rows in any order, each key once, whose keys and values lie in `bytes`.
+    /// A layer of rows in any order, each key once, whose keys and values are in `bytes`.
     pub(super) fn new(mut rows: Vec<Row>, bytes: &[u8], in_memory: &Arc<AtomicUsize>) -> Self {
         rows.sort_unstable_by(|left, right| {
             let of_prefix = left.prefix.cmp(&right.prefix);
             of_prefix.then_with(|| left.key(bytes).cmp(right.key(bytes)))
         });
-        // In their order too, for those who merge layers or write them to the disk go through them in that order.
+        // Bytes in the same order, as merges and checkpoints read them in that order.
         let length = rows.iter().map(Row::length).sum();
         let mut sorted = Vec::with_capacity(length);
         for row in &mut rows {
@@ -147,7 +147,7 @@ impl Layer {
         }
     }
 
-    /// Several layers as one, the newest first: of a key that several have, the newest one's row counts.
+    /// Several layers as one, the newest first: for a key that several have, the newest one's row counts.
     pub(super) fn merged(layers: &[Arc<Self>]) -> Self {
         let mut buffers = Vec::new();
         let mut rows = Vec::with_capacity(layers.iter().map(|layer| layer.rows.len()).sum());
@@ -161,7 +161,7 @@ impl Layer {
         }
         let mut merged = Self { buffers, rows };
         let mut rows = std::mem::take(&mut merged.rows);
-        // It finds the runs that are sorted already, and leaves rows of one key in their order.
+        // The sort finds the runs that are sorted already, and leaves rows of one key in their order.
         rows.sort_by(|left, right| merged.compare(left, right));
         rows.dedup_by(|later, kept| merged.compare(later, kept) == Ordering::Equal);
         rows.shrink_to_fit();
@@ -199,7 +199,7 @@ impl Layer {
         Some((row.prefix, row.key(bytes), row.value(bytes)))
     }
 
-    /// What it says of a key: nothing, that it was removed, or its value.
+    /// What it has for a key: nothing, a removal, or a value.
     pub(super) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let first = prefix(key);
         let found = self.rows.binary_search_by(|row| {
@@ -237,8 +237,8 @@ impl Layer {
     }
 }
 
-/// Puts a layer in front of others, the newest first, and merges those in front that are small beside it: of `n` rows
-/// that were written one by one, about `8 log(n)` layers are left.
+/// Puts a layer in front of others, the newest first, and merges the small ones in front: `n` rows written one by one
+/// leave about `8 log(n)` layers.
 pub(super) fn push(layers: &mut Vec<Arc<Layer>>, layer: Layer) {
     let size = |layer: &Arc<Layer>| layer.len().max(1).ilog(MERGED_AT);
     layers.insert(0, Arc::new(layer));
@@ -283,7 +283,7 @@ mod tests {
             .collect()
     }
 
-    /// Keys that are short, long and of one beginning, zeros among them.
+    /// Keys that are short, long or share a prefix, zeros among them.
     fn key() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             proptest::collection::vec(0..3_u8, 0..4),

@@ -1,4 +1,4 @@
-//! Those who read, and how long what they may read stays on the disk.
+//! Readers, and how long what they may read stays on the disk.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -9,44 +9,43 @@ use super::super::keys::{self, Table};
 use super::{State, Store, lock};
 use crate::log::SetAside;
 
-/// Bytes of layers that somebody may keep for long.
+/// Bytes of layers that a reader may keep for long.
 pub(super) const KEPT_BYTES_MAX: usize = 1024 * 1024;
-/// How often, and how long apart, it is asked whether all who read have ended: reads are short, but for exports.
+/// How often, and how long apart, it is checked whether all readers have ended: reads are short, except exports.
 const READERS_TRIES: usize = 50;
 const READERS_PAUSE: Duration = Duration::from_millis(10);
 
-/// How often the engine is made to write everything again before what it replaced counts as read by somebody.
+/// How often the engine is made to rewrite everything before the replaced files count as still read.
 const PURGE_TRIES: usize = 3;
 
-/// Who reads.
+/// The readers.
 #[derive(Default)]
 pub(super) struct Readers {
-    /// Readers that began since the last purge have one of these.
+    /// Readers that began since the last purge hold a clone of this.
     present: Arc<()>,
-    /// Those who began before, as far as they have not ended.
+    /// Earlier readers that have not ended.
     earlier: Vec<Weak<()>>,
 }
 
-/// A state to read from, and what shows that somebody does.
+/// A state to read from, and the token that shows that it is being read.
 pub(in crate::view) type Held = (Arc<State>, Arc<()>);
 
 impl Store {
-    /// The present state, for those who read a short time.
+    /// The present state, for short reads.
     pub(in crate::view) fn snapshot(&self) -> Held {
-        // First the note: a state that is not noted could be one of before.
+        // The token first: a state taken before it could be an earlier one.
         let reader = lock(&self.readers).present.clone();
         (self.state.load_full(), reader)
     }
 
-    /// The present state, for those who may keep it long: they should not keep layers, which are in memory. Blocks on
-    /// the disk.
+    /// The present state, for long reads: they should not hold layers, which are in memory. Blocks on the disk.
     pub(in crate::view) fn lasting_snapshot(&self) -> Held {
         let (state, reader) = self.snapshot();
         if self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
             return (state, reader);
         }
         if let Err(error) = self.checkpoint() {
-            // A full disk keeps nobody from reading; the fold waits for those who do.
+            // A full disk prevents no read; the fold waits for the readers.
             tracing::warn!(%error, "no checkpoint can be made for a long read");
             return (state, reader);
         }
@@ -57,7 +56,7 @@ impl Store {
         (Arc::new(state), reader)
     }
 
-    /// Waits a moment for everybody to end who may still read what was removed by now.
+    /// Waits briefly for all readers to end that may still read what was removed by now.
     ///
     /// # Errors
     /// [`Error::StillRead`].
@@ -79,20 +78,20 @@ impl Store {
         Err(Error::StillRead)
     }
 
-    /// Waits until nobody reads what was removed by now.
+    /// Waits until no reader reads what was removed by now.
     ///
     /// # Errors
     /// [`Error::StillRead`], [`Error::Store`].
     pub(in crate::view) fn let_go(&self) -> Result<(), Error> {
         self.checkpoint()?;
-        // To the engine, who reads what the last checkpoint wrote may also want what it wrote over.
+        // For the engine, a reader of the last checkpoint may also want what that overwrote.
         self.checkpoint_again()?;
         self.checkpoint_again()?;
         self.wait_for_readers()
     }
 
-    /// Removes from the disk what had been removed from the view when it was [let go](Self::let_go), and makes it stay
-    /// removed after a power cut. `aside` is the room for [`Store::disk_space`].
+    /// Removes from the disk what had been removed from the view when it was [let go](Self::let_go), durably. `aside`
+    /// is the reserved space for [`Store::disk_space`].
     ///
     /// # Errors
     /// [`Error::StillRead`], [`Error::Store`].
@@ -102,7 +101,7 @@ impl Store {
         self.checkpoint_again()?;
         let last = self.base.last_table()?;
         self.base.compact()?;
-        // The engine removes the files once they are in no list that somebody reads by, and only as it merges.
+        // The engine removes files only once no version in use lists them, and only at a merge.
         for _ in 0..PURGE_TRIES {
             checked()?;
             self.checkpoint_again()?;
@@ -116,7 +115,7 @@ impl Store {
         Err(Error::StillRead)
     }
 
-    /// A checkpoint that changes the base in any case, if by nothing.
+    /// Makes a checkpoint that rewrites a row of the base even if nothing has changed.
     fn checkpoint_again(&self) -> Result<(), Error> {
         let format = self.get(Table::Meta, keys::FORMAT)?;
         self.write_all([(Table::Meta, keys::FORMAT.into(), format)])?;

@@ -1,4 +1,4 @@
-//! Layers and the base as one, in the order of the keys.
+//! Layers and the base as one sequence, in the order of the keys.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ struct OfBase {
     next: Option<Entry>,
 }
 
-/// The rows between two keys: of a key that several have, the newest one counts.
+/// The rows between two keys: for a key that several have, the newest one counts.
 pub(in crate::view) struct Rows {
     /// The newest first.
     layers: Vec<OfLayer>,
@@ -38,7 +38,7 @@ pub(in crate::view) struct Rows {
 }
 
 impl Rows {
-    /// Of layers, the newest first, each with the indices of its rows; and of what the base has there.
+    /// The rows of layers, the newest first, each with the indices of its rows, and of the base.
     pub(super) fn new(
         layers: impl Iterator<Item = (Arc<Layer>, std::ops::Range<usize>)>,
         base: fjall::Iter,
@@ -77,7 +77,7 @@ impl Rows {
         });
     }
 
-    /// The first of the keys that come next, and which layer has it; none: the base.
+    /// The smallest of the next keys, and which layer has it; none: the base.
     fn first(&self) -> Option<(&[u8], Option<usize>)> {
         let base = self.base.next.as_ref();
         let mut first = base.map(|(key, _)| (prefix(key), &**key, None));
@@ -146,7 +146,7 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // What the base has not said might come before the layers' next row.
+            // The base's unread row might come before the layers' next row.
             if let Some(error) = self.failure.take() {
                 self.layers.clear();
                 return Some(Err(error));

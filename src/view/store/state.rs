@@ -12,8 +12,8 @@ use super::base::Base;
 use super::layer::{Layer, full_key};
 use super::rows::Rows;
 
-/// It never changes. The layers and the base belong together: what a checkpoint has taken from the layers is in the
-/// base, and nothing else.
+/// It never changes. The layers and the base belong together: the base has exactly what checkpoints have taken from the
+/// layers.
 #[derive(Clone)]
 pub(in crate::view) struct State {
     pub(super) base: Arc<Base>,
@@ -77,7 +77,7 @@ impl State {
     }
 }
 
-/// The first key behind all that begin with `prefix`; none if there is no such.
+/// The first key behind all that begin with `prefix`; none if there is none.
 fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     let mut key = prefix.get(..=last)?.to_vec();

@@ -1,4 +1,4 @@
-//! Checkpoints, and those who read or are killed meanwhile.
+//! Checkpoints, with reads and kills meanwhile.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::readers::KEPT_BYTES_MAX;
 use super::*;
 use crate::log::SetAside;
 
-/// Keys that are written over again and again.
+/// Keys that are overwritten again and again.
 const KEYS: u64 = 16;
 
 fn options() -> Options {
@@ -71,7 +71,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Without the room that the engine's journal has at its end.
+/// Without the preallocated space at the end of the engine's journal.
 fn copy_file(from: &Path, to: &Path) {
     let bytes = std::fs::read(from).unwrap();
     let length = bytes.iter().rposition(|byte| *byte != 0);
@@ -126,7 +126,7 @@ fn who_reads_while_checkpoints_are_made_sees_all_writes_up_to_one_of_them() {
                 ])
                 .unwrap();
             if number % 64 == 0 {
-                // Others are to come in between, however few cores there are.
+                // Other threads are to run in between, however few cores there are.
                 thread::yield_now();
             }
         }
@@ -177,7 +177,7 @@ fn a_kill_at_any_step_of_a_checkpoint_leaves_what_the_last_one_wrote() {
         }
     }
     is_before("it was given up");
-    // The engine has it before those who read do.
+    // The engine has it before readers do.
     store.base.ingest(&layer).unwrap();
     let (_dir, killed) = after_a_kill(&view);
     assert_eq!(killed.front().unwrap().get(), 2);
@@ -253,7 +253,7 @@ fn what_was_removed_is_nowhere_on_the_disk_after_a_purge() {
     store
         .write_all([(Table::Records, (*b"a").into(), None)])
         .unwrap();
-    // Somebody begins to read after the removal, and goes on until all is gone.
+    // A read begins after the removal, and goes on until all is gone.
     let purge = || {
         store.let_go()?;
         let reading = store.snapshot();
@@ -309,7 +309,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// A key in a table of its own: keys of several tables lie side by side.
+/// A key in one of several tables, whose keys are adjacent.
 fn place(key: u8) -> (Table, Vec<u8>) {
     let tables = [Table::Timeline, Table::Suppressed];
     let table = tables[usize::from(key % 2)];

@@ -1,4 +1,4 @@
-//! Customers whose IDs and properties go.
+//! Customers that lose their IDs and properties.
 
 use super::bench::Bench;
 use super::request::{anonymize, event, update};

@@ -1,4 +1,4 @@
-//! A view over a log in memory, and what is asked of it.
+//! A view over a log in memory, and queries of it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Answer {
     }
 }
 
-/// A folder for a view. In memory where there is such a place: a view need not sync, but its engine does.
+/// A folder for a view. In memory where that is possible: a view need not sync, but its engine does.
 pub(crate) fn scratch() -> TempDir {
     TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())
@@ -156,14 +156,14 @@ impl Bench {
         self.settle();
     }
 
-    /// Takes everything out of the log that was erased.
+    /// Takes everything that was erased out of the log.
     pub(super) fn take_out(&self) {
         while let Some(erasure) = self.view().oldest_erasure().unwrap() {
             self.view().take_out(erasure.position).unwrap();
         }
     }
 
-    /// Takes out what arrived first.
+    /// Takes out the first so many arrivals.
     pub(super) fn expire(&self, arrivals: u64) {
         let cutoff = Position::from_number(arrivals);
         self.view().expire(cutoff, &|| false).unwrap();
@@ -181,7 +181,7 @@ impl Bench {
         found
     }
 
-    /// Whether the log says a text anywhere.
+    /// Whether the log contains a text anywhere.
     pub(super) fn log_says(&self, text: &str) -> bool {
         let records = self.log.read_after(Position::START, usize::MAX).unwrap();
         let mut records = records.iter();
@@ -282,7 +282,7 @@ fn shown(event: &StoredEvent) -> (i64, String, Value) {
     (seconds, event.event_type.clone(), properties)
 }
 
-/// The IDs of a merge, whose order says nothing.
+/// Properties of a merge with its lists of IDs sorted, as their order means nothing.
 pub(crate) fn with_sorted_lists(mut properties: Value) -> Value {
     for list in properties.as_object_mut().unwrap().values_mut() {
         if let Some(list) = list.as_array_mut() {

@@ -21,7 +21,7 @@ fn values(cookies: impl IntoIterator<Item = usize>) -> Vec<String> {
 fn the_65th_soft_id_drops_the_one_unused_for_longest() {
     let bench = Bench::new();
     let mut history: Vec<_> = (0..64).map(|n| visits("a", n)).collect();
-    // The first one is used again, alone: now the second is the one unused for longest.
+    // The first one is used again, alone: now the second is the least recently used one.
     history.push(event(&[("cookie", "c-0")], "visit", "{}", 2));
     bench.takes(&history);
     assert_eq!(bench.asks("registered", "a").values("cookie").len(), 64);
@@ -69,7 +69,7 @@ fn an_id_that_the_request_names_is_not_dropped_by_its_own_merge() {
     let bench = Bench::new();
     let mut history = vec![event(&[("cookie", "old")], "visit", "{}", 1)];
     history.extend((0..64).map(|n| visits("a", n)));
-    // The cookie was unused for longest, but is the one in use now.
+    // The cookie was the least recently used one, but is in use now.
     history.push(event(
         &[("registered", "a"), ("cookie", "old")],
         "visit",

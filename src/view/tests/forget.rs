@@ -1,4 +1,4 @@
-//! Customers that go with everything, and records that are too old: what is left folds into what is read.
+//! Erased customers, and records that are too old: what is left folds into what is read.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -164,7 +164,7 @@ fn what_is_too_old_leaves_the_log_but_for_what_a_profile_shows() {
     assert_eq!(a.properties, json!({"x": "new", "y": "shown"}));
     assert_eq!(a.events, [(1, "visit".to_owned(), json!({"z": "young"}))]);
     assert_eq!(bench.differences(), Vec::<String>::new());
-    // What is no retry of anything any more is an event of its own.
+    // A retry whose original is gone is an event of its own.
     bench.takes(&[event(&[A], "visit", r#"{"z":"old-2"}"#, 1)]);
     assert_eq!(bench.asks(A.0, A.1).events.len(), 2);
 }
@@ -212,7 +212,7 @@ fn nothing_counts_as_gone_while_somebody_reads_what_was_there() {
     bench.takes(&[update(&[A], "{}", 1), erase(&[A])]);
     bench.take_out();
     let reader = bench.view().snapshot();
-    // Trying again does not forget who was there at first.
+    // A second try does not forget the earlier reader.
     for _ in 0..2 {
         assert!(matches!(bench.view().purge(), Err(Error::StillRead)));
         assert!(bench.view().log.is_purge_pending().unwrap());

@@ -141,7 +141,7 @@ proptest! {
                 break;
             }
             bench.append(now);
-            // Otherwise what the view takes as one batch is left to chance.
+            // Otherwise the view's batches are left to chance.
             if batch % 2 == 0 {
                 bench.settle();
             }

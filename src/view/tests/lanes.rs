@@ -67,7 +67,7 @@ fn work_that_a_stop_interrupts_goes_on_at_the_next_start() {
 fn a_customer_whose_events_are_being_moved_has_all_of_them() {
     let b = ("cookie", "b");
     let mut bench = Bench::new();
-    // The one with a merge more keeps its number, and the 2,000 events move there.
+    // The one with more merges keeps its number, and the 2,000 events move there.
     bench.takes(&visits(2_000));
     bench.takes(&[
         event(&[b], "visit", "{}", 5),

@@ -1,4 +1,4 @@
-//! Records that name the customer whom they forget.
+//! Records that name the customer that they forget.
 
 use super::bench::Bench;
 use super::request::{Request, anonymize, erase, event, update};
@@ -22,7 +22,7 @@ fn after(requests: &[Request], named: &[(Request, &[u64])]) -> Bench {
     bench
 }
 
-/// That a fold of what is left says the same, once everything that was erased has left.
+/// Checks that a fold of what is left gives the same, once everything erased is taken out.
 fn is_of_one_piece(mut bench: Bench) {
     bench.take_out();
     assert_eq!(bench.differences(), Vec::<String>::new());
@@ -35,7 +35,7 @@ fn who_got_the_ids_since_stays() {
         (erase(&[A]), erase(&[A])),
         (anonymize(&[A]), anonymize(&[A])),
     ] {
-        // Customer 1 goes at position 2; customer 3 has its ID then.
+        // Customer 1 is erased at position 2; customer 3 has its ID then.
         let bench = after(&[visit.clone(), asks, visit.clone()], &[(again, &[1])]);
         assert_eq!(bench.asks(A.0, A.1).event_types(), ["visit"]);
         is_of_one_piece(bench);
@@ -114,13 +114,13 @@ fn what_leads_to_anonymous_customers_needs_all_ids_that_anybody_had() {
     assert_eq!(leads_to(&[A]), [1]);
     assert_eq!(leads_to(&[A, C]), [1]);
     assert_eq!(leads_to(&[D]), [2]);
-    // Others may have used the browser of somebody who can be named.
+    // Others may have used the browser of a customer with a hard ID.
     assert_eq!(leads_to(&[C]), [0; 0]);
     assert_eq!(leads_to(&[("registered", "nobody"), D]), [0; 0]);
     assert_eq!(leads_to(&[B]), [0; 0]);
     assert_eq!(leads_to(&[A, E]), [0; 0]);
     assert_eq!(leads_to(&[A, ("email", "nobody")]), [1]);
-    // No reading shows it.
+    // No read shows it.
     assert_eq!(bench.ask("p", A.0, A.1), None);
 }
 

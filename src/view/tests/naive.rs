@@ -12,7 +12,7 @@ const SOFT_IDS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Naive {
     arrived: u64,
-    /// In the order in which they were created. Who merged into another one is left behind without anything.
+    /// In the order in which they were created. One that merged into another stays, empty.
     customers: Vec<Customer>,
     pub(super) counts: Counts,
 }
@@ -59,7 +59,7 @@ impl Customer {
             .any(|id| id.kind == kind && id.value == value)
     }
 
-    /// Whether it matters when a soft ID was used last: there are several of one type.
+    /// Whether the last use of soft IDs matters: there are several of one type.
     fn tracks_use(&self) -> bool {
         let mut soft = self.ids.iter().filter(|id| is_soft(id.kind));
         let mut kinds = std::collections::BTreeSet::new();
@@ -80,7 +80,7 @@ impl Customer {
         }
     }
 
-    /// Drops what was updated longest ago.
+    /// Drops the least recently updated properties.
     fn drop_properties(&mut self) -> u64 {
         let mut dropped = 0;
         while self.properties.len() > PROPERTIES_MAX {
@@ -183,7 +183,7 @@ impl Naive {
         self.customers.get_mut(known?)
     }
 
-    /// What arrived first goes, as far as it is events.
+    /// Removes the events among the first so many arrivals.
     pub(super) fn expire(&mut self, arrivals: u64) {
         for customer in &mut self.customers {
             customer.events.retain(|event| event.arrived > arrivals);

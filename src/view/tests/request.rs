@@ -77,7 +77,7 @@ fn request(ids: &[(&'static str, &str)], what: What) -> Request {
     }
 }
 
-/// When the request that arrives as the `arrival`th was received, in seconds: later than all that is told.
+/// When the request that arrives as the `arrival`th was received, in seconds: later than all times in requests.
 pub(super) fn received(arrival: u64) -> i64 {
     1_000_000 + arrival.cast_signed()
 }

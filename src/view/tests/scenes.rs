@@ -155,7 +155,7 @@ fn merges_in_either_order_read_the_same() {
         bench.takes(&order);
         let mut answer = bench.asks("registered", "z");
         assert_eq!(bench.counts().merges, 2);
-        // What is recorded of the merges themselves does depend on their order.
+        // The events of the merges themselves do depend on their order.
         answer
             .events
             .retain(|(_, event_type, _)| event_type != "merge");
@@ -226,7 +226,7 @@ fn a_log_that_lost_what_the_view_has_seen_is_refused() {
     assert!(matches!(view, Err(Error::Ahead { .. })));
 }
 
-/// Changes what lies in a closed view, opens it again, and says how many records it folded to be as before.
+/// Changes the files of a closed view, opens it again, and says how many records it folded to be as before.
 fn rebuilt(change: impl FnOnce(&std::path::Path)) -> u64 {
     let mut bench = Bench::new();
     let text = "long ".repeat(2_000);

@@ -10,7 +10,7 @@ use crate::model::event::EventType;
 const SELECTED_MAX: usize = 10_000;
 /// Bytes of them beyond which no more are kept.
 const SELECTED_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Which rows of a moment come first, as far as they are of use.
+/// The rows of a moment that come first, as far as they are needed.
 pub(super) struct Selection<'a> {
     order: Order,
     types: Option<&'a [EventType]>,
@@ -108,7 +108,7 @@ impl Ord for Ranked {
     }
 }
 
-/// What grows in the order in which a moment's events are told; and back again.
+/// A rank that grows in the order of a moment's events; its own inverse.
 pub(super) fn ranked(order: Order, arrival: u128) -> u128 {
     match order {
         Order::Ascending => arrival,

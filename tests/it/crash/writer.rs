@@ -214,7 +214,9 @@ impl Writer {
             let events = target
                 .project
                 .data(target.address, "events", &question.to_string());
-            let events = events.send().await.json();
+            let events = events.send().await;
+            assert_eq!(events.status, 200, "{events:?}");
+            let events = events.json();
             assert_eq!(answer["events"], events["data"], "two ways to read");
             if !found.contains(&answer) {
                 found.push(answer);

@@ -1,17 +1,17 @@
-//! Blocks: so much of a frame as is read at once.
+//! Blocks: the parts of a frame that are read at once.
 
 use bytes::{Buf as _, Bytes};
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
 use super::{Header, RECORD_BYTES_MAX};
 
-/// Of an entry in a frame's table of blocks.
+/// Bytes of an entry in a frame's table of blocks.
 pub(super) const ENTRY_BYTES: usize = 20;
-/// Most bytes of a block before it is compressed, but for a record that is larger alone.
+/// Most bytes of a block before it is compressed, unless a single record is larger.
 pub(super) const BLOCK_BYTES: usize = 16 << 10;
-/// What the largest record makes.
+/// The bytes of a block with the largest record.
 const RAW_BYTES_MAX: usize = RECORD_BYTES_MAX + LENGTH_BYTES;
-/// What stands before each record.
+/// Bytes of the length before each record.
 pub(super) const LENGTH_BYTES: usize = 4;
 
 /// Records that are read at once.
@@ -23,7 +23,7 @@ pub(in crate::log::disk) struct Block {
     raw: u32,
     /// How many records these are.
     pub(in crate::log::disk) count: u32,
-    /// Of the bytes in the file.
+    /// The checksum of the bytes in the file.
     sum: u64,
 }
 
@@ -75,7 +75,7 @@ impl Block {
         entry
     }
 
-    /// Reads an entry, unless nothing that was written looks so.
+    /// Reads an entry; none if no written entry looks like this.
     pub(super) fn read(entry: &mut &[u8]) -> Option<Self> {
         let block = Self {
             stored: entry.try_get_u32().ok()?,
@@ -119,7 +119,7 @@ impl Block {
     }
 }
 
-/// The records of an opened block; as many as are whole.
+/// The records of an opened block; as many as are complete.
 pub(in crate::log::disk) fn records(mut raw: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
         let length = raw.try_get_u32().ok()? as usize;

@@ -9,12 +9,12 @@ use super::{FRAME_BYTES_MAX, Header, RECORD_BYTES_MAX};
 pub(in crate::log::disk) const FIXED_BYTES: usize = 40;
 /// Where the part begins that the checksum covers.
 const SUMMED_FROM: usize = 16;
-/// Records of so many bytes together are not compressed.
+/// Records of at most so many bytes together are not compressed.
 const PLAIN_BYTES_MAX: usize = 4 << 10;
 /// An entry of a seal: a position and a place.
 pub(in crate::log::disk) const SEAL_ENTRY_BYTES: usize = 16;
 
-/// What of a frame comes before its blocks.
+/// The part of a frame before its blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::log::disk) struct Head {
     /// The position of the first record.
@@ -28,12 +28,12 @@ pub(in crate::log::disk) struct Head {
     pub(in crate::log::disk) blocks: Vec<Block>,
 }
 
-/// What stands somewhere.
+/// What is found at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::log::disk) enum Peek {
     /// The head of a frame.
     Head(Head),
-    /// To tell, so many bytes are needed.
+    /// So many bytes are needed to decide.
     Needs(usize),
     /// No frame of this file.
     None,
@@ -49,8 +49,8 @@ impl Head {
         Self::try_peek(header, bytes).unwrap_or(Peek::None)
     }
 
-    /// The positions of the first record and of the one behind the last, and the bytes of the whole frame, as a head
-    /// says that may be damaged. `bytes` have [`FIXED_BYTES`] at least.
+    /// The positions of the first record and of the one behind the last, and the bytes of the whole frame, as read from
+    /// a head that may be damaged. `bytes` have [`FIXED_BYTES`] at least.
     pub(in crate::log::disk) fn glance(
         header: &Header,
         mut bytes: &[u8],
@@ -152,7 +152,8 @@ pub(in crate::log::disk) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// What says where the frames of a file lie, and that none follows. `next` is the position behind the last record.
+    /// A frame that lists the places of a file's frames, and says that none follows. `next` is the position behind the
+    /// last record.
     pub(in crate::log::disk) fn seal(
         header: &Header,
         next: u64,
@@ -176,7 +177,7 @@ impl Frame<'_> {
     /// Writes it behind what is in `out`.
     ///
     /// # Errors
-    /// [`TooLarge`]: `out` is to be thrown away.
+    /// [`TooLarge`]: `out` is to be discarded.
     pub(in crate::log::disk) fn write(
         &self,
         header: &Header,

@@ -1,4 +1,4 @@
-//! A file is cut or damaged anywhere: what is found is what was written, or it is said that it is not.
+//! A file is cut or damaged anywhere: what is found is what was written, or is reported as damaged.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -136,7 +136,7 @@ fn a_frame_at_another_place_or_twice_is_damage() {
     let skipped = [&bytes[..ends[0]], &bytes[ends[1]..]].concat();
     let found = scan(&skipped, &header);
     assert_eq!((found.next, found.end), (2, End::Damaged));
-    // Also where the tag lies across two chunks.
+    // Also where the tag spans two chunks.
     for zeros in CHUNK_BYTES - 20..CHUNK_BYTES + 3 {
         let far = [&bytes[..ends[0]], &vec![0; zeros], &bytes[ends[1]..]].concat();
         assert_eq!(scan(&far, &header).end, End::Damaged, "{zeros}");

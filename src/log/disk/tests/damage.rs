@@ -1,8 +1,8 @@
-//! Files that are not what was written: nothing wrong is read, and the place is named.
+//! Files that differ from what was written: nothing wrong is read, and the place is named.
 
 use super::*;
 
-/// What a store says of itself and of all its records: each is right, or its damage is reported. How many are right.
+/// How many records of a store are right; each of the others is reported as damaged.
 fn reads_rightly(dir: &Path, sizes: &[usize]) -> Result<usize, String> {
     let store = DiskStore::open(small(dir)).map_err(|error| error.to_string())?;
     if store.last().get() != sizes.len() as u64 {
@@ -163,7 +163,7 @@ fn damage_in_front_of_a_whole_commit_is_named_with_its_place() {
 fn damage_in_a_block_leaves_what_lies_in_others_of_its_frame() {
     let (dir, _, sizes) = two_commits(&[30_000; 20]);
     let store = open(dir.path()).unwrap();
-    // The segment ends with this, and is not looked at when the store is opened.
+    // The segment ends with this, and is not read when the store is opened.
     store
         .appender
         .as_ref()

@@ -1,4 +1,4 @@
-//! Records that stand in the place of others: all of them or none, and nothing is left of the others.
+//! Records that replace others: all of them or none, and nothing is left of the others.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn rewrite(store: &DiskStore, positions: &[u64]) {
     store.rewrite(&mut rewrites(positions).into_iter()).unwrap();
 }
 
-/// Whether everything is as it was but for these positions.
+/// Checks that everything is unchanged except these positions.
 fn holds(store: &DiskStore, sizes: &[usize], rewritten: &[u64]) {
     let expected = |number: u64, size: usize| match rewritten.contains(&number) {
         true => after(number),
@@ -197,7 +197,7 @@ fn a_stop_at_any_step_of_a_wiping_loses_nothing_and_the_next_one_ends_it() {
     let store = DiskStore::open(small(dir.path())).unwrap();
     rewrite(&store, &SOME);
     drop(store);
-    // What a purging makes of it, to take any part of.
+    // The result of a purge, to take parts of.
     let done = scratch();
     copy_folder(dir.path(), done.path());
     let store = DiskStore::open(small(done.path())).unwrap();

@@ -1,4 +1,4 @@
-//! Locks, folders of other formats, and stores whose making was cut short.
+//! Locks, folders of other formats, and stores whose creation was cut short.
 
 use super::*;
 
@@ -75,7 +75,7 @@ fn a_lock_that_is_gone_under_a_running_store_is_noticed() {
         assert_eq!(store.trouble(), None);
         fs::rename(dir.path().join(lost), dir.path().join("away")).unwrap();
         assert!(store.trouble().unwrap().contains(lost), "{lost}");
-        // Another file in its place keeps nobody out either.
+        // Another file in its place locks no process out either.
         fs::write(dir.path().join(lost), "").unwrap();
         assert!(store.trouble().unwrap().contains(lost), "{lost}");
     }

@@ -23,7 +23,7 @@ fn rendered(properties: &Properties) -> String {
     String::from_utf8(json).unwrap()
 }
 
-/// Bits of JSON that make something else of it wherever they stand, or break it.
+/// Pieces of JSON that change its meaning wherever they are, or break it.
 fn odd() -> impl Strategy<Value = &'static str> {
     select(vec![
         "{",
@@ -121,7 +121,7 @@ proptest! {
         }
     }
 
-    /// What serde_json reads is what it is; what serde_json does not read is not read.
+    /// What serde_json reads gets the same value; what it does not read is refused.
     #[test]
     fn a_text_that_was_tampered_with_is_refused_or_means_what_it_says(
         tree in trees(),

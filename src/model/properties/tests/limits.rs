@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::{COUNT_MAX, DEPTH_MAX, Error, NAME_CHARS_MAX, Properties, VALUE_BYTES_MAX};
 use super::oracle::{Tree, canonical, checked, delimited};
 
-/// What both forms of the same properties come to, which has to be the same.
+/// The result for both forms of the same properties, which must be the same.
 fn both(tree: &Value) -> Result<Properties, Error> {
     let entries: Tree = serde_json::from_value(tree.clone()).unwrap();
     let from_message = checked(&canonical(&entries));

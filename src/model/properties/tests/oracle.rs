@@ -1,4 +1,4 @@
-//! The canonical form written down again, over trees, and values in as many spellings as they have.
+//! The canonical form written again, over trees, and values in all of their spellings.
 
 use std::collections::BTreeMap;
 
@@ -77,14 +77,14 @@ pub(super) fn delimited(tag: u64, bytes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// What the properties are as a tree.
+/// The properties as a tree.
 pub(super) fn read_back(properties: &Properties) -> Value {
     let mut json = Vec::new();
     properties.write_json(&mut json);
     serde_json::from_slice(&json).unwrap()
 }
 
-/// A message as it comes from outside, checked.
+/// The check of a received message.
 pub(super) fn checked(bytes: &[u8]) -> Result<Properties, Error> {
     let object: Object = prost::Message::decode(bytes).unwrap();
     object.check()

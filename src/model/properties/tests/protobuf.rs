@@ -1,4 +1,4 @@
-//! Messages from outside to the canonical form.
+//! Received messages to the canonical form.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::oracle::{
     varint_field,
 };
 
-/// One of the messages of an object: its fields in any order, between fields that nobody knows.
+/// One of the messages of an object: its fields in any order, between unknown fields.
 fn message(tree: &Tree, dice: &mut Dice) -> Vec<u8> {
     let entries = tree.iter().map(|(key, value)| {
         let fields = [
@@ -38,7 +38,7 @@ fn value_message(value: &Value, dice: &mut Dice) -> Vec<u8> {
         },
         Value::String(text) => padded(3, text.as_bytes(), dice),
         Value::Array(items) => {
-            // Items keep their order, so that only fields that nobody knows are mixed in.
+            // Items keep their order, so only unknown fields are mixed in.
             let mut list = Vec::new();
             for item in items {
                 let item = value_message(item, dice);
@@ -79,7 +79,7 @@ fn unknown(first_tag: u64, dice: &mut Dice) -> Vec<u8> {
     }
 }
 
-/// A field whose length is written with more bytes than it needs, now and then.
+/// A field whose length is written with more bytes than it needs, sometimes.
 fn padded(tag: u64, bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut length = varint(bytes.len() as u64);
     if dice.roll(4) == 0 {
@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in vec(prop_oneof![any::<u8>(), 0_u8..0x40], 0..60)) {
         check_is_sound(&bytes)?;
-        // Nor do bytes that are wrongly held for canonical.
+        // Nor do bytes that are wrongly taken for canonical.
         let trusted = Properties::from_canonical(bytes.clone().into());
         let mut json = Vec::new();
         trusted.write_json(&mut json);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::view::tests::{Request, What, commands};
 
-/// Every ID that anybody sends.
+/// Every ID that callers send.
 pub(super) const IDS: [(&str, &str); 7] = [
     ("registered", "registered-0"),
     ("registered", "registered-1"),
@@ -21,9 +21,9 @@ pub(super) const STEADY: (&str, &str) = ("registered", "steady");
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Somebody sends commands, to be kept all or none.
+    /// A caller sends commands, to be kept all or none.
     Send(Vec<Request>, Waiting),
-    /// Somebody repeats what was not acknowledged.
+    /// A caller repeats what was not acknowledged.
     Retry,
     /// The disk hangs from now on.
     Stall,
@@ -35,25 +35,25 @@ pub(super) enum Step {
     Fail { after: usize, keeps: bool },
     /// The disk is full, or has space again.
     Full(bool),
-    /// The service stops in good order.
+    /// The service stops cleanly.
     Close,
     /// The service is killed and started again.
     Restart { keeps: bool, view_lost: bool },
 }
 
-/// What a caller does whose answer takes its time.
+/// What a caller does while its answer takes long.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waiting {
     Patient,
-    /// Goes away without a word.
+    /// Goes away.
     Leaving,
-    /// Is told that it takes too long.
+    /// Gets a timeout at once.
     Hurried,
 }
 
 pub(super) fn script() -> impl Strategy<Value = Vec<Step>> {
     let steps = vec(steps(), 1..24);
-    // The events of the steady customer are told apart by their numbers.
+    // The events of the steady customer are distinguished by their numbers.
     steps.prop_map(|mut steps| {
         let mut number = 0;
         for step in &mut steps {

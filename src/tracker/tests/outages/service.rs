@@ -1,4 +1,4 @@
-//! A tracker over a disk of the history's.
+//! A tracker over the history's disk.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::view::tests::{Request, What, scratch, with_sorted_lists};
 
 /// So few that a history can fill the queue.
 pub(super) const QUEUE_RECORDS_MAX: usize = 8;
-/// Nobody waits so long here.
+/// Longer than any wait here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Service {
@@ -40,7 +40,7 @@ struct Running {
     log: Log,
     view: View,
     tracker: Arc<Tracker>,
-    /// The same, for callers whose time is up at once.
+    /// The same, for callers that time out at once.
     hurried: Arc<Tracker>,
 }
 
@@ -91,7 +91,7 @@ impl Service {
         self.running.as_ref().unwrap()
     }
 
-    /// Ends the log in good order. The disk must not hang.
+    /// Closes the log cleanly. The disk must not hang.
     pub(super) fn close(&self) {
         self.running().log.close();
     }
@@ -121,7 +121,7 @@ impl Service {
         self.running().log.state()
     }
 
-    /// Sends a batch and waits for what comes of it.
+    /// Sends a batch and waits for the result.
     pub(super) fn send(&self, batch: &[Request]) -> Result<(), Error> {
         let tracker = &self.running().tracker;
         self.runtime
@@ -146,7 +146,7 @@ impl Service {
         answer
     }
 
-    /// Waits until the log is through with everything that was queued.
+    /// Waits until the log has settled everything that was queued.
     pub(super) fn settle(&self) {
         let log = &self.running().log;
         let idle = async {
@@ -239,7 +239,7 @@ fn accepted(tracker: &Tracker, batch: &[Request]) -> Vec<Accepted> {
                 };
                 tracker.event(&access, event)
             }
-            // As if the customer had been there when it was looked for.
+            // As if the customer had been found.
             What::Anonymize | What::Erase => {
                 let record = request.record(0);
                 let received = tracker.receipt();

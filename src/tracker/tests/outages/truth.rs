@@ -1,4 +1,4 @@
-//! What must be there, and what callers must be told, from the contract: what was acknowledged is kept, what was
+//! What must be stored, and what callers must be answered, by the contract: what was acknowledged is kept, what was
 //! refused is not, and what failed is kept as a whole or not at all.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::log::State;
 use crate::log::record::{Command, Record};
 use crate::view::tests::{Answer, KINDS, Naive, Request, What};
 
-/// What a caller hears.
+/// What a caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Told {
     Done,
@@ -32,7 +32,7 @@ pub(super) struct Known {
     pub(super) properties: Value,
     /// Seconds, type, properties.
     pub(super) events: Vec<(i64, String, Value)>,
-    /// What merged into it. When that was is the time of receipt, which is not told apart here.
+    /// What merged into it. Its time is the time of receipt, which is ignored here.
     pub(super) merges: Vec<Value>,
 }
 
@@ -168,7 +168,7 @@ impl Truth {
         records.map(shown).collect()
     }
 
-    /// When the events of the steady customer happened that were ever sent, in order.
+    /// The times of all events of the steady customer that were ever sent, in order.
     pub(super) fn steady(&self) -> Vec<i64> {
         self.steady.iter().copied().collect()
     }
@@ -178,7 +178,7 @@ impl Truth {
     }
 }
 
-/// What a record says, but not when it was received.
+/// The content of a record, without its time of receipt.
 pub(super) fn shown(record: Record) -> (Vec<String>, Command) {
     let ids = record.ids.as_slice().iter();
     (ids.map(|id| id.value.clone()).collect(), record.command)
