@@ -4,6 +4,7 @@ pub mod calls;
 pub mod customer;
 pub mod dice;
 pub mod event_source;
+pub mod eventually;
 pub mod first_run;
 pub mod frames;
 pub mod half;
@@ -34,6 +35,7 @@ use tonic::transport::Channel;
 use trap::{Trap, TrappedClock};
 
 pub use customer::WRITTEN;
+pub use eventually::{eventually, eventually_blocking};
 pub use http::{Answer, Request};
 
 /// The project that every scenario knows.
@@ -245,9 +247,10 @@ impl Server {
             false => self.admin,
         };
         let ask = || Request::new(listener, "GET", "/readyz").send();
-        while ask().await.status != 200 {
-            tokio::task::yield_now().await;
-        }
+        eventually("the service is ready", async || {
+            (ask().await.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Drains as on SIGTERM, and leaves the data folder.
