@@ -240,6 +240,22 @@ impl Server {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// Waits until a gauge is no more than this.
+    pub async fn falls_to(&self, gauge: &str, most: u64) {
+        eventually(&format!("{gauge} falls to {most}"), async || {
+            (self.counted(gauge).await <= most).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a gauge is no less than this.
+    pub async fn rises_to(&self, gauge: &str, least: u64) {
+        eventually(&format!("{gauge} rises to {least}"), async || {
+            (self.counted(gauge).await >= least).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until readiness is on: the service says so itself.
     async fn is_ready(&self) {
         let listener = match self.is_plain {
