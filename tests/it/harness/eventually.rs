@@ -1,4 +1,4 @@
-//! Waiting for what has to come by itself: with an end, and with a text that says what did not come.
+//! Waiting for what comes by itself: with an end, and with a text that says what did not come.
 
 use std::panic::Location;
 use std::time::Duration;
