@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::harness::eventually;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, run};
 
@@ -88,9 +89,11 @@ async fn a_backup_under_load_has_everything_that_was_acknowledged_before_it_bega
         let load = load.clone();
         writing.spawn(load.write(index, project.clone(), process.address));
     }
-    while load.counts().into_iter().any(|count| count < 20) {
-        tokio::task::yield_now().await;
-    }
+    eventually("each writer has 20 answers", async || {
+        let counts = load.counts();
+        counts.iter().all(|count| *count >= 20).then_some(())
+    })
+    .await;
 
     let before = load.counts();
     let (from, to) = (dir.path().to_owned(), data_in(other.path()));

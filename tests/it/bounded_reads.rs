@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 
 use crate::harness::calls::ids;
-use crate::harness::{PRIVATE, Server, Setup, TOKEN, authorized};
+use crate::harness::{PRIVATE, Server, Setup, TOKEN, authorized, eventually};
 
 /// What a client takes unless it is told otherwise, with what gRPC puts before a message.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 5;
@@ -252,7 +252,10 @@ async fn answers_that_nobody_takes_are_counted_until_their_caller_has_gone() {
     assert_eq!(server.counted(refused).await, 1);
     drop(silent);
     // The service learns of it when it writes on.
-    while small().await.status != 200 {}
+    eventually("the answer is given back", async || {
+        (small().await.status == 200).then_some(())
+    })
+    .await;
     server.stop().await;
 }
 

@@ -8,7 +8,9 @@ use footfall::grpc::pb::tracking_service_client::TrackingServiceClient;
 use serde_json::{Value, json};
 
 use crate::harness::calls::{ids, properties, time};
-use crate::harness::{OTHER_TOKEN, PUBLIC, Request, START, Server, Setup, TOKEN, authorized};
+use crate::harness::{
+    OTHER_TOKEN, PUBLIC, Request, START, Server, Setup, TOKEN, authorized, eventually,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -27,12 +29,11 @@ async fn count(server: &Server, customer: &str) -> usize {
 
 /// Waits until a customer has no events any more, and the sweep that took them has ended.
 async fn has_left(server: &Server, customer: &str) {
-    while count(server, customer).await > 0 {
-        tokio::task::yield_now().await;
-    }
-    while server.counted("footfall_data_remains").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually(&format!("{customer} has no events any more"), async || {
+        (count(server, customer).await == 0).then_some(())
+    })
+    .await;
+    server.falls_to("footfall_data_remains", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::harness::calls::ids;
-use crate::harness::{PRIVATE, Server, Setup, TOKEN, authorized};
+use crate::harness::{PRIVATE, Server, Setup, TOKEN, authorized, eventually};
 
 const DEFECT: &str = "the service has met a defect in itself; the call may have been carried out";
 const A: &str = r#"{"customer_ids":{"registered":"a"}}"#;
@@ -116,9 +116,10 @@ async fn a_damaged_record_is_told_without_the_engine_s_words_and_turns_readiness
     let told = fails(&server).await;
     assert_eq!(told, (Code::DataLoss, "the log is damaged".to_owned()));
     let readiness = async || server.get("/readyz").send().await;
-    while readiness().await.status == 200 {
-        tokio::task::yield_now().await;
-    }
+    eventually("readiness is off", async || {
+        (readiness().await.status != 200).then_some(())
+    })
+    .await;
     let reason = readiness().await.json()["reason"].take();
     assert_eq!(reason, "the log is damaged at position 1");
     // What is whole is taken and told as before.

@@ -14,7 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::keep_alive::{Connection, post};
-use crate::harness::{Answer, PUBLIC, Request, Server, Setup, TOKEN, authorized};
+use crate::harness::{Answer, PUBLIC, Request, Server, Setup, TOKEN, authorized, eventually};
 
 const EVENT: &str =
     r#"{"customer_ids":{"registered":"a"},"event_type":"visit","timestamp":1700000000}"#;
@@ -26,19 +26,20 @@ fn path() -> String {
 
 /// Waits until nobody is accepted any more.
 async fn refuses_connections(server: &Server) {
-    while TcpStream::connect(server.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    eventually("nobody is accepted any more", async || {
+        let refused = TcpStream::connect(server.address).await.is_err();
+        refused.then_some(())
+    })
+    .await;
 }
 
 /// Waits until readiness is off.
 async fn is_not_ready(server: &Server) -> Answer {
-    loop {
+    eventually("readiness is off", async || {
         let answer = server.get("/readyz").send().await;
-        if answer.status != 200 {
-            return answer;
-        }
-    }
+        (answer.status != 200).then_some(answer)
+    })
+    .await
 }
 
 fn visit() -> tonic::Request<AddEventRequest> {

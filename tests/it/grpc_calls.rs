@@ -111,9 +111,7 @@ async fn a_stream_that_has_begun_ends_at_its_callers_deadline_and_gives_its_plac
         framed(0, b""),
     );
     assert_eq!(health.await.status, "4");
-    while server.counted("footfall_streaming_calls").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", 0).await;
     server.stop().await;
 }
 

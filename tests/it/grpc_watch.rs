@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 
 use crate::harness::calls::{ids, violations};
 use crate::harness::watching::{after, beginning, now};
-use crate::harness::{OTHER_TOKEN, PRIVATE, PUBLIC, Server, Setup, TOKEN};
+use crate::harness::{OTHER_TOKEN, PRIVATE, PUBLIC, Server, Setup, TOKEN, eventually};
 
 /// Adds an event of `registered: a`, with a time of its own.
 async fn adds(server: &Server, event_type: &str, time: u32) {
@@ -221,16 +221,23 @@ async fn the_cursor_moves_although_nothing_is_told() {
         adds(&server, "passed", time).await;
     }
     let begin = watcher.cursor.clone();
-    while watcher.cursor == begin {
+    eventually("the cursor moves", async || {
         let message = watcher.message().await.unwrap().unwrap();
         assert_eq!((message.event, message.customer_ids), (None, Vec::new()));
-    }
+        (watcher.cursor != begin).then_some(())
+    })
+    .await;
     // A batch may have ended in the midst of the three; a watch that begins now begins behind them.
     let end = server.watches(now()).await.cursor;
-    while watcher.cursor != end {
+    eventually("the cursor moves behind the three", async || {
+        if watcher.cursor == end {
+            return Some(());
+        }
         let message = watcher.message().await.unwrap().unwrap();
         assert_eq!(message.event, None);
-    }
+        None
+    })
+    .await;
     adds(&server, "next", 9).await;
     let mut resumed = server.watches(after(&end)).await;
     assert_eq!(resumed.tells(1).await, ["next"]);
@@ -339,12 +346,14 @@ async fn a_key_has_so_many_watches_and_no_more_until_one_ends() {
     let key = "Basic a2V5LWlkOm90aGVyLXNlY3JldA==";
     let other = server.watches_as(key, other).await.unwrap();
     drop(first);
-    let third = loop {
-        match server.watches_as(PRIVATE, now()).await {
-            Ok(watcher) => break watcher,
-            Err(status) => assert_eq!(status.code(), Code::Unavailable),
+    let third = eventually("the first gives its place back", async || {
+        let watch = server.watches_as(PRIVATE, now()).await;
+        if let Err(status) = &watch {
+            assert_eq!(status.code(), Code::Unavailable);
         }
-    };
+        watch.ok()
+    })
+    .await;
     drop((second, third, other));
     server.stop().await;
 }

@@ -10,7 +10,7 @@ mod requests;
 mod streams;
 
 use crate::harness::keep_alive::{Connection, post};
-use crate::harness::{PUBLIC, Server, TOKEN};
+use crate::harness::{PUBLIC, Server, TOKEN, eventually};
 
 const UPDATE: &str = r#"{"customer_ids":{"registered":"honest"}}"#;
 
@@ -31,9 +31,10 @@ impl Server {
 
     /// Waits until a guard has turned away so much: a connection is counted when it is over.
     async fn rejects(&self, guard: &str, count: u64) {
-        while self.rejected(guard).await < count {
-            tokio::task::yield_now().await;
-        }
+        eventually(&format!("{guard} turns {count} away"), async || {
+            (self.rejected(guard).await >= count).then_some(())
+        })
+        .await;
         assert_eq!(self.rejected(guard).await, count, "{guard}");
     }
 

@@ -147,9 +147,7 @@ async fn a_watch_ends_with_its_caller_at_once() {
     let bytes = request("1.1", "GET", &path, "", "");
     // Nothing of it is heard any more, and no heartbeat finds that out.
     asks(stream, bytes.as_bytes()).await;
-    while server.counted("footfall_streaming_calls").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", 0).await;
     server.stop().await;
 }
 
@@ -274,9 +272,7 @@ async fn a_call_whose_message_cannot_come_any_more_does_not_keep_its_connection(
         &call(1, watch, "application/grpc", &question, END_STREAM),
     )
     .await;
-    while server.counted("footfall_streaming_calls").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", 0).await;
     assert_eq!(server.counted("footfall_log_position").await, 0);
     server.stop().await;
 }
@@ -292,13 +288,9 @@ async fn answers_without_room_do_not_keep_a_caller_that_can_make_none_any_more()
     let headers = [("authorization", PRIVATE)];
     let answer = half.begins(TRACK_STREAM, &headers, commands.into()).await;
     let answer = answer.await.unwrap();
-    while server.counted("footfall_streams_stalled").await < 1 {
-        tokio::task::yield_now().await;
-    }
+    server.rises_to("footfall_streams_stalled", 1).await;
     // Nothing resets the stream.
     drop((half, answer));
-    while server.counted("footfall_streaming_calls").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", 0).await;
     server.stop().await;
 }

@@ -4,6 +4,7 @@ pub mod calls;
 pub mod customer;
 pub mod dice;
 pub mod event_source;
+pub mod eventually;
 pub mod first_run;
 pub mod frames;
 pub mod half;
@@ -34,6 +35,7 @@ use tonic::transport::Channel;
 use trap::{Trap, TrappedClock};
 
 pub use customer::WRITTEN;
+pub use eventually::{eventually, eventually_blocking};
 pub use http::{Answer, Request};
 
 /// The project that every scenario knows.
@@ -238,6 +240,22 @@ impl Server {
         value.map_or(0, |value| value.parse().unwrap())
     }
 
+    /// Waits until a gauge is no more than this.
+    pub async fn falls_to(&self, gauge: &str, most: u64) {
+        eventually(&format!("{gauge} falls to {most}"), async || {
+            (self.counted(gauge).await <= most).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a gauge is no less than this.
+    pub async fn rises_to(&self, gauge: &str, least: u64) {
+        eventually(&format!("{gauge} rises to {least}"), async || {
+            (self.counted(gauge).await >= least).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until readiness is on: the service says so itself.
     async fn is_ready(&self) {
         let listener = match self.is_plain {
@@ -245,9 +263,10 @@ impl Server {
             false => self.admin,
         };
         let ask = || Request::new(listener, "GET", "/readyz").send();
-        while ask().await.status != 200 {
-            tokio::task::yield_now().await;
-        }
+        eventually("the service is ready", async || {
+            (ask().await.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Drains as on SIGTERM, and leaves the data folder.

@@ -20,11 +20,9 @@ use crate::harness::event_source::EventSource;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, log};
 use crate::harness::programs::skipped;
-use crate::harness::{Answer, Request, WRITTEN, authorized};
+use crate::harness::{Answer, Request, WRITTEN, authorized, eventually, eventually_blocking};
 
 const NGINX: &str = "/usr/sbin/nginx";
-/// Longest wait for what has to come by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A service behind nginx.
 struct Scene {
@@ -79,11 +77,14 @@ impl Nginx {
         let mut nginx = Command::new(NGINX);
         nginx.args(["-e", "error.log", "-c", "nginx.conf", "-p"]);
         let mut child = nginx.arg(dir.path()).spawn().unwrap();
-        while TcpStream::connect(grpc).is_err() {
+        eventually_blocking("nginx listens", || {
+            if TcpStream::connect(grpc).is_ok() {
+                return Some(());
+            }
             let said = fs::read_to_string(dir.path().join("error.log"));
             assert_eq!(child.try_wait().unwrap(), None, "{said:?}");
-            std::thread::yield_now();
-        }
+            None
+        });
         Self {
             child,
             proxy: [http1, http2],
@@ -155,12 +156,10 @@ impl Scene {
             let mut lines = table.lines();
             lines.any(|line| line.contains(&port) && line.split_whitespace().nth(3) == Some("01"))
         };
-        let closed = async {
-            while open() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, closed).await.unwrap();
+        eventually("no connection to the service is open", async || {
+            (!open()).then_some(())
+        })
+        .await;
     }
 
     fn ends(self) {

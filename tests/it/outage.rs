@@ -13,7 +13,7 @@ use futures_util::future::select;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Answer, PUBLIC, Server, Setup, TOKEN, authorized};
+use crate::harness::{Answer, PUBLIC, Server, Setup, TOKEN, authorized, eventually};
 
 /// A service over a store of the scenario's, with one event that was stored while all was well.
 struct Scene {
@@ -77,13 +77,13 @@ impl Scene {
 
     /// Waits until readiness is as it should be; gives the reason.
     async fn readiness(&self, status: u16) -> String {
-        loop {
+        let answer = eventually(&format!("readiness is {status}"), async || {
             let answer = self.server.get("/readyz").send().await;
-            if answer.status == status {
-                let reason = answer.json()["reason"].clone();
-                return reason.as_str().unwrap_or_default().to_owned();
-            }
-        }
+            (answer.status == status).then_some(answer)
+        })
+        .await;
+        let reason = answer.json()["reason"].clone();
+        reason.as_str().unwrap_or_default().to_owned()
     }
 
     /// Lets the service go, whose disk must not hang any more.

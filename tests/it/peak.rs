@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
-use crate::harness::Request;
 use crate::harness::first_run::Project;
 use crate::harness::half::{Half, framed, message};
 use crate::harness::process::Process;
+use crate::harness::{Request, eventually};
 use crate::rest_compression::compressed;
 
 const ADD_EVENT: &str = "/footfall.tracking.v2.TrackingService/AddEvent";
@@ -118,15 +118,19 @@ async fn peak(scale: Scale) -> u64 {
             halves.push(half);
         }
     }
-    while counted(&service, "footfall_body_memory_bytes").await < 240 * MIB as u64 {
-        tokio::task::yield_now().await;
-    }
+    eventually("bodies take the memory that they may", async || {
+        let held = counted(&service, "footfall_body_memory_bytes").await;
+        (held >= 240 * MIB as u64).then_some(())
+    })
+    .await;
     let ended = "footfall_guard_rejections_total{guard=\"stalled_streams_max\"}";
     let of_address = scale.streams + scale.stalls * STALLED_OF_CONNECTION;
     let stalled = usize::from(scale.addresses) * of_address;
-    while counted(&service, ended).await + STALLED_MAX < stalled as u64 {
-        tokio::task::yield_now().await;
-    }
+    eventually("no more streams stall than may", async || {
+        let ended = counted(&service, ended).await;
+        (ended + STALLED_MAX >= stalled as u64).then_some(())
+    })
+    .await;
     let path = format!("/track/v2/projects/{token}/customers");
     let honest = Request::new(service.address, "POST", &path)
         .header("Authorization", &keys[0])
@@ -139,9 +143,10 @@ async fn peak(scale: Scale) -> u64 {
     let peak = service.peak_mib();
     drop((halves, answers));
     for gauge in ["footfall_body_memory_bytes", "footfall_streaming_calls"] {
-        while counted(&service, gauge).await > 0 {
-            tokio::task::yield_now().await;
-        }
+        eventually(&format!("{gauge} falls to 0"), async || {
+            (counted(&service, gauge).await == 0).then_some(())
+        })
+        .await;
     }
     assert!(service.terminate().success());
     println!("{peak} MiB");

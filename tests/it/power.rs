@@ -27,6 +27,7 @@ use crate::crash::commands::{PER_CUSTOMER, State};
 use crate::crash::scene::Scene;
 use crate::crash::writer::Writer;
 use crate::harness::dice::{Dice, number_from_environment};
+use crate::harness::eventually;
 use crate::harness::process::{Process, command};
 use disk::Place;
 use moment::Moment;
@@ -150,9 +151,10 @@ async fn a_service_that_does_not_sync_loses_what_it_answered() {
     let mut scene = Scene::of(writers, disk.dir(), &[(unsynced.0, &unsynced.1)]);
     let counters: Vec<_> = scene.writers.iter().map(Writer::counter).collect();
     let writing = scene.write(Instant::now() + WRITING);
-    while written(&counters).contains(&0) {
-        tokio::task::yield_now().await;
-    }
+    eventually("each writer has an answer", async || {
+        (!written(&counters).contains(&0)).then_some(())
+    })
+    .await;
     let before = written(&counters);
     let cut = disk.cut();
     scene.process.kill();

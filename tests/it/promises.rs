@@ -241,9 +241,7 @@ async fn an_anonymous_customer_can_be_erased_by_the_ids_that_it_had() {
     assert_eq!(watch.tells(1).await, ["visit"]);
     assert_eq!(code(forgets(&server, Erases, &asks).await), Code::NotFound);
     server.clock.advance(Duration::from_hours(24));
-    while server.counted("footfall_data_remains").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_data_remains", 0).await;
     assert_eq!(
         crate::erase::files_with(&server.data_dir(), "secret"),
         [""; 0]

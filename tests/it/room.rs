@@ -10,9 +10,9 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::Request;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, run};
+use crate::harness::{Request, eventually};
 
 const SETTINGS: [(&str, &str); 3] = [
     ("FOOTFALL_RATE_LIMIT_EXEMPT", "127.0.0.0/8"),
@@ -115,9 +115,20 @@ async fn write_until_full(process: &Process, project: &Project) -> usize {
     unreachable!()
 }
 
+/// Waits until the log of the service has a text.
+async fn says(disk: &Disk, text: &str) {
+    eventually(&format!("the log says {text:?}"), async || {
+        log(disk.path()).contains(text).then_some(())
+    })
+    .await;
+}
+
 async fn is_ready(process: &Process) {
     let ask = || Request::new(process.address, "GET", "/readyz");
-    while ask().send().await.status != 200 {}
+    eventually("readiness is on", async || {
+        (ask().send().await.status == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,9 +181,7 @@ async fn a_disk_that_others_fill_while_the_view_is_behind_stops_it_for_as_long_a
         ("FOOTFALL_SERVER_REQUEST_TIMEOUT", "100ms"),
     ];
     let process = Process::start_with(disk.path(), &settings);
-    while !log(disk.path()).contains("the view waits for space") {
-        std::thread::yield_now();
-    }
+    says(&disk, "the view waits for space").await;
     let question = r#"{"customer_ids":{"registered":"c-1"}}"#;
     let read = project
         .data(process.address, "export-one", question)
@@ -207,9 +216,7 @@ async fn what_has_to_leave_a_full_disk_leaves_it_once_there_is_room_and_the_serv
     assert!(process.terminate().success());
     let filler = disk.fill(34);
     let process = Process::start_with(disk.path(), &SETTINGS);
-    while !log(disk.path()).contains("what has to leave the disk is still there") {
-        std::thread::yield_now();
-    }
+    says(&disk, "what has to leave the disk is still there").await;
     assert_eq!(project.visits(&process, "c-1").await, 40);
     fs::remove_file(filler).unwrap();
     assert!(process.terminate().success());

@@ -13,7 +13,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::harness::calls::{event, time, update};
-use crate::harness::{OTHER_TOKEN, PUBLIC, Server, Setup, TOKEN};
+use crate::harness::{OTHER_TOKEN, PUBLIC, Server, Setup, TOKEN, eventually};
 
 const ADDRESS: &str = "203.0.113.7";
 
@@ -374,13 +374,12 @@ async fn commands_that_the_disk_refuses_say_so_each_and_the_stream_goes_on() {
     store.fail(None);
     // The log heals by itself once there is space.
     let mut n = 2;
-    loop {
+    eventually("a command is stored", async || {
         lane.send("", adds(n)).await;
-        if code(&lane.result().await.1) == Code::Ok {
-            break;
-        }
         n += 1;
-    }
+        (code(&lane.result().await.1) == Code::Ok).then_some(())
+    })
+    .await;
     assert_eq!(visits(&server).await, 1);
     lane.closed().await.unwrap();
     server.stop().await;

@@ -10,7 +10,7 @@ use footfall::log::memory::MemoryStore;
 use footfall::log::{Error, Position, Rewrites, Store, StoreError};
 use serde_json::json;
 
-use crate::harness::{Answer, Request, Server, Setup};
+use crate::harness::{Answer, Request, Server, Setup, eventually};
 
 const RECORDS: usize = 150;
 /// A call that takes longer waits for what is held.
@@ -97,9 +97,10 @@ fn ask(server: &Server, dir: &Path) -> impl Future<Output = Answer> + Send + use
 
 /// Waits until a copy has begun.
 async fn begun(dir: &Path) {
-    while !dir.join("durable-position").exists() {
-        tokio::task::yield_now().await;
-    }
+    eventually("a copy begins", async || {
+        dir.join("durable-position").exists().then_some(())
+    })
+    .await;
 }
 
 fn error(answer: &Answer) -> String {
@@ -173,7 +174,10 @@ async fn a_backup_goes_on_when_nobody_waits_for_it() {
     asking.abort();
     assert!(asking.await.unwrap_err().is_cancelled());
     store.hold(false);
-    while ask(&server, &copies[1]).await.status != 200 {}
+    eventually("the next backup is made", async || {
+        (ask(&server, &copies[1]).await.status == 200).then_some(())
+    })
+    .await;
     is_whole(&copies[0]);
     server.stop().await;
 }
@@ -189,12 +193,11 @@ async fn a_stop_ends_a_backup_and_leaves_nothing_of_it() {
     begun(&empty).await;
     let next = || ask(&server, &dir.path().join("next"));
     server.signal();
-    let refused = loop {
+    let refused = eventually("the next backup is refused by the stop", async || {
         let refused = next().await;
-        if refused.status != 409 {
-            break refused;
-        }
-    };
+        (refused.status != 409).then_some(refused)
+    })
+    .await;
     store.hold(false);
     for stopped in [refused, asking.await.unwrap()] {
         let expected = "stopped before the backup was finished; what was copied is removed";

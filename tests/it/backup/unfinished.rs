@@ -14,6 +14,7 @@ use footfall::model::properties::Properties;
 use footfall::model::time::Timestamp;
 
 use super::{backup, data_in};
+use crate::harness::eventually_blocking;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, refuses, run};
 
@@ -76,9 +77,10 @@ fn interrupted(dir: &Path, name: &str, mut interrupt: impl FnMut(&Child)) -> (Pa
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while !has_records(&copy) && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
+        eventually_blocking("records are copied", || {
+            let ended = child.try_wait().unwrap();
+            (has_records(&copy) || ended.is_some()).then_some(())
+        });
         interrupt(&child);
         let output = child.wait_with_output().unwrap();
         if !output.status.success() {
@@ -163,7 +165,10 @@ fn a_command_that_stops_waiting_says_that_the_service_goes_on() {
     assert!(said.contains(&expected), "{said}");
     // One at a time: when there can be another, it is made.
     let next = dir.path().join("next");
-    while run(command(dir.path()).arg("backup").arg(&next)).0 != Some(0) {}
+    eventually_blocking("the next backup is made", || {
+        let (code, _) = run(command(dir.path()).arg("backup").arg(&next));
+        (code == Some(0)).then_some(())
+    });
     assert!(process.terminate().success());
     let process = Process::start(copy.parent().unwrap());
     assert!(process.terminate().success());

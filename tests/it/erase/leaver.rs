@@ -10,7 +10,7 @@ use tonic::transport::Channel;
 use crate::harness::calls::ids;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, admin};
-use crate::harness::{Request, authorized};
+use crate::harness::{Request, authorized, eventually};
 
 /// A text of a customer's own that does not compress.
 pub fn mark(customer: usize) -> String {
@@ -82,7 +82,8 @@ pub async fn has_no_remains(dir: &Path) -> bool {
 
 /// Waits until it says so.
 pub async fn has_left(dir: &Path) {
-    while !has_no_remains(dir).await {
-        tokio::task::yield_now().await;
-    }
+    eventually("all that has to leave leaves the disk", async || {
+        has_no_remains(dir).await.then_some(())
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::{UPDATE, path};
 use crate::harness::keep_alive::Connection;
-use crate::harness::{Answer, PUBLIC, Request, Server, Setup};
+use crate::harness::{Answer, PUBLIC, Request, Server, Setup, eventually};
 
 /// A connection over which the service has answered: it is open, and has its place.
 async fn served(server: &Server) -> Option<Connection> {
@@ -31,8 +31,8 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
     let server = Setup::default().with(settings).start().await;
     // The connections of the start are closed, but it may take the service a moment to see that.
     let mut open = Vec::new();
-    while open.len() < 2 {
-        open.extend(served(&server).await);
+    for _ in 0..2 {
+        open.push(eventually("there is a place", async || served(&server).await).await);
     }
     let before = server.rejected("connections_per_address_max").await;
     assert!(served(&server).await.is_none());
@@ -44,7 +44,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
     let request = request.header("authorization", PUBLIC).body(UPDATE);
     assert_eq!(request.send_over(other).await.unwrap().status, 200);
     open.pop();
-    while served(&server).await.is_none() {}
+    eventually("the place is given back", async || served(&server).await).await;
     drop(open);
     server.stop().await;
 }

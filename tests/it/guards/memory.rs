@@ -23,9 +23,8 @@ async fn held(server: &Server) -> u64 {
 }
 
 async fn holds(server: &Server, at_least: usize) {
-    while held(server).await < at_least as u64 {
-        tokio::task::yield_now().await;
-    }
+    let gauge = "footfall_body_memory_bytes";
+    server.rises_to(gauge, at_least as u64).await;
 }
 
 /// Waits until everything is given back.
@@ -35,9 +34,7 @@ async fn is_at_rest(server: &Server) {
         "footfall_requests_under_way",
         "footfall_streaming_calls",
     ] {
-        while server.counted(gauge).await > 0 {
-            tokio::task::yield_now().await;
-        }
+        server.falls_to(gauge, 0).await;
     }
 }
 

@@ -102,9 +102,7 @@ async fn opens(server: &Server, kind: Kind, address: &str) -> Result<Kept, Statu
 }
 
 async fn is_at_rest(server: &Server) {
-    while server.counted("footfall_streaming_calls").await > 0 {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,9 +184,7 @@ async fn a_key_has_so_many_streams_of_commands_and_other_keys_have_theirs() {
 }
 
 async fn is_at_rest_but_for(server: &Server, count: u64) {
-    while server.counted("footfall_streaming_calls").await > count {
-        tokio::task::yield_now().await;
-    }
+    server.falls_to("footfall_streaming_calls", count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,9 +204,7 @@ async fn streams_that_send_and_take_nothing_end_where_one_has_many_and_not_where
         .await
         .await
         .unwrap();
-    while stalled().await < 1 {
-        tokio::task::yield_now().await;
-    }
+    server.rises_to("footfall_streams_stalled", 1).await;
     // With a key from many addresses, and without one.
     let mut loud = Half::narrow(server.address, 8).await;
     let mut answers = Vec::new();

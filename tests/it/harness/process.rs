@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::first_run::Project;
+use super::{eventually, eventually_blocking};
 
 /// A running `footfall serve`.
 pub struct Process {
@@ -66,10 +67,12 @@ impl Process {
         command.args(["serve", "--listen", "127.0.0.1:0", "--config", file]);
         let mut child = spawn(dir, &mut command);
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        while !log(dir).contains("serving address=") {
-            assert_eq!(child.try_wait().unwrap(), None, "{}", log(dir));
-            std::thread::yield_now();
-        }
+        eventually_blocking("the service listens", || {
+            let ended = child.try_wait().unwrap();
+            let listens = log(dir).contains("serving address=");
+            assert!(listens || ended.is_none(), "{}", log(dir));
+            listens.then_some(())
+        });
         Self {
             child,
             stdout,
@@ -143,7 +146,10 @@ impl Process {
     /// Waits until readiness is off.
     pub async fn is_not_ready(&self) {
         let ask = || super::Request::new(self.address, "GET", "/readyz");
-        while ask().send().await.status == 200 {}
+        eventually("readiness is off", async || {
+            (ask().send().await.status != 200).then_some(())
+        })
+        .await;
     }
 
     /// What it takes of the memory, in MiB.
@@ -233,9 +239,9 @@ fn spawn(dir: &Path, command: &mut Command) -> Child {
 
 /// The second address of the last service in a folder, once it serves.
 pub fn admin(dir: &Path) -> SocketAddr {
-    while !log(dir).contains("serving address=") {
-        std::thread::yield_now();
-    }
+    eventually_blocking("the service listens", || {
+        log(dir).contains("serving address=").then_some(())
+    });
     told(dir, "admin=")
 }
 

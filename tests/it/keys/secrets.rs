@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use super::basic;
 use crate::harness::process::{Process, command, log, run};
 use crate::harness::tls::Papers;
-use crate::harness::{Request, TOKEN, authorized};
+use crate::harness::{Request, TOKEN, authorized, eventually};
 
 /// In the settings, and guesses that are not: all are a caller's own matter.
 const SECRETS: [&str; 6] = [
@@ -125,9 +125,10 @@ permissions = ["events:set"]
         .replace("id = \"hashed\"", "id = \"hashed:hush-guess-6\"");
     fs::write(dir.join("footfall.toml"), broken).unwrap();
     process.signal("HUP");
-    while !log(dir).contains("nothing reloaded") {
-        std::thread::yield_now();
-    }
+    eventually("the mistakes are told", async || {
+        log(dir).contains("nothing reloaded").then_some(())
+    })
+    .await;
     let (code, checked) = run(command(dir).args(["check-config", "--config", "footfall.toml"]));
     assert_eq!(code, Some(1), "{checked}");
     process.signal("TERM");

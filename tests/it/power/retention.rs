@@ -15,11 +15,11 @@ use super::{NEVER, POWER_CUTS, number_from_environment, place};
 use crate::crash::scene::SETTINGS;
 use crate::erase::files_with;
 use crate::erase::leaver::has_left;
-use crate::harness::START;
 use crate::harness::dice::Dice;
 use crate::harness::first_run::Project;
 use crate::harness::keep_alive::Connection;
 use crate::harness::process::{Process, command, log, run};
+use crate::harness::{START, eventually};
 
 const CALLERS: usize = 16;
 /// How old an event gets.
@@ -167,9 +167,12 @@ async fn cuts(count: u64) -> Option<usize> {
     }
     // In the end all is old. Who reads while a page of events leaves may see any of them.
     for caller in &callers {
-        while !caller.stored(process.address, &project).await.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let what = format!("the events of {} leave", caller.id());
+        eventually(&what, async || {
+            let stored = caller.stored(process.address, &project).await;
+            stored.is_empty().then_some(())
+        })
+        .await;
     }
     has_left(disk.dir()).await;
     assert_eq!(files_with(disk.dir(), &TEXT.repeat(2)), [""; 0]);

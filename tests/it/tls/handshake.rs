@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{comes_to, failed, secured, time};
-use crate::harness::{PRIVATE, PUBLIC, Server};
+use crate::harness::{PRIVATE, PUBLIC, Server, eventually};
 
 /// Waits until the service closes the connection.
 async fn is_closed(stream: &mut TcpStream) {
@@ -76,7 +76,11 @@ async fn what_is_under_way_over_tls_is_answered_before_a_stop() {
     let stream = papers.caller().connect(server.address).await.unwrap();
     server.signal();
     // Until nobody is accepted any more, and anyone who is there is told to end.
-    while TcpStream::connect(server.address).await.is_ok() {}
+    eventually("nobody is accepted any more", async || {
+        let refused = TcpStream::connect(server.address).await.is_err();
+        refused.then_some(())
+    })
+    .await;
     let answer = time(&server, PRIVATE).send_over(stream).await.unwrap();
     assert_eq!(answer.status, 200);
     server.ended().await;

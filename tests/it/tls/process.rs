@@ -1,12 +1,11 @@
 //! TLS as operators meet it: the binary, its log, and its commands.
 
 use std::fs;
-use std::time::Duration;
 
-use crate::harness::Request;
 use crate::harness::first_run::Project;
 use crate::harness::process::{Process, command, log, refuses, run};
 use crate::harness::tls::Papers;
+use crate::harness::{Request, eventually, eventually_blocking};
 
 #[test]
 fn check_config_reads_the_files_and_names_every_mistake() {
@@ -51,9 +50,9 @@ fn a_broken_file_at_sighup_is_told_by_the_log() {
     assert!(process.greeting.contains(&process.address.to_string()));
     let hang_up = |line: &str| {
         process.signal("HUP");
-        while !log(dir).contains(line) {
-            std::thread::yield_now();
-        }
+        eventually_blocking(&format!("the log says {line:?}"), || {
+            log(dir).contains(line).then_some(())
+        });
     };
     fs::remove_file(papers.path("key.pem")).unwrap();
     hang_up(&format!(
@@ -101,17 +100,11 @@ async fn operators_are_answered_over_tls_and_a_backup_is_made_as_ever() {
     let operator = papers.authority.vouches(&["dns:operator"]);
     let operator = papers.caller().showing(operator);
     let line = "footfall_tls_handshakes_failed_total{listener=\"Admin\",reason=\"Certificate\"} 1";
-    let counted = async {
-        while !operator
-            .send(admin, metrics())
-            .await
-            .unwrap()
-            .body
-            .contains(line)
-        {}
-    };
-    let counted = tokio::time::timeout(Duration::from_secs(20), counted).await;
-    counted.expect("the refused operator is not counted");
+    eventually("the refused operator is counted", async || {
+        let told = operator.send(admin, metrics()).await.unwrap();
+        told.body.contains(line).then_some(())
+    })
+    .await;
 
     let (code, said) = run(command(dir).args(["backup", "copy", "--config", "footfall.toml"]));
     assert_eq!(code, Some(0), "{said}");
