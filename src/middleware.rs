@@ -1,6 +1,7 @@
 //! Floor 3: what every call passes before a service, whatever its protocol. From the outside in:
 //!
 //! - `drained_body` is the body, whose rest is read even if no reader is left
+//! - [`context`] is what is known of the call: each layer adds its part
 //! - [`class`] decides what the request is, for all that follows
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
@@ -17,6 +18,7 @@ pub mod catch_panic;
 pub mod cause;
 pub mod class;
 pub mod concurrency_limit;
+pub mod context;
 pub mod deadline;
 mod drained_body;
 mod finish;
@@ -40,6 +42,7 @@ pub use catch_panic::CatchPanic;
 pub use cause::Cause;
 pub use class::{Classified, Classify, Probe, RequestClass};
 pub use concurrency_limit::{ConcurrencyLimit, ConcurrencyOptions, KeyStreams};
+pub use context::{CallContext, Connected, Missing};
 pub use deadline::{Deadline, InTime};
 pub use drained_body::DrainedBody;
 pub use finish::{Finish, Finished};
@@ -49,7 +52,7 @@ pub use http_status::HttpStatus;
 pub use in_flight::InFlight;
 pub use message_body::{Checked, Ending, MessageBody, Pace};
 pub use message_coding::{Decoded, MessageCoding};
-pub use observe::{Observe, RequestId};
+pub use observe::Observe;
 pub use peer::ResolveClient;
 pub use rate_limit::{Limiters, MessageCharge, RateLimit};
 pub use rpc::{Answers, Rpc, Service};

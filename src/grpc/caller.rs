@@ -2,13 +2,12 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use tonic::{Extensions, Request};
+use tonic::{Extensions, Request, Status};
 
 use crate::limit::QuotaOutcome;
-use crate::model::address::ClientAddress;
-use crate::model::certificate::CertificateNames;
+use crate::middleware::CallContext;
 use crate::model::credentials::Credentials;
-use crate::tracker::{Access, CandidateKeys, Error, Tracker};
+use crate::tracker::{Access, CandidateKeys, Tracker};
 
 /// Authenticates the caller of a request for a project, and charges it. The REST shim has done so before it read the
 /// body, and passes the access on.
@@ -16,7 +15,7 @@ pub(super) fn access<T>(
     tracker: &Tracker,
     request: &Request<T>,
     token: &str,
-) -> Result<Access, Error> {
+) -> Result<Access, Status> {
     if let Some(access) = request.extensions().get::<Access>()
         && access.token() == token
     {
@@ -41,14 +40,10 @@ pub(super) fn enter(
     token: &str,
     show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
-) -> Result<Access, Error> {
-    // A call that came through no layer is charged too; its outcome is not read.
-    let quota_outcome = extensions
-        .get::<QuotaOutcome>()
-        .cloned()
-        .unwrap_or_default();
-    let access = authenticate(tracker, token, show, extensions, &quota_outcome)?;
-    tracker.charge(&access, &quota_outcome)?;
+) -> Result<Access, Status> {
+    let outcome = CallContext::of(extensions)?.quota_outcome()?;
+    let access = authenticate(tracker, token, show, extensions, outcome)?;
+    tracker.charge(&access, outcome)?;
     Ok(access)
 }
 
@@ -58,14 +53,13 @@ pub(super) fn admit(
     token: &str,
     credentials: Credentials,
     extensions: &Extensions,
-) -> Result<(), Error> {
-    let quota_outcome = extensions
-        .get::<QuotaOutcome>()
-        .cloned()
-        .unwrap_or_default();
+) -> Result<(), Status> {
     match token.is_empty() {
-        true => shown(tracker, &credentials, extensions, &quota_outcome).map(drop),
-        false => authenticate(tracker, token, || credentials, extensions, &quota_outcome).map(drop),
+        true => shown(tracker, &credentials, extensions).map(drop),
+        false => {
+            let outcome = CallContext::of(extensions)?.quota_outcome()?;
+            authenticate(tracker, token, || credentials, extensions, outcome).map(drop)
+        }
     }
 }
 
@@ -76,16 +70,17 @@ pub(super) fn authenticate(
     show: impl FnOnce() -> Credentials,
     extensions: &Extensions,
     quota_outcome: &QuotaOutcome,
-) -> Result<Access, Error> {
+) -> Result<Access, Status> {
     // Credentials in the headers of a gRPC call have been checked already.
     let known = extensions.get::<CandidateKeys>();
     if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
         return Ok(access);
     }
+    let context = CallContext::of(extensions)?;
     let credentials = &show();
-    let by_certificate = by_certificate(credentials, extensions);
+    let by_certificate = by_certificate(credentials, context);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
-    tracker.authenticate(token, credentials, address(extensions), quota_outcome)
+    Ok(tracker.authenticate(token, credentials, context.address()?, quota_outcome)?)
 }
 
 /// Checks the credentials in the headers of a gRPC call, before its message is read.
@@ -93,16 +88,12 @@ pub(super) fn recognize(
     tracker: &Tracker,
     headers: &HeaderMap,
     extensions: &Extensions,
-) -> Result<CandidateKeys, Error> {
+) -> Result<CandidateKeys, Status> {
     let credentials = match headers.get(AUTHORIZATION) {
         Some(value) => Credentials::from_authorization(value.as_bytes()),
         None => Credentials::Missing,
     };
-    let quota_outcome = extensions
-        .get::<QuotaOutcome>()
-        .cloned()
-        .unwrap_or_default();
-    shown(tracker, &credentials, extensions, &quota_outcome)
+    shown(tracker, &credentials, extensions)
 }
 
 /// The keys that a caller's credentials match.
@@ -110,24 +101,18 @@ fn shown(
     tracker: &Tracker,
     credentials: &Credentials,
     extensions: &Extensions,
-    quota_outcome: &QuotaOutcome,
-) -> Result<CandidateKeys, Error> {
-    let by_certificate = by_certificate(credentials, extensions);
+) -> Result<CandidateKeys, Status> {
+    let context = CallContext::of(extensions)?;
+    let by_certificate = by_certificate(credentials, context);
     let credentials = by_certificate.as_ref().unwrap_or(credentials);
-    tracker.recognize(credentials, address(extensions), quota_outcome)
+    Ok(tracker.recognize(credentials, context.address()?, context.quota_outcome()?)?)
 }
 
 /// The certificate's names as credentials, for a caller without others.
-fn by_certificate(credentials: &Credentials, extensions: &Extensions) -> Option<Credentials> {
-    let names = extensions.get::<CertificateNames>();
-    match (credentials, names) {
+fn by_certificate(credentials: &Credentials, context: &CallContext) -> Option<Credentials> {
+    match (credentials, context.certificate()) {
         (Credentials::Missing, Some(names)) => Some(Credentials::Certificate(names.clone())),
         // A caller that sends a key is judged by that, even if it is wrong.
         _ => None,
     }
-}
-
-fn address(extensions: &Extensions) -> ClientAddress {
-    let address = extensions.get::<ClientAddress>().copied();
-    address.unwrap_or(ClientAddress::Unix)
 }

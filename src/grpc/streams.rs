@@ -8,7 +8,7 @@ use tonic::{Extensions, Status};
 
 use super::customers::{event, id};
 use super::{answer, pb, status};
-use crate::middleware::{RequestId, cause};
+use crate::middleware::{CallContext, cause};
 use crate::tracker::{Export, Start, Watch, Watched};
 
 /// A stream of messages that ends after the first failure.
@@ -30,7 +30,9 @@ pub(super) fn start(question: &pb::WatchEventsRequest) -> Result<Start<'_>, Stat
 
 /// The ID of a call whose answer lasts.
 pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
-    extensions.get().map(|RequestId(id)| id.clone())
+    // A call of the REST shim has none.
+    let context = CallContext::of(extensions).ok()?;
+    Some(context.id().clone())
 }
 
 /// Logs why the messages of a call end with a failure: tonic turns it into trailers, which do not say. Over REST there

@@ -22,9 +22,9 @@ use super::status::{invalid, unavailable};
 use super::streams::{Messages, id_of};
 use super::tracking::{Prepared, Tracking, rpc_status};
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
-use crate::middleware::{Guard, KeyStreams, MessageCharge, Rejections, cause, refusal};
+use crate::middleware::{CallContext, Guard, MessageCharge, cause, refusal};
 use crate::model::credentials::Credentials;
-use crate::tracker::{Accepted, Access, Error, Tracker};
+use crate::tracker::{Accepted, Access, Tracker};
 
 /// Most commands that are committed together.
 const GROUP_COMMANDS_MAX: usize = 256;
@@ -236,9 +236,8 @@ impl IngestStream {
             &self.extensions,
             &quota_outcome,
         )
-        .map_err(|error| refused(&quota_outcome, error))?;
-        // A stream that came through no layer has no limit by key.
-        if let Some(streams) = self.extensions.get::<KeyStreams>() {
+        .map_err(|status| refused(&quota_outcome, status))?;
+        if let Some(streams) = &CallContext::of(&self.extensions)?.stream().keys {
             let place = streams.take(access.holder());
             self.place = Some(place.inspect_err(|status| self.count(Guard::of(status)))?);
         }
@@ -262,23 +261,24 @@ impl IngestStream {
 
     /// Counts what a guard refused: the answer has begun, and no layer sees the statuses inside of it.
     fn count(&self, guard: Option<Guard>) {
-        if let (Some(guard), Some(rejections)) = (guard, self.extensions.get::<Rejections>()) {
+        let context = CallContext::of(&self.extensions).ok();
+        let rejections = context.and_then(|context| context.stream().rejections.as_ref());
+        if let (Some(guard), Some(rejections)) = (guard, rejections) {
             rejections.count(guard);
         }
     }
 
     /// Charges a message to all quotas.
     fn charge(&self, access: &Access) -> Result<(), Status> {
-        // A call that came through no layer has no address.
-        let message_charge = self.extensions.get::<MessageCharge>();
-        let address = message_charge.and_then(MessageCharge::charge);
+        let message_charge = &CallContext::of(&self.extensions)?.stream().message_charge;
+        let address = message_charge.as_ref().and_then(MessageCharge::charge);
         if let Some(status) = refusal::status(address.as_slice()) {
             return Err(status);
         }
         let quota_outcome = QuotaOutcome::default();
         match self.tracking.tracker.charge(access, &quota_outcome) {
             Ok(()) => Ok(()),
-            Err(error) => Err(refused(&quota_outcome, error)),
+            Err(error) => Err(refused(&quota_outcome, error.into())),
         }
     }
 }
@@ -328,8 +328,8 @@ fn check_id(id: &str) -> Result<(), Status> {
 }
 
 /// A complete refusal by a quota, as the answer's head, which would report it, is sent already.
-fn refused(quota_outcome: &QuotaOutcome, error: Error) -> Status {
-    refusal::status(quota_outcome.charges()).unwrap_or_else(|| error.into())
+fn refused(quota_outcome: &QuotaOutcome, status: Status) -> Status {
+    refusal::status(quota_outcome.charges()).unwrap_or(status)
 }
 
 fn draining() -> Status {

@@ -52,7 +52,7 @@ impl Tracking {
         credentials: Credentials,
         extensions: &Extensions,
     ) -> Result<Access, Status> {
-        Ok(enter(&self.tracker, token, || credentials, extensions)?)
+        enter(&self.tracker, token, || credentials, extensions)
     }
 
     /// Checks that a caller has a key of a project, or of any where `token` is empty. Only failures are charged.
@@ -65,12 +65,7 @@ impl Tracking {
         credentials: Credentials,
         extensions: &Extensions,
     ) -> Result<(), Status> {
-        Ok(caller::admit(
-            &self.tracker,
-            token,
-            credentials,
-            extensions,
-        )?)
+        caller::admit(&self.tracker, token, credentials, extensions)
     }
 
     /// Checks whether the credentials in the headers of a gRPC call match some key, before its message is read.
@@ -82,7 +77,7 @@ impl Tracking {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<CandidateKeys, Status> {
-        Ok(caller::recognize(&self.tracker, headers, extensions)?)
+        caller::recognize(&self.tracker, headers, extensions)
     }
 
     /// The service's time.

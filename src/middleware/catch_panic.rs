@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tower::{Layer, Service, layer::layer_fn};
 
-use super::{Body, Classified, RequestId, cause};
+use super::{Body, CallContext, cause};
 use crate::model::panics::{DEFECT, Panics, said};
 
 /// Answers `INTERNAL` to a call whose handling panics.
@@ -55,8 +55,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let id = request.extensions().get().map(|RequestId(id)| id.clone());
-        let has_trailers = Classified::of_request(&request).is_grpc();
+        let context = CallContext::of(request.extensions()).ok();
+        let id = context.map(|context| context.id().clone());
+        let has_trailers = context.is_some_and(|context| context.classified().is_grpc());
         // State that a panic leaves half changed belongs to its call, or is behind a lock whose users say why it stays
         // valid.
         let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));

@@ -2,7 +2,7 @@
 //! follow from the same value, so nothing can be exempt as one thing and answered as another.
 
 use http::header::CONTENT_TYPE;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::rpc::{Answers, Rpc, Sends};
 
@@ -36,7 +36,7 @@ pub enum Probe {
     Root,
 }
 
-/// A request's class and what goes with it, as an extension of the request.
+/// A request's class and what goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Classified {
     /// What the request is.
@@ -94,22 +94,6 @@ fn is_served(value: &HeaderValue) -> bool {
 }
 
 impl Classified {
-    /// The decision about a request. Without one nothing is exempt, and nothing is answered.
-    pub fn of(extensions: &Extensions) -> Self {
-        let found = extensions.get().copied();
-        debug_assert!(found.is_some(), "a request that nobody has classified");
-        found.unwrap_or(Self {
-            class: RequestClass::Rest,
-            route: "other",
-            answers: Answers::Once,
-        })
-    }
-
-    /// As [`Classified::of`].
-    pub(super) fn of_request<B>(request: &Request<B>) -> Self {
-        Self::of(request.extensions())
-    }
-
     /// Whether it is answered as gRPC.
     pub fn is_grpc(self) -> bool {
         matches!(self.class, RequestClass::Grpc(_))
@@ -188,11 +172,5 @@ mod tests {
         for types in [&[][..], &["application/json"], &["application/grp"]] {
             assert_eq!(of(types), None, "{types:?}");
         }
-    }
-
-    #[test]
-    #[should_panic(expected = "a request that nobody has classified")]
-    fn a_request_that_nobody_has_classified_is_a_defect() {
-        Classified::of(&Extensions::new());
     }
 }

@@ -4,13 +4,12 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use http::Extensions;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use super::guard::{Guard, Rejections};
 use super::stalls::Stalls;
-use super::{Answers, Classified, RequestClass, refusal};
+use super::{Answers, CallContext, Classified, RequestClass, refusal};
 use crate::limit::{Budget, BudgetOptions, KeyHolder, KeyedPermit, KeyedSemaphore, Meter};
 use crate::model::address::{AddressKey, ClientAddress, Resolver};
 
@@ -227,10 +226,11 @@ impl ConcurrencyLimit {
         })
     }
 
-    /// Adds the extensions with which a request enforces its own bounds.
-    pub(super) fn equip(&self, classified: Classified, extensions: &mut Extensions, meter: &Meter) {
+    /// Adds to the context of a call what it enforces its own bounds with.
+    pub(super) fn equip(&self, context: &mut CallContext, meter: &Meter) {
+        let classified = context.classified();
         match classified.class {
-            RequestClass::Grpc(_) | RequestClass::Rest => drop(extensions.insert(meter.clone())),
+            RequestClass::Grpc(_) | RequestClass::Rest => context.set_meter(meter.clone()),
             // Their bodies are not read.
             RequestClass::OtherGrpc
             | RequestClass::Preflight
@@ -239,8 +239,7 @@ impl ConcurrencyLimit {
         }
         if classified.sends_many() {
             // The stream has to count what it refuses once its answer has begun.
-            extensions.insert(self.rejections.clone());
-            extensions.insert(self.keys.clone());
+            context.set_stream(self.keys.clone(), self.rejections.clone());
         }
     }
 }

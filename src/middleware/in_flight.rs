@@ -26,9 +26,8 @@ use super::concurrency_limit::{CallPermit, ConcurrencyLimit};
 use super::finish::{Finish, Finished};
 use super::guard::{Guard, NestedRejections, Rejections};
 use super::held_body::HeldBody;
-use super::rate_limit::address;
 use super::stalls::Stalls;
-use super::{Body, Classified};
+use super::{Body, CallContext};
 use crate::limit::{KeyedPermit, Meter};
 use crate::model::address::AddressKey;
 
@@ -142,14 +141,18 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let classified = Classified::of_request(&request);
         let is_http2 = request.version() == Version::HTTP_2;
-        match self.concurrency.acquire(classified, address(&request)) {
+        let (context, address) = match CallContext::of_mut(request.extensions_mut())
+            .and_then(|context| context.address().map(|address| (context, address)))
+        {
+            Ok(found) => found,
+            Err(missing) => return Either::Right(ready(Ok(missing.into_response()))),
+        };
+        let classified = context.classified();
+        match self.concurrency.acquire(classified, address) {
             Ok(permit) => {
-                let extensions = request.extensions_mut();
-                self.concurrency
-                    .equip(classified, extensions, &permit.meter);
-                let under_way = Admitted {
+                self.concurrency.equip(context, &permit.meter);
+                let admitted = Admitted {
                     permit,
                     is_http2,
                     stalls: classified
@@ -157,7 +160,7 @@ where
                         .then(|| self.concurrency.stalls().clone()),
                     rejections: self.concurrency.rejections().clone(),
                 };
-                Either::Left(Finished::new(self.inner.call(request), under_way))
+                Either::Left(Finished::new(self.inner.call(request), admitted))
             }
             Err(status) => {
                 let response = status.into_http();

@@ -1,11 +1,13 @@
 //! One class, one ID, one count and one time a call.
 
+use std::future::{Ready, ready};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body as _;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,10 +17,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tower::{Layer, Service, layer::layer_fn};
 
+use super::context::Missing;
 use super::finish::{Finish, Finished};
 use super::in_flight::HeldUntilTaken;
 use super::refusal::once;
-use super::{Answers, Body, Classified, Classify, Lasting, path};
+use super::{Answers, Body, CallContext, Classified, Classify, Connected, Lasting, path};
 use crate::clock::Clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,10 +36,6 @@ const BUCKETS: [f64; 14] = [
 
 const REST: &str = "rest";
 const GRPC: &str = "grpc";
-
-/// A call's ID: the caller's own, if it sent a valid one.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub HeaderValue);
 
 /// The metrics of calls. Clones count together.
 #[derive(Clone, Debug)]
@@ -205,7 +204,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Finished<S::Future, Observed>;
+    type Future = Either<Finished<S::Future, Observed>, Ready<Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -220,8 +219,11 @@ where
         let version = request.version();
         let classified = (self.classify)(request.method(), version, path, request.headers());
         let extensions = request.extensions_mut();
-        extensions.insert(classified);
-        extensions.insert(RequestId(id.clone()));
+        let Some(connected) = extensions.remove::<Connected>() else {
+            let missing = Missing("connection");
+            return Either::Right(ready(Ok(missing.into_response())));
+        };
+        extensions.insert(CallContext::new(connected, classified, id.clone()));
         let observed = Observed {
             metrics: self.metrics.clone(),
             classified,
@@ -229,6 +231,6 @@ where
             clock: self.clock.clone(),
             id,
         };
-        Finished::new(self.inner.call(request), observed)
+        Either::Left(Finished::new(self.inner.call(request), observed))
     }
 }

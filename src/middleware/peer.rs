@@ -1,14 +1,17 @@
 //! The client of a call: the socket's address, or the one that trusted proxies report.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request};
+use futures_util::future::Either;
+use http::{HeaderValue, Request, Response};
 use tower::{Layer, Service, layer::layer_fn};
 
-use crate::model::address::{ClientAddress, Peer, Resolver};
+use super::{Body, CallContext};
+use crate::model::address::Resolver;
 
-/// Gives each request its [`ClientAddress`] as an extension. The connection gives the [`Peer`].
+/// Sets the client's address in the context of each call.
 #[derive(Clone, Debug)]
 pub struct ResolveClient<S> {
     inner: S,
@@ -27,23 +30,27 @@ impl<S> ResolveClient<S> {
 
 impl<S, B> Service<Request<B>> for ResolveClient<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<Body>>,
 {
-    type Response = S::Response;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // A request without a peer came through no socket; all such share one address.
-        let peer = request.extensions().get::<Peer>().copied();
+        let peer = match CallContext::of(request.extensions()) {
+            Ok(context) => context.peer(),
+            Err(missing) => return Either::Right(ready(Ok(missing.into_response()))),
+        };
         let lines = request.headers().get_all(self.resolver.header_name());
         let lines = lines.iter().map(HeaderValue::as_bytes);
-        let address: ClientAddress = self.resolver.resolve(peer.unwrap_or(Peer::Unix), lines);
-        request.extensions_mut().insert(address);
-        self.inner.call(request)
+        let address = self.resolver.resolve(peer, lines);
+        if let Ok(context) = CallContext::of_mut(request.extensions_mut()) {
+            context.set_address(address);
+        }
+        Either::Left(self.inner.call(request))
     }
 }

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
-use super::{Body, Classified, refusal};
+use super::{Body, CallContext, Classified, refusal};
 use crate::clock::Clock;
 use crate::limit::{
     AuthFailureLimiter, Charge, Decision, Limiter, QuotaOutcome, Refused, Subject, Verdict,
@@ -103,12 +103,6 @@ impl<S> RateLimit<S> {
     }
 }
 
-pub(super) fn address<B>(request: &Request<B>) -> ClientAddress {
-    let address = request.extensions().get::<ClientAddress>();
-    // Without the layer that sets it, all share one address.
-    address.copied().unwrap_or(ClientAddress::Unix)
-}
-
 /// What a call was charged to, for the quota headers of its answer.
 #[derive(Debug)]
 pub struct QuotaHeaders {
@@ -150,26 +144,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let classified = Classified::of_request(&request);
-        let address_charge = charge(self.check(classified, address(&request)));
+        let (context, address) = match CallContext::of_mut(request.extensions_mut())
+            .and_then(|context| context.address().map(|address| (context, address)))
+        {
+            Ok(found) => found,
+            Err(missing) => return Either::Right(ready(Ok(missing.into_response()))),
+        };
+        let classified = context.classified();
+        let address_charge = charge(self.check(classified, address));
         if let Some(refusal) = refusal::response(address_charge.as_slice()) {
             return Either::Right(ready(Ok(refusal)));
         }
         let quota_outcome = QuotaOutcome::default();
-        request.extensions_mut().insert(quota_outcome.clone());
-        if classified.sends_many() {
-            let message_charge = MessageCharge {
-                limiters: self.limiters.clone(),
-                clock: self.clock.clone(),
-                address: address(&request),
-            };
-            request.extensions_mut().insert(message_charge);
-        }
-        let stand = QuotaHeaders {
+        let message_charge = classified.sends_many().then(|| MessageCharge {
+            limiters: self.limiters.clone(),
+            clock: self.clock.clone(),
+            address,
+        });
+        context.set_charges(quota_outcome.clone(), message_charge);
+        let headers = QuotaHeaders {
             // Probes are limited, but their answers have no quota headers.
             address: address_charge.filter(|_| !classified.is_probe()),
             quota_outcome,
         };
-        Either::Left(Finished::new(self.inner.call(request), stand))
+        Either::Left(Finished::new(self.inner.call(request), headers))
     }
 }

@@ -4,11 +4,11 @@ use std::fmt::Display;
 use std::io::Write as _;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde_json::value::RawValue;
 
 use super::json::{AttributePlan, Batch, Planned};
 use crate::grpc::pb;
-use crate::middleware::RequestId;
 use crate::model::properties::{Properties, Value};
 use crate::model::time::Timestamp;
 use crate::tracker::{Columns, ExportedCustomer, StoredEvent};
@@ -20,8 +20,8 @@ pub(super) const WRITTEN: &[u8] = br#"{"success": true, "errors": []}"#;
 pub(super) const ANONYMIZED: &[u8] = br#"{"success": true}"#;
 
 /// What an anonymisation of many answers: the call's ID stands for the bulk.
-pub(super) fn anonymized(id: Option<&RequestId>) -> Bytes {
-    let id = id.and_then(|RequestId(id)| id.to_str().ok());
+pub(super) fn anonymized(id: &HeaderValue) -> Bytes {
+    let id = id.to_str().ok();
     let mut out = Vec::from(br#"{"success": true, "bulk_id": "#);
     text(&mut out, id.unwrap_or_default());
     out.push(b'}');

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::{Body, Guard, HttpStatus};
+use crate::middleware::{Body, Guard, HttpStatus, Missing};
 
 /// Why a REST call fails.
 #[derive(Debug)]
@@ -11,6 +11,12 @@ pub(super) struct Error {
     status: Status,
     http: Option<StatusCode>,
     allow: Option<&'static str>,
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Self {
+        Status::from(missing).into()
+    }
 }
 
 impl From<Status> for Error {

@@ -20,7 +20,7 @@ use tower::{Layer, Service, layer::layer_fn};
 
 use super::offload::Offload;
 use super::routes::{self, Methods};
-use crate::middleware::{Body, Classified, Finish, Finished};
+use crate::middleware::{Body, CallContext, Finish, Finished};
 pub use cors::Cors;
 use cors::Page;
 pub use status::error_body;
@@ -136,7 +136,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if Classified::of(request.extensions()).is_grpc() {
+        // Without a context, the layers below refuse the call; its refusal is rendered.
+        let context = CallContext::of(request.extensions());
+        if context.is_ok_and(|context| context.classified().is_grpc()) {
             return Either::Left(self.inner.call(request));
         }
         let path = request.uri().path().trim_start_matches('/');

@@ -22,10 +22,7 @@ use crate::grpc::held::counted;
 use crate::grpc::pb::customer_service_server::CustomerService as _;
 use crate::grpc::pb::tracking_service_server::TrackingService as _;
 use crate::grpc::{Customers, Tracking, pb};
-use crate::limit::Meter;
-use crate::middleware::{
-    Body, Classified, Guard, NestedRejections, Probe, RequestClass, RequestId,
-};
+use crate::middleware::{Body, CallContext, Guard, NestedRejections, Probe, RequestClass};
 use crate::model::credentials::Credentials;
 use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
@@ -98,7 +95,7 @@ impl Rest {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match Classified::of(request.extensions()).class {
+        match CallContext::of(request.extensions())?.classified().class {
             RequestClass::Rest | RequestClass::Sdk => {}
             RequestClass::Preflight => {
                 return Ok(json_response(Bytes::from_static(b"{\"success\": true}")));
@@ -159,12 +156,12 @@ impl Rest {
                     false => (self.limits.body_bytes_max, Guard::BodyBytes),
                 };
                 let timeout = self.limits.body_timeout;
-                let meter = head.extensions.get().cloned();
-                let meter = meter.unwrap_or_else(Meter::none);
-                access.hold(&meter);
+                let context = CallContext::of(&head.extensions)?;
+                let meter = context.meter()?;
+                access.hold(meter);
                 body::check_type(&head.headers, entry.route.takes_text())?;
                 let body =
-                    body::read(&head.headers, body, limit, timeout, &meter, &self.decoders).await?;
+                    body::read(&head.headers, body, limit, timeout, meter, &self.decoders).await?;
                 if entry.route == Route::Export {
                     let format = Fields::of_body(&body)?.format()?;
                     let export = self.customers.export(&access).await?;
@@ -174,10 +171,9 @@ impl Rest {
                     return self.batch(token, &access, &body).await;
                 }
                 if entry.route == Route::AnonymizeBulk {
-                    let id = head.extensions.get::<RequestId>();
                     let customers = json::anonymize_bulk(&body, token)?;
                     self.anonymize(&access, customers).await?;
-                    return Ok(json_response(answer::anonymized(id)));
+                    return Ok(json_response(answer::anonymized(context.id())));
                 }
                 self.call(entry, token, &access, &body)
                     .await

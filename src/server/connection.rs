@@ -27,7 +27,7 @@ use super::tls::{self, Reason, Tls};
 use super::write_timeout::WriteTimeout;
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
-use crate::middleware::{Body, DrainedBody, Guard, Rejections};
+use crate::middleware::{Body, Connected, DrainedBody, Guard, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
 
@@ -231,14 +231,15 @@ where
 impl Caller {
     /// Says whose request it is.
     fn sign(&self, mut request: Request<DrainedBody>) -> Request<DrainedBody> {
-        request.extensions_mut().insert(self.peer);
-        // A browser shows its user's certificate to whatever page asks it to call; only a script of ours should have
-        // its say with it, and pages always tell their origin.
-        if let Some(names) = &self.names
-            && !request.headers().contains_key(ORIGIN)
-        {
-            request.extensions_mut().insert(names.clone());
-        }
+        // A browser shows its user's certificate to any page that asks it to call. Only a script of ours should count
+        // with it, and pages always send their origin.
+        let names = self.names.as_ref();
+        let certificate = names.filter(|_| !request.headers().contains_key(ORIGIN));
+        let connected = Connected {
+            peer: self.peer,
+            certificate: certificate.cloned(),
+        };
+        request.extensions_mut().insert(connected);
         request
     }
 }

@@ -25,8 +25,8 @@ use crate::grpc::{Customers, DESCRIPTORS, MESSAGE_BYTES_MAX, Tracking};
 use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
-    Body, CatchPanic, Checked, Classified, ConcurrencyLimit, Deadline, Decoded, DrainedBody,
-    Ending, HeaderList, InFlight, InTime, Limiters, MessageBody, MessageCharge, MessageCoding,
+    Body, CallContext, CatchPanic, Checked, Classified, ConcurrencyLimit, Deadline, Decoded,
+    DrainedBody, Ending, HeaderList, InFlight, InTime, Limiters, MessageBody, MessageCoding,
     Observe, Pace, RateLimit, Rejections, RequestClass, ResolveClient, Rpc, Service as Serves,
     class, message_body, message_coding,
 };
@@ -182,7 +182,11 @@ impl Service<Request<DrainedBody>> for Router {
     }
 
     fn call(&mut self, request: Request<DrainedBody>) -> Answer {
-        let classified = Classified::of(request.extensions());
+        let context = match CallContext::of(request.extensions()) {
+            Ok(context) => context,
+            Err(missing) => return refused(missing.into()),
+        };
+        let classified = context.classified();
         let rpc = match classified.class {
             RequestClass::Grpc(rpc) => rpc,
             RequestClass::OtherGrpc
@@ -196,6 +200,10 @@ impl Service<Request<DrainedBody>> for Router {
         };
         let Some(rpc) = rpc else {
             return refused(Status::unimplemented("unknown rpc"));
+        };
+        let meter = match context.meter() {
+            Ok(meter) => meter.clone(),
+            Err(missing) => return refused(missing.into()),
         };
         let mut request = request;
         let deadline = match Deadline::of(request.headers()) {
@@ -211,7 +219,7 @@ impl Service<Request<DrainedBody>> for Router {
             of_request: coding,
             of_answer: accepted.map(|coding| (coding, self.encoders.clone())),
         };
-        let answer = self.serve(rpc, classified, codings, request);
+        let answer = self.serve(rpc, classified, codings, meter, request);
         match deadline {
             Some(deadline) => Box::pin(InTime::new(answer, deadline)),
             None => answer,
@@ -226,6 +234,7 @@ impl Router {
         rpc: &Rpc,
         classified: Classified,
         codings: Codings,
+        meter: Meter,
         request: Request<DrainedBody>,
     ) -> Answer {
         let coding = codings.of_request;
@@ -233,14 +242,15 @@ impl Router {
             Serves::Tracking | Serves::Customers => {}
             // For these nobody needs a key.
             Serves::Health => {
-                let request = self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX, coding);
+                let request =
+                    self.bounded(request, Pace::One, OPEN_MESSAGE_BYTES_MAX, coding, meter);
                 return codings.of(self.health.call(request));
             }
             Serves::Reflection => {
-                return codings.of(self.reflect(request, coding, &self.reflection.v1));
+                return codings.of(self.reflect(request, coding, meter, &self.reflection.v1));
             }
             Serves::ReflectionAlpha => {
-                return codings.of(self.reflect(request, coding, &self.reflection.v1alpha));
+                return codings.of(self.reflect(request, coding, meter, &self.reflection.v1alpha));
             }
         }
         let mut request = request;
@@ -249,16 +259,14 @@ impl Router {
             .recognize(request.headers(), request.extensions())
         {
             Ok(known) => {
-                if let Some(meter) = request.extensions().get() {
-                    known.hold(meter);
-                }
+                known.hold(&meter);
                 request.extensions_mut().insert(known);
             }
             Err(status) => return refused(status),
         }
         match (rpc.service, classified.sends_many()) {
             (Serves::Customers, _) => {
-                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding);
+                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding, meter);
                 let answer = self.customers.call(request);
                 Box::pin(async move {
                     // What counts is what is sent.
@@ -267,11 +275,12 @@ impl Router {
                 })
             }
             (_, true) => {
-                let request = self.bounded(request, Pace::Many, STREAM_MESSAGE_BYTES_MAX, coding);
+                let request =
+                    self.bounded(request, Pace::Many, STREAM_MESSAGE_BYTES_MAX, coding, meter);
                 codings.of(self.streams.call(request))
             }
             (_, false) => {
-                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding);
+                let request = self.bounded(request, Pace::One, MESSAGE_BYTES_MAX, coding, meter);
                 codings.of(self.tracking.call(request))
             }
         }
@@ -284,12 +293,12 @@ impl Router {
         pace: Pace,
         bytes_max: usize,
         coding: Option<MessageCoding>,
+        meter: Meter,
     ) -> Request<Messages> {
-        let meter = request.extensions().get().cloned();
         let limits = message_body::Limits {
             bytes_max,
             timeout: self.body_timeout,
-            meter: meter.unwrap_or_else(Meter::none),
+            meter,
             rejections: self.rejections.clone(),
             is_coded: coding.is_some(),
             kept: Arc::default(),
@@ -307,14 +316,21 @@ impl Router {
         &self,
         request: Request<DrainedBody>,
         coding: Option<MessageCoding>,
+        meter: Meter,
         service: &Boxed,
     ) -> Answer {
-        let message_charge: Option<MessageCharge> = request.extensions().get().cloned();
+        let context = CallContext::of(request.extensions());
+        let charge = context.map(|context| context.stream().message_charge.clone());
+        let message_charge = match charge {
+            Ok(charge) => charge,
+            Err(missing) => return refused(missing.into()),
+        };
         let request = self.bounded(
             request,
             Pace::ManyInTime(message_charge),
             OPEN_MESSAGE_BYTES_MAX,
             coding,
+            meter,
         );
         let verdict = request.body().verdict();
         let request = request.map(|body| Checked::new(body, decodes, verdict.clone()));
