@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use footfall::grpc::pb::customer_service_server::CustomerServiceServer;
 use footfall::grpc::pb::tracking_service_server::TrackingServiceServer;
-use footfall_fuzz::{AUTHORIZATION, Growth, Service, TOKEN};
+use footfall::limit::Meter;
+use footfall_fuzz::{AUTHORIZATION, Growth, Service, TOKEN, context};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use libfuzzer_sys::fuzz_target;
@@ -39,6 +40,7 @@ fuzz_target!(|input: (u8, Growth, &[u8])| {
         .header("authorization", AUTHORIZATION)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
+        .extension(context("/", Meter::none()))
         .body(Full::new(framed(&message)))
         .unwrap();
     Service::run(&mut SERVICE.lock().unwrap(), async |service| {

@@ -21,7 +21,11 @@ enum Harm<'a> {
     /// These bytes, over what was written.
     Over(u16, &'a [u8]),
     /// Part of what was written, somewhere else.
-    Moved { from: u16, to: u16, length: u16 },
+    Moved {
+        from: u16,
+        to: u16,
+        length: u16,
+    },
     Cut(u16),
 }
 
@@ -95,7 +99,11 @@ fuzz_target!(|harm: Harm<'_>| {
     };
     let read = store.read_after(Position::START, usize::MAX).unwrap();
     assert_eq!(read.len() as u64, store.last().get());
-    assert!(read.iter().zip(&records).all(|((_, read), written)| read == written));
+    assert!(
+        read.iter()
+            .zip(&records)
+            .all(|((_, read), written)| read == written)
+    );
     assert!(read.len() <= records.len());
     // And it goes on.
     store

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use footfall::limit::{Budget, BudgetOptions};
 use footfall::rest::routes::ENTRIES;
-use footfall_fuzz::{AUTHORIZATION, BODY_BYTES_MAX, Growth, Service, TOKEN};
+use footfall_fuzz::{AUTHORIZATION, BODY_BYTES_MAX, Growth, Service, TOKEN, context};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use libfuzzer_sys::fuzz_target;
@@ -34,10 +34,9 @@ fuzz_target!(|input: (u8, Growth, &[u8])| {
     let path = posts[usize::from(route) % posts.len()]
         .path
         .replace("{project_token}", TOKEN);
-    let classified = footfall::rest::routes::classify(&http::Method::POST, &path);
+    let context = context(&path, budget().meter(None));
     let request = Request::post(path)
-        .extension(classified)
-        .extension(budget().meter(None))
+        .extension(context)
         .header("authorization", AUTHORIZATION)
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(growth.of(body))))

@@ -10,12 +10,16 @@ use footfall::clock::ManualClock;
 use footfall::config;
 use footfall::grpc::health::Health;
 use footfall::grpc::{Customers, Tracking};
-use footfall::limit::AuthFailureLimiter;
+use footfall::limit::{AuthFailureLimiter, Meter, QuotaOutcome};
 use footfall::log::memory::MemoryStore;
 use footfall::log::{self, Log};
+use footfall::middleware::{CallContext, Connected};
+use footfall::model::address::Peer;
+use footfall::rest::routes::classify;
 use footfall::rest::{Limits, Offload, Rest};
 use footfall::tracker::{self, Tracker};
 use footfall::view::View;
+use http::{HeaderValue, Method};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -76,6 +80,20 @@ impl Growth {
         grown.extend(after);
         grown
     }
+}
+
+/// What the layers in front of a service would have said of a call.
+pub fn context(path: &str, meter: Meter) -> CallContext {
+    let connected = Connected {
+        peer: Peer::Ip([192, 0, 2, 1].into()),
+        certificate: None,
+    };
+    let classified = classify(&Method::POST, path);
+    let mut context = CallContext::new(connected, classified, HeaderValue::from_static("fuzz"));
+    context.set_address(context.peer().into());
+    context.set_charges(QuotaOutcome::default(), None);
+    context.set_meter(meter);
+    context
 }
 
 /// Calls that one service takes; then a new one begins, so that memory stays within bounds.
