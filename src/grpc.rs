@@ -2,7 +2,6 @@
 //!
 //! The REST shim calls the same methods in process, so that a rule is never written twice.
 
-mod answer;
 mod caller;
 pub mod codec;
 pub(crate) mod convert;
@@ -10,6 +9,7 @@ mod customers;
 pub mod health;
 pub mod held;
 pub mod pb;
+mod response;
 pub mod status;
 mod streams;
 mod track_stream;

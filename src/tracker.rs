@@ -5,7 +5,6 @@
 //! and commits the good ones at once.
 
 mod anonymize;
-mod answer;
 mod columns;
 mod cursor;
 mod error;
@@ -16,6 +15,7 @@ mod permits;
 mod projects;
 mod read;
 mod receipt;
+mod response_writer;
 mod shared_snapshot;
 mod stream_permits;
 #[cfg(test)]
@@ -35,7 +35,6 @@ use crate::view::{ProjectProgress, View};
 
 pub use crate::model::project::Error as AccessError;
 pub use crate::view::StoredEvent;
-pub use answer::{Answer, CUSTOMER_EVENTS_MAX, Page};
 pub use columns::{COLUMNS_MAX, Columns};
 pub use error::Error;
 pub use export::{Export, ExportedCustomer};
@@ -50,6 +49,7 @@ pub use read::{
     TYPES_MAX,
 };
 use receipt::{Receipt, Receipts};
+pub use response_writer::{CUSTOMER_EVENTS_MAX, Page, ResponseWriter};
 use stream_permits::StreamPermits;
 pub use watch::{Start, Watch, WatchEvents, Watched, WatchedEvent};
 pub use write::{

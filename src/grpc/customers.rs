@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::answer::{self, CustomerAnswer, EventsAnswer};
 use super::caller::access;
 use super::convert::timestamp;
+use super::response::{self, CustomerResponse, EventsResponse};
 use super::streams::{self, Messages};
 use super::tracking::rpc_status;
 use super::{pb, status};
 use crate::tracker::{
-    Access, Answer, Attribute, Export, GetCustomer, Held, IdValues, ListEvents, Page, Tracker,
-    WatchEvents,
+    Access, Attribute, Export, GetCustomer, Held, IdValues, ListEvents, Page, ResponseWriter,
+    Tracker, WatchEvents,
 };
 use crate::view::{Order, StoredEvent};
 
@@ -29,7 +29,7 @@ impl Customers {
     pub fn new(tracker: Arc<Tracker>, answer_bytes_max: usize) -> Self {
         Self {
             tracker,
-            room: answer::room(answer_bytes_max),
+            room: response::room(answer_bytes_max),
         }
     }
 
@@ -37,39 +37,39 @@ impl Customers {
     ///
     /// # Errors
     /// The status that says why.
-    pub async fn customer<A: Answer>(
+    pub async fn customer<A: ResponseWriter>(
         &self,
         access: &Access,
-        question: &pb::GetCustomerRequest,
+        request: &pb::GetCustomerRequest,
         answer: A,
     ) -> Result<(Page<A>, Held), Status> {
-        let question = GetCustomer {
-            customer_ids: &question.customer_ids,
-            paged: question.paged,
-            page_token: &question.page_token,
+        let request = GetCustomer {
+            customer_ids: &request.customer_ids,
+            paged: request.paged,
+            page_token: &request.page_token,
         };
-        Ok(self.tracker.customer(access, question, answer).await?)
+        Ok(self.tracker.customer(access, request, answer).await?)
     }
 
     /// Lists events, for code that gives them another form than a message.
     ///
     /// # Errors
     /// The status that says why.
-    pub async fn events<A: Answer>(
+    pub async fn events<A: ResponseWriter>(
         &self,
         access: &Access,
-        question: pb::ListEventsRequest,
+        request: pb::ListEventsRequest,
         answer: A,
     ) -> Result<(Page<A>, Held), Status> {
-        let question = ListEvents {
-            customer_ids: &question.customer_ids,
-            event_types: question.event_types,
-            order: order(question.order)?,
-            limit: question.limit.map(u64::from),
-            skip: question.skip.into(),
-            page_token: &question.page_token,
+        let request = ListEvents {
+            customer_ids: &request.customer_ids,
+            event_types: request.event_types,
+            order: order(request.order)?,
+            limit: request.limit.map(u64::from),
+            skip: request.skip.into(),
+            page_token: &request.page_token,
         };
-        Ok(self.tracker.events(access, question, answer).await?)
+        Ok(self.tracker.events(access, request, answer).await?)
     }
 
     /// Begins an export, for code that gives it another form than messages.
@@ -88,7 +88,7 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::GetCustomerRequest>,
     ) -> Result<Response<pb::GetCustomerResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let answer = CustomerAnswer::new(self.room);
+        let answer = CustomerResponse::new(self.room);
         let (page, held) = self.customer(&access, request.get_ref(), answer).await?;
         Ok(with(held, page.answer.finish(page.next)))
     }
@@ -98,13 +98,13 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::GetAttributesRequest>,
     ) -> Result<Response<pb::GetAttributesResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let question = request.into_inner();
-        let attributes = question.attributes.into_iter().map(attribute);
+        let request = request.into_inner();
+        let attributes = request.attributes.into_iter().map(attribute);
         let (values, held) = self
             .tracker
             .attributes(
                 &access,
-                &question.customer_ids,
+                &request.customer_ids,
                 attributes.collect::<Result<_, _>>()?,
             )
             .await?;
@@ -127,7 +127,7 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let answer = EventsAnswer::new(self.room);
+        let answer = EventsResponse::new(self.room);
         let (page, held) = self.events(&access, request.into_inner(), answer).await?;
         Ok(with(held, page.answer.finish(page.next)))
     }
@@ -137,9 +137,9 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::AnonymizeCustomerRequest>,
     ) -> Result<Response<pb::AnonymizeCustomerResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let question = request.into_inner();
+        let request = request.into_inner();
         self.tracker
-            .anonymize(&access, &question.customer_ids)
+            .anonymize(&access, &request.customer_ids)
             .await?;
         Ok(Response::new(pb::AnonymizeCustomerResponse {}))
     }
@@ -149,8 +149,8 @@ impl pb::customer_service_server::CustomerService for Customers {
         request: Request<pb::EraseCustomerRequest>,
     ) -> Result<Response<pb::EraseCustomerResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let question = request.into_inner();
-        self.tracker.erase(&access, &question.customer_ids).await?;
+        let request = request.into_inner();
+        self.tracker.erase(&access, &request.customer_ids).await?;
         Ok(Response::new(pb::EraseCustomerResponse {}))
     }
 
@@ -162,13 +162,13 @@ impl pb::customer_service_server::CustomerService for Customers {
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
         let call = streams::id_of(request.extensions());
-        let question = request.into_inner();
-        let question = WatchEvents {
-            start: streams::start(&question)?,
-            event_types: question.event_types.clone(),
-            customer_ids: &question.customer_ids,
+        let request = request.into_inner();
+        let request = WatchEvents {
+            start: streams::start(&request)?,
+            event_types: request.event_types.clone(),
+            customer_ids: &request.customer_ids,
         };
-        let watch = self.tracker.watch(&access, question)?;
+        let watch = self.tracker.watch(&access, request)?;
         Ok(Response::new(streams::watched(watch, call)))
     }
 

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use tonic::{Extensions, Status};
 
 use super::customers::{event, id};
-use super::{answer, pb, status};
+use super::{pb, response, status};
 use crate::middleware::{CallContext, cause};
 use crate::tracker::{Export, Start, Watch, Watched};
 
@@ -15,9 +15,9 @@ use crate::tracker::{Export, Start, Watch, Watched};
 pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Where a watch begins.
-pub(super) fn start(question: &pb::WatchEventsRequest) -> Result<Start<'_>, Status> {
-    let start = question.start;
-    match (question.cursor.as_str(), pb::WatchStart::try_from(start)) {
+pub(super) fn start(request: &pb::WatchEventsRequest) -> Result<Start<'_>, Status> {
+    let start = request.start;
+    match (request.cursor.as_str(), pb::WatchStart::try_from(start)) {
         ("", Ok(pb::WatchStart::Unspecified | pb::WatchStart::Now)) => Ok(Start::Now),
         ("", Ok(pb::WatchStart::Beginning)) => Ok(Start::Beginning),
         (cursor, Ok(_)) => Ok(Start::After(cursor)),
@@ -37,7 +37,7 @@ pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
 
 /// Logs why the messages of a call end with a failure: tonic turns it into trailers, which do not say. Over REST there
 /// is no call ID here, and the body's layer logs it.
-fn told<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
+fn logged<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
     match call {
         None => messages,
         Some(id) => Box::pin(messages.inspect_err(move |status| cause::tell(status, Some(&id)))),
@@ -56,12 +56,12 @@ pub(super) fn watched(
             Err(error) => Some((Err(error.into()), None)),
         }
     });
-    told(Box::pin(messages), call)
+    logged(Box::pin(messages), call)
 }
 
 fn message(watched: Watched) -> pb::WatchEventsResponse {
     let (ids, event_told) = match watched.event {
-        Some(told) => (told.ids, Some(told.event)),
+        Some(event) => (event.ids, Some(event.event)),
         None => (Vec::new(), None),
     };
     pb::WatchEventsResponse {
@@ -86,7 +86,7 @@ pub(super) fn exported(
             }
             let make = move |customers: Vec<_>| {
                 let customers = customers.into_iter();
-                let messages = customers.flat_map(|customer| answer::exported(customer, room));
+                let messages = customers.flat_map(|customer| response::exported(customer, room));
                 messages.collect::<Vec<_>>()
             };
             match export.next(make).await {
@@ -95,5 +95,5 @@ pub(super) fn exported(
             }
         }
     };
-    told(Box::pin(stream::unfold(state, next)), call)
+    logged(Box::pin(stream::unfold(state, next)), call)
 }

@@ -4,8 +4,8 @@
 //! even empty answers. So tonic never sees a compressed message: requests are decompressed before it, within the same
 //! bounds as plain ones, and answers are compressed after it.
 
-mod answer;
 mod decoded;
+mod response;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +14,8 @@ use tonic::Status;
 
 use super::message_body::{HEAD_BYTES, first};
 
-pub use answer::compressed;
 pub use decoded::Decoded;
+pub use response::compressed;
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::answer;
-use crate::tracker::{Answer, IdValues, PAGE_TOKEN_BYTES_MAX, StoredEvent};
+use crate::tracker::{IdValues, PAGE_TOKEN_BYTES_MAX, ResponseWriter, StoredEvent};
 
 /// Largest body of an answer, in bytes; streams have no end, and go in pieces.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -76,7 +76,7 @@ impl CustomerText {
     }
 }
 
-impl Answer for CustomerText {
+impl ResponseWriter for CustomerText {
     fn ids(&mut self, ids: Vec<IdValues>) -> bool {
         self.text.add(|out| {
             answer::ids(out, ids.iter().map(|id| (&*id.kind, id.soft, &*id.values)));
@@ -136,7 +136,7 @@ impl EventsText {
     }
 }
 
-impl Answer for EventsText {
+impl ResponseWriter for EventsText {
     fn ids(&mut self, _: Vec<IdValues>) -> bool {
         true
     }

@@ -170,18 +170,18 @@ pub(crate) struct Router {
     rest: Arc<Rest>,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl Service<Request<DrainedBody>> for Router {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<DrainedBody>) -> Answer {
+    fn call(&mut self, request: Request<DrainedBody>) -> ResponseFuture {
         let context = match CallContext::of(request.extensions()) {
             Ok(context) => context,
             Err(missing) => return refused(missing.into()),
@@ -236,7 +236,7 @@ impl Router {
         codings: Codings,
         meter: Meter,
         request: Request<DrainedBody>,
-    ) -> Answer {
+    ) -> ResponseFuture {
         let coding = codings.of_request;
         match rpc.service {
             Serves::Tracking | Serves::Customers => {}
@@ -318,7 +318,7 @@ impl Router {
         coding: Option<MessageCoding>,
         meter: Meter,
         service: &Boxed,
-    ) -> Answer {
+    ) -> ResponseFuture {
         let context = CallContext::of(request.extensions());
         let charge = context.map(|context| context.stream().message_charge.clone());
         let message_charge = match charge {
@@ -351,7 +351,7 @@ struct Codings {
 
 impl Codings {
     /// The answer, compressed for who takes that.
-    fn of(self, answer: Answer) -> Answer {
+    fn of(self, answer: ResponseFuture) -> ResponseFuture {
         match self.of_answer {
             None => answer,
             Some(_) => Box::pin(async move { answer.await.map(|response| self.encode(response)) }),
@@ -371,7 +371,7 @@ fn decodes(message: &[u8]) -> Result<(), DecodeError> {
     v1::ServerReflectionRequest::decode(message).map(drop)
 }
 
-fn refused(status: Status) -> Answer {
+fn refused(status: Status) -> ResponseFuture {
     Box::pin(std::future::ready(Ok(status.into_http())))
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{Answer, Page, Writing};
 use super::page_token::PageToken;
 use super::permits::{Held, blocking};
+use super::response_writer::{Page, ResponseWriter, Writing};
 use super::{Access, Error, Tracker};
 use crate::model::customer_id::CustomerIds;
 use crate::model::event::EventType;
@@ -87,22 +87,22 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Error::UnknownCustomer`], [`Error::TooLarge`], and what breaks a rule.
-    pub async fn customer<A: Answer>(
+    pub async fn customer<A: ResponseWriter>(
         &self,
         access: &Access,
-        question: GetCustomer<'_>,
+        request: GetCustomer<'_>,
         answer: A,
     ) -> Result<(Page<A>, Held), Error> {
         access.allow(Permission::GetCustomers)?;
         access.allow(Permission::GetEvents)?;
-        let start = match question.page_token {
+        let start = match request.page_token {
             "" => PageToken::Property(String::new()),
             text => PageToken::decode(access.token(), text)?,
         };
-        let paged = question.paged || !question.page_token.is_empty();
+        let paged = request.paged || !request.page_token.is_empty();
         let kinds = kinds(access);
         let token = access.token().to_owned();
-        self.read(access, question.customer_ids, move |snapshot, found| {
+        self.read(access, request.customer_ids, move |snapshot, found| {
             let mut writing = Writing { answer, count: 0 };
             let has_ids = writing.answer.ids(id_values(&kinds, &found.ids()));
             let rest = match has_ids {
@@ -171,35 +171,35 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Error::UnknownCustomer`], and what breaks a rule.
-    pub async fn events<A: Answer>(
+    pub async fn events<A: ResponseWriter>(
         &self,
         access: &Access,
-        question: ListEvents<'_>,
+        request: ListEvents<'_>,
         answer: A,
     ) -> Result<(Page<A>, Held), Error> {
         access.allow(Permission::GetEvents)?;
-        let named = question.event_types.len();
+        let named = request.event_types.len();
         if named == 0 || named > TYPES_MAX {
             return Err(Error::EventTypes(named));
         }
-        let limit = match question.limit {
+        let limit = match request.limit {
             None => EVENTS_MAX,
             Some(limit) => match u32::try_from(limit) {
                 Ok(limit @ 1..=EVENTS_MAX) => limit,
                 Ok(_) | Err(_) => return Err(Error::Limit(limit)),
             },
         };
-        let (after, skip) = match question.page_token {
-            "" => (None, question.skip),
+        let (after, skip) = match request.page_token {
+            "" => (None, request.skip),
             text => match PageToken::decode(access.token(), text)? {
                 PageToken::Events { after, skip } => (after, skip),
                 PageToken::Property(_) => return Err(Error::PageToken(quoted(text))),
             },
         };
-        let types = event_types(&question.event_types)?;
-        let order = question.order;
+        let types = event_types(&request.event_types)?;
+        let order = request.order;
         let token = access.token().to_owned();
-        self.read(access, question.customer_ids, move |snapshot, found| {
+        self.read(access, request.customer_ids, move |snapshot, found| {
             let wanted = Events {
                 types: Some(&types),
                 order,
@@ -226,12 +226,12 @@ impl Tracker {
         &self,
         access: &Access,
         customer_ids: &BTreeMap<String, String>,
-        question: impl FnOnce(&Snapshot, &Found) -> Result<(T, usize), Error> + Send + 'static,
+        request: impl FnOnce(&Snapshot, &Found) -> Result<(T, usize), Error> + Send + 'static,
     ) -> Result<(T, Held), Error> {
         let ids = private_ids(access, customer_ids)?;
         self.ask(access, ids, |snapshot, token, ids| {
             let found = snapshot.find(token, ids)?;
-            question(snapshot, &found.ok_or(Error::UnknownCustomer)?)
+            request(snapshot, &found.ok_or(Error::UnknownCustomer)?)
         })
         .await
     }
@@ -241,7 +241,7 @@ impl Tracker {
         &self,
         access: &Access,
         ids: CustomerIds,
-        question: impl FnOnce(&Snapshot, &str, &CustomerIds) -> Result<(T, usize), Error>
+        request: impl FnOnce(&Snapshot, &str, &CustomerIds) -> Result<(T, usize), Error>
         + Send
         + 'static,
     ) -> Result<(T, Held), Error> {
@@ -249,7 +249,7 @@ impl Tracker {
         self.caught_up(access).await?;
         let view = self.view.clone();
         let permit = self.permits.take(access).await?;
-        let answer = move |cancel| question(&view.snapshot().until(cancel), &token, &ids);
+        let answer = move |cancel| request(&view.snapshot().until(cancel), &token, &ids);
         let ((answer, bytes), permit) = blocking(permit, answer).await?;
         let held = self.permits.hold(access, bytes).await?;
         // No earlier, or answers that wait for space would pile up.

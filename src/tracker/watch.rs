@@ -113,11 +113,11 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Error::Cursor`], [`Error::CursorAhead`], [`Error::TooManyStreams`], and what breaks a rule.
-    pub fn watch(&self, access: &Access, question: WatchEvents<'_>) -> Result<Watch, Error> {
+    pub fn watch(&self, access: &Access, request: WatchEvents<'_>) -> Result<Watch, Error> {
         access.allow(Permission::GetEvents)?;
         let token = access.project.token.clone();
         let last = self.log.last();
-        let at = match question.start {
+        let at = match request.start {
             Start::Now => last,
             Start::Beginning => Position::START,
             Start::After(text) => cursor::decode(&token, text).ok_or(Error::Cursor)?,
@@ -125,17 +125,17 @@ impl Tracker {
         if at > last {
             return Err(Error::CursorAhead);
         }
-        if question.event_types.len() > TYPES_MAX {
-            return Err(Error::EventTypes(question.event_types.len()));
+        if request.event_types.len() > TYPES_MAX {
+            return Err(Error::EventTypes(request.event_types.len()));
         }
-        let customer = match question.customer_ids.is_empty() {
+        let customer = match request.customer_ids.is_empty() {
             true => None,
-            false => Some(private_ids(access, question.customer_ids)?),
+            false => Some(private_ids(access, request.customer_ids)?),
         };
         let wanted = Wanted {
             token,
             kinds: kinds(access),
-            types: event_types(&question.event_types)?,
+            types: event_types(&request.event_types)?,
             customer,
         };
         Ok(Watch {

@@ -67,7 +67,7 @@ async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
         properties: Object::default(),
         time: None,
     };
-    let question = ListEvents {
+    let request = ListEvents {
         customer_ids,
         event_types: vec!["visit".into()],
         order: Order::Ascending,
@@ -83,7 +83,7 @@ async fn allowed(bench: &Bench, credentials: &Credentials) -> [bool; 4] {
         may(bench.tracker.update(&access, update)),
         set_events,
         may(attributes.await),
-        may(list_events(&bench.tracker, &access, question).await),
+        may(list_events(&bench.tracker, &access, request).await),
     ];
     // A whole customer needs both.
     let whole = may(read_customer(&bench.tracker, &access, customer_ids).await);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use super::super::{
-    Accepted, Access, AddEvent, Answer, Error, GetCustomer, IdValues, ListEvents, Tracker,
+    Accepted, Access, AddEvent, Error, GetCustomer, IdValues, ListEvents, ResponseWriter, Tracker,
     UpdateCustomer,
 };
 use crate::clock::ManualClock;
@@ -154,7 +154,7 @@ impl CustomerState {
     }
 }
 
-impl Answer for CustomerState {
+impl ResponseWriter for CustomerState {
     fn ids(&mut self, ids: Vec<IdValues>) -> bool {
         self.ids = ids;
         true
@@ -188,13 +188,13 @@ pub(super) async fn read_customer(
     access: &Access,
     customer_ids: &BTreeMap<String, String>,
 ) -> Result<CustomerState, Error> {
-    let question = GetCustomer {
+    let request = GetCustomer {
         customer_ids,
         paged: false,
         page_token: "",
     };
     let answer = CustomerState::of_parts(usize::MAX);
-    let (page, _) = tracker.customer(access, question, answer).await?;
+    let (page, _) = tracker.customer(access, request, answer).await?;
     Ok(page.answer)
 }
 
@@ -202,10 +202,10 @@ pub(super) async fn read_customer(
 pub(super) async fn list_events(
     tracker: &Tracker,
     access: &Access,
-    question: ListEvents<'_>,
+    request: ListEvents<'_>,
 ) -> Result<Vec<StoredEvent>, Error> {
     let answer = CustomerState::of_parts(usize::MAX);
-    let (page, _) = tracker.events(access, question, answer).await?;
+    let (page, _) = tracker.events(access, request, answer).await?;
     Ok(page.answer.events)
 }
 

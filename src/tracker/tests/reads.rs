@@ -36,7 +36,7 @@ async fn a_caller_reads_what_was_acknowledged_a_moment_ago() {
     }
 }
 
-fn question<'a>(customer_ids: &'a std::collections::BTreeMap<String, String>) -> ListEvents<'a> {
+fn request<'a>(customer_ids: &'a std::collections::BTreeMap<String, String>) -> ListEvents<'a> {
     ListEvents {
         customer_ids,
         event_types: vec!["visit".into()],
@@ -175,12 +175,12 @@ async fn a_question_for_events_names_types_and_a_limit_in_bounds() {
         .await;
     let (access, customer) = (bench.access(), ids(C));
     let ask = async |types: usize, limit: Option<u64>| {
-        let question = ListEvents {
+        let request = ListEvents {
             event_types: vec![" visit ".into(); types],
             limit,
-            ..question(&customer)
+            ..request(&customer)
         };
-        list_events(&bench.tracker, &access, question).await
+        list_events(&bench.tracker, &access, request).await
     };
     for (types, limit) in [
         (1, None),
@@ -210,15 +210,13 @@ async fn pages_of_events_go_by_time_in_either_direction() {
         .await;
     let (access, customer) = (bench.access(), ids(C));
     let ask = async |order, skip, limit| {
-        let question = ListEvents {
+        let request = ListEvents {
             order,
             skip,
             limit: Some(limit),
-            ..question(&customer)
+            ..request(&customer)
         };
-        let events = list_events(&bench.tracker, &access, question)
-            .await
-            .unwrap();
+        let events = list_events(&bench.tracker, &access, request).await.unwrap();
         let shown = events.iter().map(|event| json(&event.properties));
         shown.collect::<Vec<_>>().join("")
     };
@@ -239,13 +237,13 @@ async fn a_customer_is_read_in_pages_of_properties_and_then_of_events() {
         .await;
     let (access, customer) = (bench.access(), ids(C));
     let page = async |paged, page_token: &str, left| {
-        let question = GetCustomer {
+        let request = GetCustomer {
             customer_ids: &customer,
             paged,
             page_token,
         };
         let answer = CustomerState::of_parts(left);
-        let page = bench.tracker.customer(&access, question, answer).await;
+        let page = bench.tracker.customer(&access, request, answer).await;
         page.map(|(page, _)| page)
     };
     let mut token = String::new();
@@ -274,11 +272,11 @@ async fn a_customer_is_read_in_pages_of_properties_and_then_of_events() {
     assert!(matches!(refused, Error::TooLarge(_)));
     // A token of properties is not valid for a list of events.
     let token = PageToken::Property("c".into()).encode("p");
-    let question = ListEvents {
+    let request = ListEvents {
         page_token: &token,
-        ..question(&customer)
+        ..request(&customer)
     };
-    let refused = list_events(&bench.tracker, &access, question).await;
+    let refused = list_events(&bench.tracker, &access, request).await;
     assert!(matches!(refused, Err(Error::PageToken(_))));
 }
 
@@ -291,15 +289,15 @@ async fn a_page_of_events_goes_on_where_the_one_before_was_full_or_had_enough() 
     for (limit, room, is_limited) in [(None, 2, false), (Some(2), 9, true)] {
         let (mut token, mut told) = (String::new(), String::new());
         loop {
-            let question = ListEvents {
+            let request = ListEvents {
                 order: Order::Descending,
                 limit,
                 skip: 1,
                 page_token: &token,
-                ..question(&customer)
+                ..request(&customer)
             };
             let answer = CustomerState::of_parts(room);
-            let page = bench.tracker.events(&access, question, answer).await;
+            let page = bench.tracker.events(&access, request, answer).await;
             let (page, _) = page.unwrap();
             let events = page.answer.events.iter();
             told.extend(events.map(|event| json(&event.properties)));

@@ -12,7 +12,7 @@ pub const CUSTOMER_EVENTS_MAX: usize = 50_000;
 /// a page ends there.
 ///
 /// It is written where the view is read, off the threads that serve all callers.
-pub trait Answer: Send + 'static {
+pub trait ResponseWriter: Send + 'static {
     /// Takes the customer's IDs, before anything else.
     fn ids(&mut self, ids: Vec<IdValues>) -> bool;
 
@@ -44,7 +44,7 @@ pub(super) struct Writing<A> {
     pub(super) count: usize,
 }
 
-impl<A: Answer> Writing<A> {
+impl<A: ResponseWriter> Writing<A> {
     /// The page, which ends before `next`, and its bytes.
     pub(super) fn end(self, next: Option<String>, limited: bool) -> (Page<A>, usize) {
         let bytes = self.answer.bytes();

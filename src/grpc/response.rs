@@ -6,7 +6,7 @@ use prost::encoding::{encoded_len_varint, message};
 use super::customers::{event, id};
 use super::pb;
 use crate::model::properties::{Object, Properties};
-use crate::tracker::{Answer, ExportedCustomer, IdValues, PAGE_TOKEN_BYTES_MAX};
+use crate::tracker::{ExportedCustomer, IdValues, PAGE_TOKEN_BYTES_MAX, ResponseWriter};
 use crate::view::StoredEvent;
 
 /// Bytes that gRPC puts before each message.
@@ -46,14 +46,14 @@ impl Written {
 
 /// A customer.
 #[derive(Debug)]
-pub(super) struct CustomerAnswer {
+pub(super) struct CustomerResponse {
     message: pb::GetCustomerResponse,
     properties: Written,
     /// Bytes that IDs, events and properties may still take.
     room: usize,
 }
 
-impl CustomerAnswer {
+impl CustomerResponse {
     pub(super) fn new(room: usize) -> Self {
         Self {
             message: pb::GetCustomerResponse::default(),
@@ -69,7 +69,7 @@ impl CustomerAnswer {
     }
 }
 
-impl Answer for CustomerAnswer {
+impl ResponseWriter for CustomerResponse {
     fn ids(&mut self, ids: Vec<IdValues>) -> bool {
         self.message.ids = ids.into_iter().map(id).collect();
         let left = self.room.checked_sub(self.message.encoded_len());
@@ -99,12 +99,12 @@ impl Answer for CustomerAnswer {
 
 /// A page of events.
 #[derive(Debug)]
-pub(super) struct EventsAnswer {
+pub(super) struct EventsResponse {
     message: pb::ListEventsResponse,
     room: usize,
 }
 
-impl EventsAnswer {
+impl EventsResponse {
     pub(super) fn new(room: usize) -> Self {
         Self {
             message: pb::ListEventsResponse::default(),
@@ -118,7 +118,7 @@ impl EventsAnswer {
     }
 }
 
-impl Answer for EventsAnswer {
+impl ResponseWriter for EventsResponse {
     fn ids(&mut self, _: Vec<IdValues>) -> bool {
         true
     }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_customer_fills_an_answer_and_never_more() {
         for filler in 0..200 {
-            let mut answer = CustomerAnswer::new(room(MAX));
+            let mut answer = CustomerResponse::new(room(MAX));
             assert!(answer.ids(ids()));
             let value = stored(1, filler).properties;
             let (_, value) = value.entries().last().unwrap();
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_page_of_events_fills_an_answer_and_never_more() {
         for filler in 0..200 {
-            let mut answer = EventsAnswer::new(room(MAX));
+            let mut answer = EventsResponse::new(room(MAX));
             let mut numbers = 0..;
             assert!(numbers.find(|n| !answer.event(stored(*n, filler))) > Some(10));
             let message = answer.finish(Some("x".repeat(PAGE_TOKEN_BYTES_MAX)));
