@@ -30,6 +30,7 @@ mod reader;
 pub mod server;
 mod sources;
 mod spelling;
+pub(crate) mod table;
 pub mod tls;
 mod units;
 mod value;
@@ -43,6 +44,7 @@ pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::project::{ProjectConfig, UnlistedIds};
 pub use self::quota::QuotaConfig;
+pub use self::sources::Setting;
 
 /// A settings file beyond this size is refused unread, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -86,6 +88,17 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
+        Self::load_told(flags, environment).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], and each setting in force with its source.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_told(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Setting>), Mistakes> {
         let mut mistakes = Vec::new();
         let text = match flags.config.as_deref().map(file_text) {
             None => String::new(),
@@ -169,6 +182,7 @@ pub fn projects_from_toml(text: &str) -> Result<Vec<ProjectConfig>, Mistakes> {
         flags: &[],
     }
     .read(Vec::new(), read_projects)
+    .map(|(projects, _)| projects)
 }
 
 fn read_projects(root: &mut Fields<'_, '_>) -> Vec<ProjectConfig> {

@@ -1,10 +1,10 @@
 //! `[client_address]`: whose word counts about a caller's address.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use super::reader::Fields;
+use super::sources;
+use super::table::restart;
 use super::units::NETWORK;
 use super::value::Kind;
 
@@ -50,22 +50,27 @@ const HEADER: Kind<HeaderConfig> = Kind::new("\"x-forwarded-for\" or \"forwarded
 
 impl Default for Options {
     fn default() -> Self {
-        const IPV4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-        const IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
-        Self {
-            trust: TrustConfig::Proxies(vec![IPV4.into(), IPV6.into()]),
-            header: HeaderConfig::XForwardedFor,
-        }
+        sources::default(Self::read)
     }
 }
 
 impl Options {
+    /// As with sections that are told as a table.
+    pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
+        let trust = "client_address.trusted_proxies or trusted_hops";
+        Self {
+            trust: restart(trust, &self.trust, &new.trust, left),
+            header: restart("client_address.header", &self.header, &new.header, left),
+        }
+    }
+
     pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let default = Self::default();
-        let proxies = fields
-            .list("trusted_proxies", NETWORK)
-            .map(TrustConfig::Proxies);
-        let hops = fields.optional("trusted_hops", HOPS).map(TrustConfig::Hops);
+        let default = match fields.is_given("trusted_hops") {
+            true => "",
+            false => "127.0.0.0/8, ::1/128",
+        };
+        let proxies = fields.list("trusted_proxies", NETWORK, default);
+        let hops = fields.optional("trusted_hops", HOPS);
         if fields.is_given("trusted_proxies") && fields.is_given("trusted_hops") {
             fields.mistake(
                 "trusted_hops",
@@ -73,8 +78,8 @@ impl Options {
             );
         }
         Self {
-            trust: proxies.or(hops).unwrap_or(default.trust),
-            header: fields.read("header", HEADER, default.header),
+            trust: hops.map_or(TrustConfig::Proxies(proxies), TrustConfig::Hops),
+            header: fields.read("header", HEADER, "x-forwarded-for"),
         }
     }
 }

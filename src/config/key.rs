@@ -70,10 +70,13 @@ const PUBLIC_KEY: Kind<String> = Kind::secret("1 to 256 visible ASCII characters
 });
 
 /// Not shown in mistakes: anyone who writes `id:secret` here would find the secret in a log.
-const KEY_ID: Kind<String> = Kind::secret(
-    "1 to 256 visible ASCII characters other than \":\"",
-    |value| visible(value.text()?, b":"),
-);
+const KEY_ID: Kind<String> = Kind {
+    is_masked: false,
+    ..Kind::secret(
+        "1 to 256 visible ASCII characters other than \":\"",
+        |value| visible(value.text()?, b":"),
+    )
+};
 
 const CLIENT_CERT: Kind<CertificateName> = Kind::new(
     "a URI such as \"spiffe://example.org/shop\" or a DNS name such as \"shop.example.org\"",
@@ -121,12 +124,8 @@ impl KeyConfig {
         let public = fields.optional("public", PUBLIC_KEY);
         let id = fields.optional("id", KEY_ID);
         let client_cert = fields.optional("client_cert", CLIENT_CERT);
-        let plain = fields.list("secrets", SECRET).into_iter().flatten();
-        let hashed = fields
-            .list("secrets_sha256", SECRET_SHA256)
-            .into_iter()
-            .flatten();
-        let secrets: Vec<_> = plain.chain(hashed).collect();
+        let mut secrets = fields.list("secrets", SECRET, "");
+        secrets.extend(fields.list("secrets_sha256", SECRET_SHA256, ""));
         let expires = fields.optional("expires", EXPIRES);
         let Granted {
             permissions,

@@ -31,10 +31,9 @@ pub struct ProjectConfig {
 }
 
 /// What becomes of IDs whose types a project does not list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnlistedIds {
     /// The request is refused.
-    #[default]
     Refuse,
     /// They are passed over if another ID is usable.
     Skip,
@@ -81,15 +80,12 @@ impl ProjectConfig {
                 format!("{} names another project already", quoted(&token)),
             );
         }
-        let hard_ids = fields.list("hard_ids", ID_TYPE);
-        let soft_ids = fields.list("soft_ids", ID_TYPE);
-        let hard_ids = hard_ids.unwrap_or_else(|| vec!["registered".to_owned()]);
-        let soft_ids = soft_ids.unwrap_or_else(|| vec!["cookie".to_owned()]);
-        let lowercase_ids = fields.list("lowercase_ids", ID_TYPE).unwrap_or_default();
+        let hard_ids = fields.list("hard_ids", ID_TYPE, "registered");
+        let soft_ids = fields.list("soft_ids", ID_TYPE, "cookie");
+        let lowercase_ids = fields.list("lowercase_ids", ID_TYPE, "");
         check_ids(fields, &hard_ids, &soft_ids, &lowercase_ids);
-        let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID);
-        let unusable_ids = unusable_ids.unwrap_or_else(|| UNUSABLE.map(str::to_owned).to_vec());
-        let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, UnlistedIds::default());
+        let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID, &UNUSABLE.join(","));
+        let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, "refuse");
         let rate_limit = QuotaConfig::optional(fields);
         let mut names = BTreeSet::new();
         let keys = fields.tables("key", |fields| KeyConfig::read(fields, &mut names));

@@ -29,7 +29,7 @@ impl QuotaConfig {
     fn read(fields: &mut Fields<'_, '_>) -> Option<Self> {
         let mistakes = fields.mistakes();
         let requests = fields.required("requests", count());
-        let period = fields.read("period", DURATION, Duration::from_mins(1));
+        let period = fields.read("period", DURATION, "1m");
         let burst = fields.optional("burst", count());
         let requests = requests?;
         let quota = Self {

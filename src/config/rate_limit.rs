@@ -8,7 +8,9 @@ use ipnet::IpNet;
 
 use super::quota::QuotaConfig;
 use super::reader::Fields;
-use super::units::{DURATION, NETWORK, count, nonzero, nonzero_u32};
+use super::sources;
+use super::table::restart;
+use super::units::{DURATION, NETWORK, count, in_words};
 use super::value::{Kind, SWITCH};
 
 /// How much a caller may send.
@@ -75,28 +77,24 @@ const FAILURES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 1
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            requests: nonzero_u32(6_000),
-            period: Duration::from_mins(1),
-            burst: nonzero_u32(6_000),
-            ipv6_56_times: Some(nonzero_u32(16)),
-            ipv6_48_times: Some(nonzero_u32(64)),
-            exempt: Vec::new(),
-            auth_failures: Some(nonzero_u32(60)),
-            shadow: false,
-            slots: nonzero(1 << 20),
-            overrides: Vec::new(),
-        }
+        sources::default(Self::read)
     }
 }
 
 impl Options {
+    /// As with sections that are told as a table.
+    pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
+        Self {
+            slots: restart("rate_limit.slots", &self.slots, &new.slots, left),
+            ..new.clone()
+        }
+    }
+
     pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let default = Self::default();
         let mistakes = fields.mistakes();
-        let requests = fields.read("requests", count(), default.requests);
-        let period = fields.read("period", DURATION, default.period);
-        let burst = fields.read("burst", count(), requests);
+        let requests: NonZeroU32 = fields.read("requests", count(), "6000");
+        let period = fields.read("period", DURATION, "1m");
+        let burst = fields.read("burst", count(), &requests.to_string());
         let quota = QuotaConfig {
             requests,
             period,
@@ -108,12 +106,12 @@ impl Options {
             requests,
             period,
             burst,
-            ipv6_56_times: fields.read("ipv6_56_times", TIMES, default.ipv6_56_times),
-            ipv6_48_times: fields.read("ipv6_48_times", TIMES, default.ipv6_48_times),
-            exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
-            auth_failures: fields.read("auth_failures", FAILURES, default.auth_failures),
-            shadow: fields.read("shadow", SWITCH, default.shadow),
-            slots: fields.read("slots", SLOTS, default.slots),
+            ipv6_56_times: fields.read("ipv6_56_times", TIMES, "16"),
+            ipv6_48_times: fields.read("ipv6_48_times", TIMES, "64"),
+            exempt: fields.list("exempt", NETWORK, ""),
+            auth_failures: fields.read("auth_failures", FAILURES, "60"),
+            shadow: fields.read("shadow", SWITCH, "false"),
+            slots: fields.read("slots", SLOTS, "1048576"),
             overrides: fields
                 .tables("override", |fields| {
                     Override::read(fields, period, &mut networks)
@@ -134,7 +132,7 @@ impl Override {
         let cidr = fields.required("cidr", NETWORK);
         let mistakes = fields.mistakes();
         let requests = fields.required("requests", count());
-        let period = fields.read("period", DURATION, period);
+        let period = fields.read("period", DURATION, &in_words(period));
         let burst = fields.optional("burst", count());
         if let Some(requests) = requests {
             let quota = QuotaConfig {
