@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use self::reader::Fields;
 use self::sources::{Flag, Sources};
 use self::value::Value;
+use crate::model::address::Trust;
 
 pub mod client_address;
 pub mod data;
@@ -24,7 +25,7 @@ pub mod key;
 pub mod log;
 mod mistake;
 pub mod project;
-pub mod quota;
+mod quota;
 pub mod rate_limit;
 mod reader;
 pub mod server;
@@ -39,11 +40,9 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use self::client_address::{HeaderConfig, TrustConfig};
 pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::project::{ProjectConfig, UnlistedIds};
-pub use self::quota::QuotaConfig;
 pub use self::sources::Setting;
 
 /// A settings file beyond this size is refused unread, in bytes.
@@ -122,7 +121,7 @@ impl Config {
     }
 
     fn read(root: &mut Fields<'_, '_>) -> Self {
-        Self {
+        let config = Self {
             server: root.section("server", server::Options::read),
             data: root.section("data", data::Options::read),
             view: root.section("view", view::Options::read),
@@ -130,7 +129,17 @@ impl Config {
             rate_limit: root.section("rate_limit", rate_limit::Options::read),
             log: root.section("log", log::Options::read),
             projects: read_projects(root),
+        };
+        // Heads of the PROXY protocol are believed by address alone: hops count what is written into a request.
+        let are_named = match &config.client_address.trust {
+            Trust::Proxies { cidrs, .. } => !cidrs.is_empty(),
+            Trust::Hops(_) | Trust::None => false,
+        };
+        if config.server.proxy_protocol && !are_named {
+            let problem = "true needs client_address.trusted_proxies, the addresses of the proxies that send it";
+            root.note("server.proxy_protocol".to_owned(), problem);
         }
+        config
     }
 }
 

@@ -161,7 +161,6 @@ fn main() -> ExitCode {
 
 fn check_config(settings: Settings) -> Result<(), StartError> {
     let mut config = settings.load()?;
-    settings::check(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     tls::check(&config, &clock)?;
     for warning in Limits::raise().fit(&mut config)?.warnings {
@@ -238,7 +237,7 @@ async fn run(settings: Settings, started: Started) -> Result<(), StartError> {
     tls::check(&config, &clock)?;
     let listeners = Listeners::bind(&config.server).await?;
     let first_run = first_run(&mut config)?;
-    let members = settings::members(&config)?;
+    let members = settings::members(&config);
     let app = App::open(listeners, &config, members, clock).await?;
     if let Some(first_run) = &first_run {
         let scheme = config.server.tls.as_ref().map_or("http", |_| "https");

@@ -64,18 +64,15 @@ impl Reload {
     /// # Errors
     /// What is wrong with the settings. Nothing has changed then.
     pub fn apply(&self, config: &Config) -> Result<Reloaded, StartError> {
-        settings::check(config)?;
         let materials = tls::load(&config.server, &self.clock)?;
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let (next, left) = next(&in_force, config);
-        let members = settings::members(&next)?;
-        let limits = settings::limiter_options(&next.rate_limit)?;
-        let failures = settings::failure_quota(&next.rate_limit)?;
+        let members = settings::members(&next);
         self.take_id_types(&in_force, &next)?;
         let gone = gone::gone(&in_force.projects, &next.projects);
         let tls = self.tls.replace(materials);
-        self.limiters.calls.change(&limits);
-        self.limiters.failures.change(failures);
+        self.limiters.calls.change(&next.rate_limit.addresses);
+        self.limiters.failures.change(next.rate_limit.auth_failures);
         // A service that has ended lets nobody in.
         if let Some(tracker) = self.tracker.upgrade() {
             tracker.replace(members);

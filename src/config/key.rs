@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::grant::Granted;
-use super::quota::QuotaConfig;
+use super::quota;
 use super::reader::Fields;
 use super::value::Kind;
+use crate::limit::Quota;
 use crate::model::certificate::CertificateName;
 use crate::model::event::EventType;
 pub use crate::model::project::Permission;
@@ -26,7 +27,7 @@ pub struct KeyConfig {
     /// The types of which it may add events, where it may not add all: `events:set:TYPE` among its permissions.
     pub event_types: BTreeSet<EventType>,
     /// What all its callers together may send. Default: no limit but those of the project and of their addresses.
-    pub rate_limit: Option<QuotaConfig>,
+    pub rate_limit: Option<Quota>,
 }
 
 /// How a caller shows that it has a key.
@@ -131,7 +132,7 @@ impl KeyConfig {
             permissions,
             event_types,
         } = Granted::read(fields);
-        let rate_limit = QuotaConfig::optional(fields);
+        let rate_limit = quota::optional(fields);
         if fields.mistakes() > mistakes {
             return None;
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::key::KeyConfig;
 use super::mistake::quoted;
-use super::quota::QuotaConfig;
+use super::quota;
 use super::reader::Fields;
 use super::value::Kind;
+use crate::limit::Quota;
 use crate::model::customer_id::UNUSABLE;
 
 /// A project: a world of customers of its own.
@@ -25,7 +26,7 @@ pub struct ProjectConfig {
     /// What becomes of IDs of other types. Default: the request is refused.
     pub unlisted_ids: UnlistedIds,
     /// What all its callers together may send. Default: no limit but those of their addresses.
-    pub rate_limit: Option<QuotaConfig>,
+    pub rate_limit: Option<Quota>,
     /// Its keys, no two alike. Default: none.
     pub keys: Vec<KeyConfig>,
 }
@@ -86,7 +87,7 @@ impl ProjectConfig {
         check_ids(fields, &hard_ids, &soft_ids, &lowercase_ids);
         let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID, &UNUSABLE.join(","));
         let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, "refuse");
-        let rate_limit = QuotaConfig::optional(fields);
+        let rate_limit = quota::optional(fields);
         let mut names = BTreeSet::new();
         let keys = fields.tables("key", |fields| KeyConfig::read(fields, &mut names));
         let keys = keys.into_iter().flatten().collect();

@@ -327,7 +327,8 @@ impl<'s> Fields<'_, 's> {
         }
     }
 
-    fn note(&mut self, place: String, problem: impl Into<String>) {
+    /// Notes a mistake at any place.
+    pub(super) fn note(&mut self, place: String, problem: impl Into<String>) {
         self.reading.mistakes.push(Mistake::new(place, problem));
     }
 

@@ -83,13 +83,15 @@ fn a_key_expires_at_a_time_with_a_zone() {
 fn failures_are_a_number_and_0_is_no_limit() {
     let failures = |text: &str| {
         let config = file(&format!("[rate_limit]\nauth_failures = {text}"));
-        config.map(|config| config.rate_limit.auth_failures)
+        let failures = config.map(|config| config.rate_limit.auth_failures);
+        failures.map(|quota| Some(quota?.requests()))
     };
     assert_eq!(failures("0").unwrap(), None);
     assert_eq!(failures("7").unwrap(), NonZeroU32::new(7));
+    let sixty = NonZeroU32::new(60).unwrap();
     assert_eq!(
         Config::default().rate_limit.auth_failures,
-        NonZeroU32::new(60)
+        Quota::new(sixty, Duration::from_mins(1), sixty).ok()
     );
     has(
         failures("1000001"),
