@@ -42,7 +42,7 @@ mod tests;
 
 pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
 pub use self::mistake::{Mistake, Mistakes};
-pub use self::project::{ProjectConfig, UnlistedIds};
+pub use self::project::ProjectConfig;
 pub use self::sources::Setting;
 
 /// A settings file beyond this size is refused unread, in bytes.

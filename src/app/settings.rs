@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 
 use super::StartError;
 use crate::config::{
-    Config, KeyAccess as ConfigAccess, ProjectConfig, SecretConfig, UnlistedIds, rate_limit, server,
+    Config, KeyAccess as ConfigAccess, ProjectConfig, SecretConfig, rate_limit, server,
 };
 use crate::limit::{self, AuthFailureLimiter, BudgetOptions, Limiter, Quotas};
 use crate::middleware::ConcurrencyOptions;
-use crate::model::customer_id::{Schema, Unlisted};
+use crate::model::customer_id::Schema;
 use crate::model::project::{Key, KeyAccess, Project, PublicKey, SecretHash};
 use crate::rest::Limits;
 use crate::tracker::{ReadLimits, RegisteredProject};
@@ -106,10 +106,7 @@ fn project(config: &ProjectConfig) -> Project {
         token: config.token.clone(),
         ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids)
             .with_unusable(&config.unusable_ids)
-            .with_unlisted(match config.unlisted_ids {
-                UnlistedIds::Refuse => Unlisted::Refused,
-                UnlistedIds::Skip => Unlisted::Skipped(std::sync::Arc::default()),
-            }),
+            .with_unlisted(config.unlisted_ids),
         keys: config.keys.iter().map(key).collect(),
     }
 }

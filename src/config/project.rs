@@ -8,7 +8,7 @@ use super::quota;
 use super::reader::Fields;
 use super::value::Kind;
 use crate::limit::Quota;
-use crate::model::customer_id::UNUSABLE;
+use crate::model::customer_id::{UNUSABLE, Unlisted};
 
 /// A project: a world of customers of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +24,11 @@ pub struct ProjectConfig {
     /// Values that name nobody, compared without case, 1 to 64 characters each. Default [`UNUSABLE`].
     pub unusable_ids: Vec<String>,
     /// What becomes of IDs of other types. Default: the request is refused.
-    pub unlisted_ids: UnlistedIds,
+    pub unlisted_ids: Unlisted,
     /// What all its callers together may send. Default: no limit but those of their addresses.
     pub rate_limit: Option<Quota>,
     /// Its keys, no two alike. Default: none.
     pub keys: Vec<KeyConfig>,
-}
-
-/// What becomes of IDs whose types a project does not list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnlistedIds {
-    /// The request is refused.
-    Refuse,
-    /// They are passed over if another ID is usable.
-    Skip,
 }
 
 const TOKEN: Kind<String> = Kind::new("1 to 64 letters, digits, \"-\" and \"_\"", |value| {
@@ -64,10 +55,10 @@ const UNUSABLE_ID: Kind<String> =
             .then(|| text.to_owned())
     });
 
-const UNLISTED_IDS: Kind<UnlistedIds> =
+const UNLISTED_IDS: Kind<Unlisted> =
     Kind::new("\"refuse\" or \"skip\"", |value| match value.text()? {
-        "refuse" => Some(UnlistedIds::Refuse),
-        "skip" => Some(UnlistedIds::Skip),
+        "refuse" => Some(Unlisted::Refused),
+        "skip" => Some(Unlisted::Skipped),
         _ => None,
     });
 

@@ -1,6 +1,7 @@
 //! Projects and keys.
 
 use super::*;
+use crate::model::customer_id::Unlisted;
 
 #[test]
 fn a_project_needs_little() {
@@ -12,7 +13,7 @@ fn a_project_needs_little() {
     );
     assert_eq!((project.lowercase_ids.len(), project.keys.len()), (0, 0));
     assert_eq!(project.unusable_ids.len(), 8);
-    assert_eq!(project.unlisted_ids, UnlistedIds::Refuse);
+    assert_eq!(project.unlisted_ids, Unlisted::Refused);
 }
 
 #[test]
