@@ -40,7 +40,7 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
+pub use self::key::KeyConfig;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::project::ProjectConfig;
 pub use self::sources::Setting;

@@ -3,13 +3,11 @@
 use std::num::NonZeroUsize;
 
 use super::StartError;
-use crate::config::{
-    Config, KeyAccess as ConfigAccess, ProjectConfig, SecretConfig, rate_limit, server,
-};
+use crate::config::{Config, ProjectConfig, rate_limit, server};
 use crate::limit::{self, AuthFailureLimiter, BudgetOptions, Limiter, Quotas};
 use crate::middleware::ConcurrencyOptions;
 use crate::model::customer_id::Schema;
-use crate::model::project::{Key, KeyAccess, Project, PublicKey, SecretHash};
+use crate::model::project::Project;
 use crate::rest::Limits;
 use crate::tracker::{ReadLimits, RegisteredProject};
 
@@ -93,35 +91,12 @@ pub fn member(config: &ProjectConfig, shadow: bool) -> RegisteredProject {
 }
 
 fn project(config: &ProjectConfig) -> Project {
-    let key = |key: &crate::config::KeyConfig| {
-        std::sync::Arc::new(Key {
-            access: access(&key.access),
-            client_cert: key.client_cert.clone(),
-            expires: key.expires,
-            permissions: key.permissions.clone(),
-            event_types: key.event_types.clone(),
-        })
-    };
     Project {
         token: config.token.clone(),
         ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids)
             .with_unusable(&config.unusable_ids)
             .with_unlisted(config.unlisted_ids),
-        keys: config.keys.iter().map(key).collect(),
-    }
-}
-
-fn access(access: &ConfigAccess) -> KeyAccess {
-    let secret = |secret: &SecretConfig| match secret {
-        SecretConfig::Plain(text) => SecretHash::of(text),
-        SecretConfig::Sha256(digest) => SecretHash::from_sha256(*digest),
-    };
-    match access {
-        ConfigAccess::Public { key } => KeyAccess::Public(PublicKey::new(key)),
-        ConfigAccess::Private { id, secrets } => KeyAccess::Private {
-            id: id.clone(),
-            secrets: secrets.iter().map(secret).collect(),
-        },
+        keys: config.keys.iter().map(|key| key.key.clone()).collect(),
     }
 }
 

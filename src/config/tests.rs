@@ -8,6 +8,7 @@ use super::log::{Format, Level};
 use super::*;
 use crate::limit::{self, PrefixMultipliers, Quota};
 use crate::model::address::Header;
+use crate::model::project::{KeyAccess, Permission, PublicKey, SecretHash};
 
 mod certificates;
 mod documented;
@@ -103,24 +104,22 @@ fn the_example_is_the_defaults_with_an_override_and_a_project() {
     let project = config.projects.first().unwrap();
     assert_eq!(project.token, "11111111-2222-3333-4444-555555555555");
     assert_eq!(
-        project.keys[0].access,
-        KeyAccess::Public {
-            key: "public-key".to_owned()
-        }
+        project.keys[0].key.access,
+        KeyAccess::Public(PublicKey::new("public-key"))
     );
     assert_eq!(
-        project.keys[0].permissions,
+        project.keys[0].key.permissions,
         [Permission::SetCustomers, Permission::SetEvents]
     );
-    let secrets = vec![SecretConfig::Plain("key-secret".to_owned())];
+    let secrets = vec![SecretHash::of("key-secret")];
     assert_eq!(
-        project.keys[1].access,
+        project.keys[1].key.access,
         KeyAccess::Private {
             id: "key-id".to_owned(),
             secrets
         }
     );
-    assert_eq!(project.keys[1].permissions, Permission::ALL);
+    assert_eq!(project.keys[1].key.permissions, Permission::ALL);
     let requests = NonZeroU32::new(600_000).unwrap();
     let quota = Quota::new(requests, Duration::from_mins(1), requests).unwrap();
     let network = "10.0.0.0/8".parse().unwrap();
