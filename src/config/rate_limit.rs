@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::reader::Fields;
 use super::table::restart;
 use super::units::{NETWORK, in_words};
@@ -85,10 +83,7 @@ impl Options {
         Self {
             addresses: limit::Options {
                 quota,
-                overrides: overrides
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<(IpNet, Quota)>>(),
+                overrides: overrides.into_iter().flatten().collect(),
                 multipliers,
                 exempt,
                 shadow,
