@@ -20,12 +20,13 @@ use tokio::sync::mpsc;
 use crate::admin::backup::Backups;
 use crate::admin::{self, AdminEndpoint, Commands, Socket};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, client_address};
 use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::DiskStore;
 use crate::log::{self, Log, Store};
 use crate::middleware::{ConcurrencyLimit, Limiters, Rejections, observe};
+use crate::model::address::Resolver;
 use crate::model::panics::Panics;
 use crate::retention::RetentionWorker;
 use crate::server::tls::{self, Tls};
@@ -147,8 +148,8 @@ impl App {
         let retention =
             RetentionWorker::new(log.clone(), view.clone(), clock.clone(), &config.data);
         let limiters = Arc::new(Limiters {
-            calls: settings::limiter(&config.rate_limit)?,
-            probes: settings::probe_limiter()?,
+            calls: settings::limiter(config.rate_limit.addresses.clone())?,
+            probes: settings::limiter(settings::probes())?,
             failures,
             refused: Refused::new(RandomState::new()),
         });
@@ -160,8 +161,8 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
-        settings::proxies_are_named(config)?;
-        let resolver = Arc::new(settings::resolver(&config.client_address)?);
+        let client_address::Options { trust, header } = config.client_address.clone();
+        let resolver = Arc::new(Resolver::new(trust, header));
         let concurrency = ConcurrencyLimit::new(
             settings::concurrency(&config.server),
             resolver.clone(),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use self::reader::Fields;
 use self::sources::{Flag, Sources};
 use self::value::Value;
+use crate::model::address::Trust;
 
 pub mod client_address;
 pub mod data;
@@ -24,12 +25,13 @@ pub mod key;
 pub mod log;
 mod mistake;
 pub mod project;
-pub mod quota;
+mod quota;
 pub mod rate_limit;
 mod reader;
 pub mod server;
 mod sources;
 mod spelling;
+pub(crate) mod table;
 pub mod tls;
 mod units;
 mod value;
@@ -38,11 +40,10 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use self::client_address::{HeaderConfig, TrustConfig};
-pub use self::key::{KeyAccess, KeyConfig, Permission, SecretConfig};
+pub use self::key::KeyConfig;
 pub use self::mistake::{Mistake, Mistakes};
-pub use self::project::{ProjectConfig, UnlistedIds};
-pub use self::quota::QuotaConfig;
+pub use self::project::ProjectConfig;
+pub use self::sources::Setting;
 
 /// A settings file beyond this size is refused unread, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -86,6 +87,17 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
+        Self::load_told(flags, environment).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], and each setting in force with its source.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_told(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Setting>), Mistakes> {
         let mut mistakes = Vec::new();
         let text = match flags.config.as_deref().map(file_text) {
             None => String::new(),
@@ -109,7 +121,7 @@ impl Config {
     }
 
     fn read(root: &mut Fields<'_, '_>) -> Self {
-        Self {
+        let config = Self {
             server: root.section("server", server::Options::read),
             data: root.section("data", data::Options::read),
             view: root.section("view", view::Options::read),
@@ -117,7 +129,17 @@ impl Config {
             rate_limit: root.section("rate_limit", rate_limit::Options::read),
             log: root.section("log", log::Options::read),
             projects: read_projects(root),
+        };
+        // Heads of the PROXY protocol are believed by address alone: hops count what is written into a request.
+        let are_named = match &config.client_address.trust {
+            Trust::Proxies { cidrs, .. } => !cidrs.is_empty(),
+            Trust::Hops(_) | Trust::None => false,
+        };
+        if config.server.proxy_protocol && !are_named {
+            let problem = "true needs client_address.trusted_proxies, the addresses of the proxies that send it";
+            root.note("server.proxy_protocol".to_owned(), problem);
         }
+        config
     }
 }
 
@@ -169,6 +191,7 @@ pub fn projects_from_toml(text: &str) -> Result<Vec<ProjectConfig>, Mistakes> {
         flags: &[],
     }
     .read(Vec::new(), read_projects)
+    .map(|(projects, _)| projects)
 }
 
 fn read_projects(root: &mut Fields<'_, '_>) -> Vec<ProjectConfig> {

@@ -38,6 +38,8 @@ enum Command {
     Serve(Settings),
     /// Checks the settings and lists every mistake
     CheckConfig(Settings),
+    /// Prints the settings in force, and where each was said
+    Config(Settings),
     /// Works on the view, which is what is read
     #[command(subcommand)]
     View(View),
@@ -108,12 +110,16 @@ struct Started {
 
 impl Settings {
     fn load(&self) -> Result<Config, StartError> {
+        Ok(self.load_told()?.0)
+    }
+
+    fn load_told(&self) -> Result<(Config, Vec<config::Setting>), StartError> {
         let flags = Flags {
             config: self.config.clone(),
             listen: self.listen.clone(),
             data_dir: self.data_dir.clone(),
         };
-        Ok(Config::load(&flags, config::env::read())?)
+        Ok(Config::load_told(&flags, config::env::read())?)
     }
 
     /// Loads the settings, begins to write the log, and fits the settings into what the machine has.
@@ -140,6 +146,7 @@ fn main() -> ExitCode {
         None => serve(Settings::default()),
         Some(Command::Serve(settings)) => serve(settings),
         Some(Command::CheckConfig(settings)) => check_config(settings),
+        Some(Command::Config(settings)) => show_config(settings),
         Some(Command::View(View::Rebuild(settings))) => rebuild(settings),
         Some(Command::Log(Log::Verify(settings))) => verify(settings),
         Some(Command::Log(Log::Dump {
@@ -161,7 +168,6 @@ fn main() -> ExitCode {
 
 fn check_config(settings: Settings) -> Result<(), StartError> {
     let mut config = settings.load()?;
-    settings::check(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     tls::check(&config, &clock)?;
     for warning in Limits::raise().fit(&mut config)?.warnings {
@@ -169,6 +175,14 @@ fn check_config(settings: Settings) -> Result<(), StartError> {
     }
     println!("the settings are good");
     Ok(())
+}
+
+fn show_config(settings: Settings) -> Result<(), StartError> {
+    let (_, told) = settings.load_told()?;
+    let lines: String = told.iter().map(|setting| format!("{setting}\n")).collect();
+    let mut stdout = std::io::stdout();
+    let written = stdout.write_all(lines.as_bytes());
+    written.map_err(StartError::Output)
 }
 
 /// The lines and the secret go apart, so that anyone who appends the output to the settings has no secret in them.
@@ -238,7 +252,7 @@ async fn run(settings: Settings, started: Started) -> Result<(), StartError> {
     tls::check(&config, &clock)?;
     let listeners = Listeners::bind(&config.server).await?;
     let first_run = first_run(&mut config)?;
-    let members = settings::members(&config)?;
+    let members = settings::members(&config);
     let app = App::open(listeners, &config, members, clock).await?;
     if let Some(first_run) = &first_run {
         let scheme = config.server.tls.as_ref().map_or("http", |_| "https");

@@ -3,9 +3,8 @@ use std::path::PathBuf;
 
 use crate::admin::backup::BackupError;
 use crate::config::Mistakes;
-use crate::limit::quota;
 use crate::server::ListenError;
-use crate::{log, model, view};
+use crate::{log, view};
 
 /// Why the service does not start, as a text for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +30,6 @@ pub enum StartError {
     /// The settings have mistakes.
     #[error(transparent)]
     Config(#[from] Mistakes),
-    /// A quota that cannot be kept.
-    #[error("rate_limit: {0}")]
-    Quota(#[from] quota::Error),
-    /// More hops than are supported.
-    #[error("client_address.trusted_hops: {0}")]
-    Hops(#[from] model::address::HopsOutOfRange),
-    /// No PROXY protocol header would be trusted.
-    #[error(
-        "server.proxy_protocol: true needs client_address.trusted_proxies, the addresses of the proxies that send it"
-    )]
-    ProxyProtocol,
     /// The file of the first run's project cannot be read or written.
     #[error("{}: {error}", path.display())]
     FirstRun {

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::StartError;
 use crate::config::data::FIRST_RUN_FILE;
-use crate::config::{self, KeyAccess, ProjectConfig, SecretConfig};
+use crate::config::{self, ProjectConfig};
 use crate::log::disk::make_folder;
 
 /// Random bytes of a key's ID and of a secret.
@@ -76,17 +76,13 @@ impl FirstRun {
     /// Two commands to paste: one stores an event, the other reads it back. `scheme` is that of the address, `http` or
     /// `https`.
     pub fn commands(&self, scheme: &str, address: SocketAddr) -> Option<String> {
-        let keys = || self.project.keys.iter().map(|key| &key.access);
-        let public = keys().find_map(|access| match access {
-            KeyAccess::Public { key } => Some(key),
-            KeyAccess::Private { .. } => None,
-        })?;
-        let (id, secret) = keys().find_map(|access| match access {
-            KeyAccess::Private { id, secrets } => match secrets.first()? {
-                SecretConfig::Plain(secret) => Some((id, secret)),
-                SecretConfig::Sha256(_) => None,
-            },
-            KeyAccess::Public { .. } => None,
+        // The settings keep no secret, so the file is read once more.
+        let file: toml::Table = fs::read_to_string(&self.path).ok()?.parse().ok()?;
+        let keys = file.get("project")?.get(0)?.get("key")?.as_array()?;
+        let public = keys.iter().find_map(|key| key.get("public")?.as_str())?;
+        let (id, secret) = keys.iter().find_map(|key| {
+            let secret = key.get("secrets")?.get(0)?;
+            Some((key.get("id")?.as_str()?, secret.as_str()?))
         })?;
         let token = &self.project.token;
         let host = reachable(address);

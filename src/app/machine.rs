@@ -180,7 +180,7 @@ impl Limits {
             view.cache_bytes.get() as u64,
             (view.checkpoint_bytes.get() as u64).saturating_mul(3),
             bodies.get() as u64,
-            (config.rate_limit.slots.get() as u64).saturating_mul(16),
+            (config.rate_limit.addresses.slots.get() as u64).saturating_mul(16),
         ];
         let asked = asked.into_iter().fold(0, u64::saturating_add);
         if asked > memory {

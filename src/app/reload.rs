@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::id_types::IdTypes;
 use super::{StartError, settings};
 use crate::clock::Clock;
-use crate::config::tls::Options;
-use crate::config::{Config, ProjectConfig, client_address, data, log, server, view};
+use crate::config::table::restart;
+use crate::config::{Config, ProjectConfig};
 use crate::middleware::Limiters;
 use crate::server::tls::{self, Both, Tls};
 use crate::tracker::Tracker;
@@ -64,25 +64,16 @@ impl Reload {
     /// # Errors
     /// What is wrong with the settings. Nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<Reloaded, StartError> {
-        settings::check(config)?;
         let materials = tls::load(&config.server, &self.clock)?;
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = next(&in_force, config);
-        // For TLS, only whether it is on.
-        let mut now = in_force.clone();
-        for (now, next) in listeners(&mut now, &next) {
-            now.clone_from(next);
-        }
-        let left = left(&now, config);
-        let members = settings::members(&next)?;
-        let limits = settings::limiter_options(&next.rate_limit)?;
-        let failures = settings::failure_quota(&next.rate_limit)?;
+        let (next, left) = next(&in_force, config);
+        let members = settings::members(&next);
         self.take_id_types(&in_force, &next)?;
         let gone = gone::gone(&in_force.projects, &next.projects);
         let tls = self.tls.replace(materials);
-        self.limiters.calls.change(&limits);
-        self.limiters.failures.change(failures);
-        // A service that has ended has no callers.
+        self.limiters.calls.change(&next.rate_limit.addresses);
+        self.limiters.failures.change(next.rate_limit.auth_failures);
+        // A service that has ended lets nobody in.
         if let Some(tracker) = self.tracker.upgrade() {
             tracker.replace(members);
         }
@@ -153,171 +144,45 @@ impl Reloaded {
     }
 }
 
-/// The settings to be in force: from the new ones all that can change, the rest from the current ones.
-fn next(now: &Config, new: &Config) -> Config {
-    let mut next = now.clone();
-    let slots = now.rate_limit.slots;
-    next.rate_limit = new.rate_limit.clone();
-    next.rate_limit.slots = slots;
-    for (now, new) in listeners(&mut next, new) {
-        if now.is_some() && new.is_some() {
-            now.clone_from(new);
+/// What will be in force, of the new settings all that can change and of the present ones the rest; and what differs and
+/// cannot change, by the names of settings.
+fn next(now: &Config, new: &Config) -> (Config, Vec<String>) {
+    let mut left = Vec::new();
+    let mut next = Config {
+        server: now.server.reloaded(&new.server, &mut left),
+        data: now.data.reloaded(&new.data, &mut left),
+        view: now.view.reloaded(&new.view, &mut left),
+        log: now.log.reloaded(&new.log, &mut left),
+        client_address: now.client_address.reloaded(&new.client_address, &mut left),
+        rate_limit: now.rate_limit.reloaded(&new.rate_limit, &mut left),
+        projects: new.projects.clone(),
+    };
+    // Without a project nobody is let in: more likely a mistake than meant.
+    if new.projects.is_empty() {
+        let name = "project (there is none any more)";
+        next.projects = restart(name, &now.projects, &new.projects, &mut left);
+    }
+    // The ID types say what is a customer: what was stored under the old ones would not be what the new ones make of it.
+    for (index, project) in next.projects.iter_mut().enumerate() {
+        let Some(now) = same(&now.projects, project) else {
+            continue;
+        };
+        for (name, now, new) in [
+            ("hard_ids", &now.hard_ids, &mut project.hard_ids),
+            ("soft_ids", &now.soft_ids, &mut project.soft_ids),
+            (
+                "lowercase_ids",
+                &now.lowercase_ids,
+                &mut project.lowercase_ids,
+            ),
+        ] {
+            let name = format!("project[{}].{name}", index + 1);
+            *new = restart(name, now, new, &mut left);
         }
     }
-    // Without a project there are no callers: more likely a mistake than meant.
-    if !new.projects.is_empty() {
-        next.projects = new.projects.clone();
-    }
-    for project in &mut next.projects {
-        if let Some(now) = same(&now.projects, project) {
-            project.hard_ids.clone_from(&now.hard_ids);
-            project.soft_ids.clone_from(&now.soft_ids);
-            project.lowercase_ids.clone_from(&now.lowercase_ids);
-        }
-    }
-    next
-}
-
-/// The TLS of each listener, in the one and in the other settings.
-fn listeners<'a>(
-    of: &'a mut Config,
-    and: &'a Config,
-) -> [(&'a mut Option<Options>, &'a Option<Options>); 2] {
-    let (of, and) = (&mut of.server, &and.server);
-    [(&mut of.tls, &and.tls), (&mut of.admin_tls, &and.admin_tls)]
+    (next, left)
 }
 
 fn same<'a>(projects: &'a [ProjectConfig], project: &ProjectConfig) -> Option<&'a ProjectConfig> {
     projects.iter().find(|known| known.token == project.token)
-}
-
-/// Names the fields in which two values of a struct differ. Takes every field, so that none is forgotten.
-macro_rules! differing {
-    ($now:expr, $new:expr, $type:path, $section:literal, [$($field:ident),* $(,)?]) => {{
-        let $type { $($field),* } = $now;
-        let fields = [$((concat!($section, ".", stringify!($field)), *$field != $new.$field)),*];
-        fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned())
-    }};
-}
-
-/// The settings that differ and cannot change, by name.
-fn left(now: &Config, new: &Config) -> Vec<String> {
-    let server = differing!(
-        &now.server,
-        new.server,
-        server::Options,
-        "server",
-        [
-            listen,
-            admin_listen,
-            tls,
-            admin_tls,
-            proxy_protocol,
-            connections_max,
-            admin_connections_max,
-            connections_per_address_max,
-            streams_max,
-            header_bytes_max,
-            resets_max,
-            error_resets_max,
-            requests_max,
-            requests_per_address_max,
-            header_timeout,
-            keep_alive_timeout,
-            body_timeout,
-            idle_timeout,
-            request_timeout,
-            watchers_max,
-            reads_max,
-            reads_per_project_max,
-            reads_per_key_max,
-            answers_bytes_max,
-            answers_per_key_bytes_max,
-            answer_bytes_max,
-            snapshot_timeout,
-            watch_heartbeat,
-            streaming_calls_max,
-            streaming_calls_per_address_max,
-            streaming_calls_per_key_max,
-            stalled_streams_max,
-            body_memory_max,
-            body_memory_per_address_max,
-            body_memory_per_key_max,
-            body_bytes_max,
-            batch_bytes_max,
-            drain_wait,
-            drain_timeout,
-            cors_origins,
-        ]
-    );
-    let data = differing!(
-        &now.data,
-        new.data,
-        data::Options,
-        "data",
-        [
-            dir,
-            queue_records_max,
-            queue_bytes_max,
-            free_bytes_min,
-            open_files_max,
-            cache_bytes,
-            erase_within,
-            retention,
-        ]
-    );
-    let view = differing!(
-        &now.view,
-        new.view,
-        view::Options,
-        "view",
-        [cache_bytes, checkpoint_bytes, lag_max]
-    );
-    let client_address::Options { trust, header } = &now.client_address;
-    let log = differing!(&now.log, new.log, log::Options, "log", [level, format]);
-    let others = [
-        (
-            "client_address.trusted_proxies or trusted_hops",
-            *trust != new.client_address.trust,
-        ),
-        (
-            "client_address.header",
-            *header != new.client_address.header,
-        ),
-        (
-            "rate_limit.slots",
-            now.rate_limit.slots != new.rate_limit.slots,
-        ),
-        (
-            "project (there is none any more)",
-            new.projects.is_empty() && !now.projects.is_empty(),
-        ),
-    ];
-    let others = others.into_iter().filter(|(_, differs)| *differs);
-    let others = others.map(|(name, _)| name.to_owned());
-    server
-        .chain(data)
-        .chain(view)
-        .chain(log)
-        .chain(others)
-        .chain(ids_left(now, new))
-        .collect()
-}
-
-/// The ID types define the customers: records stored under the old ones would mean something else under the new ones.
-fn ids_left(now: &Config, new: &Config) -> Vec<String> {
-    let mut left = Vec::new();
-    for (index, project) in new.projects.iter().enumerate() {
-        let Some(now) = same(&now.projects, project) else {
-            continue;
-        };
-        let lists = [
-            ("hard_ids", &now.hard_ids, &project.hard_ids),
-            ("soft_ids", &now.soft_ids, &project.soft_ids),
-            ("lowercase_ids", &now.lowercase_ids, &project.lowercase_ids),
-        ];
-        let differing = lists.iter().filter(|(_, now, new)| now != new);
-        left.extend(differing.map(|(name, ..)| format!("project[{}].{name}", index + 1)));
-    }
-    left
 }

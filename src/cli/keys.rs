@@ -55,7 +55,8 @@ impl fmt::Debug for NewKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeyAccess, SecretConfig, projects_from_toml};
+    use crate::config::projects_from_toml;
+    use crate::model::project::{KeyAccess, SecretHash};
 
     #[test]
     fn the_lines_are_good_settings_with_the_digest_alone() {
@@ -67,9 +68,9 @@ mod tests {
         let digest = Sha256::digest(key.secret.as_bytes()).into();
         let access = KeyAccess::Private {
             id: key.id.clone(),
-            secrets: vec![SecretConfig::Sha256(digest)],
+            secrets: vec![SecretHash::from_sha256(digest)],
         };
-        assert_eq!(projects[0].keys[0].access, access);
+        assert_eq!(projects[0].keys[0].key.access, access);
     }
 
     #[test]

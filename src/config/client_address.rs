@@ -1,80 +1,64 @@
 //! `[client_address]`: whose word counts about a caller's address.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-
 use super::reader::Fields;
+use super::sources;
+use super::table::restart;
 use super::units::NETWORK;
 use super::value::Kind;
+use crate::model::address::{Header, Hops, Trust};
 
 /// Whose word counts about a caller's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Which senders of the header are believed. Default: those on this machine.
-    pub trust: TrustConfig,
+    /// Which senders of the header are believed, by `trusted_proxies` or `trusted_hops`. Default: those on this machine.
+    pub trust: Trust,
     /// The header that names the addresses a request came through. Default `X-Forwarded-For`.
-    pub header: HeaderConfig,
+    pub header: Header,
 }
 
-/// Which senders of forwarded addresses are believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrustConfig {
-    /// `trusted_proxies`: those in one of these networks.
-    Proxies(Vec<IpNet>),
-    /// `trusted_hops`: the last so many, wherever they are; from 1 to 32.
-    Hops(u8),
-}
-
-/// The header that is read; no other ever is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderConfig {
-    /// `X-Forwarded-For`.
-    XForwardedFor,
-    /// `Forwarded`, of RFC 7239.
-    Forwarded,
-}
-
-const HOPS: Kind<u8> = Kind::new("a whole number from 1 to 32", |value| {
-    u8::try_from(value.integer()?)
-        .ok()
-        .filter(|hops| (1..=32).contains(hops))
+const HOPS: Kind<Hops> = Kind::new("a whole number from 1 to 32", |value| {
+    Hops::try_from(u8::try_from(value.integer()?).ok()?).ok()
 });
 
-const HEADER: Kind<HeaderConfig> = Kind::new("\"x-forwarded-for\" or \"forwarded\"", |value| {
-    value.one_of(&[
-        ("x-forwarded-for", HeaderConfig::XForwardedFor),
-        ("forwarded", HeaderConfig::Forwarded),
-    ])
+const HEADER: Kind<Header> = Kind::new("\"x-forwarded-for\" or \"forwarded\"", |value| {
+    value.one_of(&[Header::XForwardedFor, Header::Forwarded].map(|of| (of.name(), of)))
 });
 
 impl Default for Options {
     fn default() -> Self {
-        const IPV4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
-        const IPV6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
-        Self {
-            trust: TrustConfig::Proxies(vec![IPV4.into(), IPV6.into()]),
-            header: HeaderConfig::XForwardedFor,
-        }
+        sources::default(Self::read)
     }
 }
 
 impl Options {
+    /// As with sections that are told as a table.
+    pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
+        let trust = "client_address.trusted_proxies or trusted_hops";
+        Self {
+            trust: restart(trust, &self.trust, &new.trust, left),
+            header: restart("client_address.header", &self.header, &new.header, left),
+        }
+    }
+
     pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let default = Self::default();
-        let proxies = fields
-            .list("trusted_proxies", NETWORK)
-            .map(TrustConfig::Proxies);
-        let hops = fields.optional("trusted_hops", HOPS).map(TrustConfig::Hops);
-        if fields.is_given("trusted_proxies") && fields.is_given("trusted_hops") {
+        let is_counted = fields.is_given("trusted_hops");
+        let default = if is_counted {
+            ""
+        } else {
+            "127.0.0.0/8, ::1/128"
+        };
+        let cidrs = fields.list("trusted_proxies", NETWORK, default);
+        let hops = fields.optional("trusted_hops", HOPS);
+        if fields.is_given("trusted_proxies") && is_counted {
             fields.mistake(
                 "trusted_hops",
                 "given beside trusted_proxies, expected only one of the two",
             );
         }
+        let proxies = Trust::Proxies { cidrs, unix: false };
         Self {
-            trust: proxies.or(hops).unwrap_or(default.trust),
-            header: fields.read("header", HEADER, default.header),
+            trust: hops.map_or(proxies, Trust::Hops),
+            header: fields.read("header", HEADER, "x-forwarded-for"),
         }
     }
 }

@@ -45,13 +45,13 @@ const GRANT: Kind<Grant> = Kind::new(
 
 impl Granted {
     pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let listed = fields.list("permissions", GRANT);
+        let listed = fields.list("permissions", GRANT, "");
         if !fields.is_given("permissions") {
             let problem = format!("missing, expected a list of {}", GRANT.expected);
             fields.mistake("permissions", problem);
         }
         let mut granted = Self::default();
-        for grant in listed.into_iter().flatten() {
+        for grant in listed {
             if let Some(name) = granted.add(grant) {
                 let problem = format!("{} is listed already", quoted(&name));
                 fields.mistake("permissions", problem);

@@ -1,26 +1,26 @@
 //! `[log]`: what is logged and how.
 
-use super::reader::Fields;
+use super::table::settings;
 use super::value::Kind;
 
-/// What is logged and how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The least important lines that are still written. Default `info`.
-    pub level: Level,
-    /// The form of a line. Default `text`.
-    pub format: Format,
+settings! {
+    /// What is logged and how.
+    "log" {
+        /// The least important lines that are still written.
+        level: Level = read(LEVEL, "info"), restart;
+        /// The form of a line.
+        format: Format = read(FORMAT, "text"), restart;
+    }
 }
 
 /// How important a line is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// A person must act.
     Error,
     /// Unexpected, but survived.
     Warn,
     /// A change of state.
-    #[default]
     Info,
     /// For anyone who looks for a fault.
     Debug,
@@ -29,10 +29,9 @@ pub enum Level {
 }
 
 /// The form of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// For people.
-    #[default]
     Text,
     /// One JSON object a line.
     Json,
@@ -54,13 +53,3 @@ const LEVEL: Kind<Level> = Kind::new(
 const FORMAT: Kind<Format> = Kind::new("\"text\" or \"json\"", |value| {
     value.one_of(&[("text", Format::Text), ("json", Format::Json)])
 });
-
-impl Options {
-    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let default = Self::default();
-        Self {
-            level: fields.read("level", LEVEL, default.level),
-            format: fields.read("format", FORMAT, default.format),
-        }
-    }
-}

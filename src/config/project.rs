@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::key::KeyConfig;
 use super::mistake::quoted;
-use super::quota::QuotaConfig;
+use super::quota;
 use super::reader::Fields;
 use super::value::Kind;
-use crate::model::customer_id::UNUSABLE;
+use crate::limit::Quota;
+use crate::model::customer_id::{UNUSABLE, Unlisted};
 
 /// A project: a world of customers of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +24,11 @@ pub struct ProjectConfig {
     /// Values that name nobody, compared without case, 1 to 64 characters each. Default [`UNUSABLE`].
     pub unusable_ids: Vec<String>,
     /// What becomes of IDs of other types. Default: the request is refused.
-    pub unlisted_ids: UnlistedIds,
+    pub unlisted_ids: Unlisted,
     /// What all its callers together may send. Default: no limit but those of their addresses.
-    pub rate_limit: Option<QuotaConfig>,
+    pub rate_limit: Option<Quota>,
     /// Its keys, no two alike. Default: none.
     pub keys: Vec<KeyConfig>,
-}
-
-/// What becomes of IDs whose types a project does not list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnlistedIds {
-    /// The request is refused.
-    #[default]
-    Refuse,
-    /// They are passed over if another ID is usable.
-    Skip,
 }
 
 const TOKEN: Kind<String> = Kind::new("1 to 64 letters, digits, \"-\" and \"_\"", |value| {
@@ -64,10 +55,10 @@ const UNUSABLE_ID: Kind<String> =
             .then(|| text.to_owned())
     });
 
-const UNLISTED_IDS: Kind<UnlistedIds> =
+const UNLISTED_IDS: Kind<Unlisted> =
     Kind::new("\"refuse\" or \"skip\"", |value| match value.text()? {
-        "refuse" => Some(UnlistedIds::Refuse),
-        "skip" => Some(UnlistedIds::Skip),
+        "refuse" => Some(Unlisted::Refused),
+        "skip" => Some(Unlisted::Skipped),
         _ => None,
     });
 
@@ -81,16 +72,13 @@ impl ProjectConfig {
                 format!("{} names another project already", quoted(&token)),
             );
         }
-        let hard_ids = fields.list("hard_ids", ID_TYPE);
-        let soft_ids = fields.list("soft_ids", ID_TYPE);
-        let hard_ids = hard_ids.unwrap_or_else(|| vec!["registered".to_owned()]);
-        let soft_ids = soft_ids.unwrap_or_else(|| vec!["cookie".to_owned()]);
-        let lowercase_ids = fields.list("lowercase_ids", ID_TYPE).unwrap_or_default();
+        let hard_ids = fields.list("hard_ids", ID_TYPE, "registered");
+        let soft_ids = fields.list("soft_ids", ID_TYPE, "cookie");
+        let lowercase_ids = fields.list("lowercase_ids", ID_TYPE, "");
         check_ids(fields, &hard_ids, &soft_ids, &lowercase_ids);
-        let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID);
-        let unusable_ids = unusable_ids.unwrap_or_else(|| UNUSABLE.map(str::to_owned).to_vec());
-        let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, UnlistedIds::default());
-        let rate_limit = QuotaConfig::optional(fields);
+        let unusable_ids = fields.list("unusable_ids", UNUSABLE_ID, &UNUSABLE.join(","));
+        let unlisted_ids = fields.read("unlisted_ids", UNLISTED_IDS, "refuse");
+        let rate_limit = quota::optional(fields);
         let mut names = BTreeSet::new();
         let keys = fields.tables("key", |fields| KeyConfig::read(fields, &mut names));
         let keys = keys.into_iter().flatten().collect();

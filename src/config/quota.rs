@@ -1,65 +1,42 @@
 //! A quota, wherever one stands in the settings.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use super::reader::Fields;
 use super::units::{DURATION, count};
 use crate::limit::{Quota, quota};
 
-/// How much the callers of a project or of a key may send: `rate_limit` in `[[project]]` and `[[project.key]]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuotaConfig {
-    /// Requests in every [`QuotaConfig::period`].
-    pub requests: NonZeroU32,
-    /// The time for which [`QuotaConfig::requests`] are counted. Default 1 min.
-    pub period: Duration,
-    /// Requests that may come at once. Default: as many as [`QuotaConfig::requests`].
-    pub burst: NonZeroU32,
+/// `rate_limit` of a project or key, if it has one.
+pub(super) fn optional(fields: &mut Fields<'_, '_>) -> Option<Quota> {
+    let expected = "{ requests = 6000, .. }";
+    let read = |fields: &mut Fields<'_, '_>| read(fields, None, "1m");
+    fields.table("rate_limit", expected, read).flatten()
 }
 
-impl QuotaConfig {
-    /// The quota of a project or key, if it has one.
-    pub(super) fn optional(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        let expected = "{ requests = 6000, .. }";
-        fields.table("rate_limit", expected, Self::read).flatten()
-    }
-
-    /// None if a mistake was noted.
-    fn read(fields: &mut Fields<'_, '_>) -> Option<Self> {
-        let mistakes = fields.mistakes();
-        let requests = fields.required("requests", count());
-        let period = fields.read("period", DURATION, Duration::from_mins(1));
-        let burst = fields.optional("burst", count());
-        let requests = requests?;
-        let quota = Self {
-            requests,
-            period,
-            burst: burst.unwrap_or(requests),
-        };
-        quota.check(fields, mistakes);
-        Some(quota)
-    }
-
-    /// Notes what keeps this from being a quota, unless its parts are mistakes already: there were `mistakes` before
-    /// they were read.
-    pub(super) fn check(&self, fields: &mut Fields<'_, '_>, mistakes: usize) {
-        if fields.mistakes() > mistakes {
-            return;
-        }
-        let Self {
-            requests,
-            period,
-            burst,
-        } = *self;
-        let Err(error) = Quota::new(requests, period, burst) else {
-            return;
-        };
-        let (key, value) = match error {
-            quota::Error::Period(_) => ("period", format!("{period:?}")),
-            quota::Error::TooFast => ("requests", format!("{requests} every {period:?}")),
-            quota::Error::TooSlow => ("burst", format!("{burst} at {requests} every {period:?}")),
-        };
-        fields.mistake(key, format!("{value} is no quota: {error}"));
-    }
+/// The quota of a table, with the defaults of its `requests` and `period`. None if a mistake was noted.
+pub(super) fn read(
+    fields: &mut Fields<'_, '_>,
+    requests: Option<&str>,
+    period: &str,
+) -> Option<Quota> {
+    let mistakes = fields.mistakes();
+    let requests = match requests {
+        Some(default) => Some(fields.read("requests", count(), default)),
+        None => fields.required("requests", count()),
+    };
+    let period = fields.read("period", DURATION, period);
+    let burst = requests.unwrap_or(NonZeroU32::MIN).to_string();
+    let burst = fields.read("burst", count(), &burst);
+    let requests = requests.filter(|_| fields.mistakes() == mistakes)?;
+    let error = match Quota::new(requests, period, burst) {
+        Ok(quota) => return Some(quota),
+        Err(error) => error,
+    };
+    let (key, value) = match error {
+        quota::Error::Period(_) => ("period", format!("{period:?}")),
+        quota::Error::TooFast => ("requests", format!("{requests} every {period:?}")),
+        quota::Error::TooSlow => ("burst", format!("{burst} at {requests} every {period:?}")),
+    };
+    fields.mistake(key, format!("{value} is no quota: {error}"));
+    None
 }

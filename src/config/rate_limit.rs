@@ -4,51 +4,21 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::quota::QuotaConfig;
 use super::reader::Fields;
-use super::units::{DURATION, NETWORK, count, nonzero, nonzero_u32};
+use super::table::restart;
+use super::units::{NETWORK, in_words};
 use super::value::{Kind, SWITCH};
+use super::{quota, sources};
+use crate::limit::{self, PrefixMultipliers, Quota};
 
 /// How much a caller may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Requests of one address in every [`Options::period`]. Default 6000.
-    pub requests: NonZeroU32,
-    /// The time for which [`Options::requests`] are counted. Default 1 min.
-    pub period: Duration,
-    /// Requests that an address may send at once. Default: as many as [`Options::requests`].
-    pub burst: NonZeroU32,
-    /// How many addresses' quotas all /64s of an IPv6 /56 have together. None: no limit. Default 16.
-    pub ipv6_56_times: Option<NonZeroU32>,
-    /// The same for a /48. Default 64.
-    pub ipv6_48_times: Option<NonZeroU32>,
-    /// Networks whose addresses are not limited. Default: none.
-    pub exempt: Vec<IpNet>,
-    /// Failures to be let in that an address may have in a minute, and with each key whose secret it gets wrong; at
-    /// most 1000000. None: no limit. Default 60.
-    pub auth_failures: Option<NonZeroU32>,
-    /// Whether refusals are counted but not carried out; but for those of [`Options::auth_failures`]. Default: no.
-    pub shadow: bool,
-    /// Addresses of which the limiter can keep account at once, at most 2^28; its memory follows.
-    /// Default 1048576.
-    pub slots: NonZeroUsize,
-    /// Networks with a limit of their own, at most one for each network. Default: none.
-    pub overrides: Vec<Override>,
-}
-
-/// Another limit for the addresses of one network: `[[rate_limit.override]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Override {
-    /// The network.
-    pub cidr: IpNet,
-    /// As [`Options::requests`].
-    pub requests: NonZeroU32,
-    /// As [`Options::period`]. Default: the same as there.
-    pub period: Duration,
-    /// As [`Options::burst`]. Default: as many as [`Override::requests`].
-    pub burst: NonZeroU32,
+    /// How addresses are limited.
+    pub addresses: limit::Options,
+    /// How often an address may fail to be let in, and with each key whose secret it gets wrong. None: no limit.
+    /// Default: 60 times a minute.
+    pub auth_failures: Option<Quota>,
 }
 
 const SLOTS: Kind<NonZeroUsize> = Kind::new("a whole number from 1 to 268435456", |value| {
@@ -68,94 +38,58 @@ const TIMES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 6553
 
 const FAILURES_MAX: u32 = 1_000_000;
 
-const FAILURES: Kind<Option<NonZeroU32>> = Kind::new("a whole number from 0 to 1000000", |value| {
+const FAILURES: Kind<Option<Quota>> = Kind::new("a whole number from 0 to 1000000", |value| {
     let failures = u32::try_from(value.integer()?).ok()?;
-    (failures <= FAILURES_MAX).then(|| NonZeroU32::new(failures))
+    let failures = (failures <= FAILURES_MAX).then(|| NonZeroU32::new(failures))?;
+    let quota = failures.map(|times| Quota::new(times, Duration::from_mins(1), times));
+    quota.transpose().ok()
 });
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            requests: nonzero_u32(6_000),
-            period: Duration::from_mins(1),
-            burst: nonzero_u32(6_000),
-            ipv6_56_times: Some(nonzero_u32(16)),
-            ipv6_48_times: Some(nonzero_u32(64)),
-            exempt: Vec::new(),
-            auth_failures: Some(nonzero_u32(60)),
-            shadow: false,
-            slots: nonzero(1 << 20),
-            overrides: Vec::new(),
-        }
+        sources::default(Self::read)
     }
 }
 
 impl Options {
-    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
-        let default = Self::default();
-        let mistakes = fields.mistakes();
-        let requests = fields.read("requests", count(), default.requests);
-        let period = fields.read("period", DURATION, default.period);
-        let burst = fields.read("burst", count(), requests);
-        let quota = QuotaConfig {
-            requests,
-            period,
-            burst,
-        };
-        quota.check(fields, mistakes);
-        let mut networks = BTreeSet::new();
-        Self {
-            requests,
-            period,
-            burst,
-            ipv6_56_times: fields.read("ipv6_56_times", TIMES, default.ipv6_56_times),
-            ipv6_48_times: fields.read("ipv6_48_times", TIMES, default.ipv6_48_times),
-            exempt: fields.list("exempt", NETWORK).unwrap_or(default.exempt),
-            auth_failures: fields.read("auth_failures", FAILURES, default.auth_failures),
-            shadow: fields.read("shadow", SWITCH, default.shadow),
-            slots: fields.read("slots", SLOTS, default.slots),
-            overrides: fields
-                .tables("override", |fields| {
-                    Override::read(fields, period, &mut networks)
-                })
-                .into_iter()
-                .flatten()
-                .collect(),
-        }
+    /// As with sections that are told as a table.
+    pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
+        let (now, mut next) = (&self.addresses.slots, new.clone());
+        next.addresses.slots = restart("rate_limit.slots", now, &new.addresses.slots, left);
+        next
     }
-}
 
-impl Override {
-    fn read(
-        fields: &mut Fields<'_, '_>,
-        period: Duration,
-        networks: &mut BTreeSet<IpNet>,
-    ) -> Option<Self> {
-        let cidr = fields.required("cidr", NETWORK);
-        let mistakes = fields.mistakes();
-        let requests = fields.required("requests", count());
-        let period = fields.read("period", DURATION, period);
-        let burst = fields.optional("burst", count());
-        if let Some(requests) = requests {
-            let quota = QuotaConfig {
-                requests,
-                period,
-                burst: burst.unwrap_or(requests),
-            };
-            quota.check(fields, mistakes);
+    pub(super) fn read(fields: &mut Fields<'_, '_>) -> Self {
+        // After a mistake, the reading goes on with any quota.
+        let quota = quota::read(fields, Some("6000"), "1m").unwrap_or_default();
+        let multipliers = PrefixMultipliers {
+            prefix_56: fields.read("ipv6_56_times", TIMES, "16"),
+            prefix_48: fields.read("ipv6_48_times", TIMES, "64"),
+        };
+        let exempt = fields.list("exempt", NETWORK, "");
+        let auth_failures = fields.read("auth_failures", FAILURES, "60");
+        let shadow = fields.read("shadow", SWITCH, "false");
+        let slots = fields.read("slots", SLOTS, "1048576");
+        let (period, mut networks) = (in_words(quota.period()), BTreeSet::new());
+        let overrides = fields.tables("override", |fields| {
+            let cidr = fields.required("cidr", NETWORK);
+            let quota = quota::read(fields, None, &period);
+            if let Some(cidr) = cidr.filter(|cidr| !networks.insert(*cidr)) {
+                let problem = "has an override already, expected one a network";
+                fields.mistake("cidr", format!("{cidr} {problem}"));
+            }
+            cidr.zip(quota)
+        });
+        Self {
+            addresses: limit::Options {
+                quota,
+                overrides: overrides.into_iter().flatten().collect(),
+                multipliers,
+                exempt,
+                shadow,
+                slots,
+            },
+            auth_failures,
         }
-        if let Some(cidr) = cidr.filter(|cidr| !networks.insert(*cidr)) {
-            fields.mistake(
-                "cidr",
-                format!("{cidr} has an override already, expected one a network"),
-            );
-        }
-        let requests = requests?;
-        Some(Self {
-            cidr: cidr?,
-            requests,
-            period,
-            burst: burst.unwrap_or(requests),
-        })
     }
 }

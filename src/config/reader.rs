@@ -5,12 +5,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::env;
 use super::mistake::{Mistake, shown, unknown};
-use super::sources::Reading;
+use super::sources::{Reading, Setting};
 use super::value::{Kind, Value};
+
+/// The source of what no source says.
+const DEFAULT: &str = "default";
 
 /// The keys of one table, wherever they were written.
 ///
-/// Whatever is wrong with a key becomes a mistake, and its default is returned, so that reading goes on.
+/// Whatever is wrong with a key becomes a mistake, and its default is returned, so that reading goes on. A default is a
+/// word, as in a variable, so that it is told once for the code and for people.
 /// A key is known once it was asked for; when the reading of a table ends, all others are mistakes.
 #[derive(Debug)]
 pub(super) struct Fields<'r, 's> {
@@ -23,6 +27,13 @@ pub(super) struct Fields<'r, 's> {
     /// Whether its keys may also be variables and flags.
     outside: bool,
     known: Vec<&'static str>,
+}
+
+/// What one source says about a key.
+struct Given<'s> {
+    place: String,
+    source: String,
+    value: Value<'s>,
 }
 
 impl<'r, 's> Fields<'r, 's> {
@@ -42,17 +53,7 @@ impl<'r, 's> Fields<'r, 's> {
     pub(super) fn read_with<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let value = read(&mut self);
         self.report_unknown_keys();
-        #[cfg(test)]
-        for key in &self.known {
-            self.reading.asked.insert((self.path.clone(), key));
-        }
         value
-    }
-
-    /// Every key that was asked for so far of tables that were read to their end, by the path of the table.
-    #[cfg(test)]
-    pub(super) fn asked(&self) -> std::collections::BTreeSet<(String, &'static str)> {
-        self.reading.asked.clone()
     }
 }
 
@@ -130,7 +131,10 @@ impl<'s> Fields<'_, 's> {
         read: impl FnOnce(&mut Fields<'_, 's>) -> T,
     ) -> Option<T> {
         self.known.push(key);
-        let value = self.in_file(key)?;
+        let Some(value) = self.in_file(key) else {
+            self.tell(key, None);
+            return None;
+        };
         let Some(table) = value.get_ref().as_table() else {
             let shown = Value::of(value, self.text());
             self.mistake(key, format!("{shown} is not a table, expected {expected}"));
@@ -148,8 +152,9 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// A key that has a default.
-    pub(super) fn read<T>(&mut self, key: &'static str, kind: Kind<T>, default: T) -> T {
-        self.optional(key, kind).unwrap_or(default)
+    pub(super) fn read<T>(&mut self, key: &'static str, kind: Kind<T>, default: &str) -> T {
+        let read = self.last(key, &kind, Some(default));
+        read.expect("a default is what its key holds")
     }
 
     /// A key without which the table has no meaning; none if a mistake was noted.
@@ -162,26 +167,26 @@ impl<'s> Fields<'_, 's> {
 
     /// A key that may be absent.
     pub(super) fn optional<T>(&mut self, key: &'static str, kind: Kind<T>) -> Option<T> {
-        let mut last = None;
-        for (place, value) in self.given(key) {
-            last = self.value(place, &value, &kind).or(last);
-        }
-        last
+        self.last(key, &kind, None)
     }
 
-    /// A list, or in a variable its elements separated by commas; none if it is absent.
-    pub(super) fn list<T>(&mut self, key: &'static str, kind: Kind<T>) -> Option<Vec<T>> {
-        let mut last = None;
-        for (place, value) in self.given(key) {
-            let Some(elements) = self.elements(key, &place, value) else {
+    /// A list, or in a variable and a default its elements separated by commas.
+    pub(super) fn list<T>(&mut self, key: &'static str, kind: Kind<T>, default: &str) -> Vec<T> {
+        let (mut last, mut told) = (Vec::new(), None);
+        for given in self.given_or(key, Some(default)) {
+            let Some(elements) = self.elements(key, &given) else {
                 let expected = format!("expected one whose elements are each {}", kind.expected);
-                self.note(place, format!("not a list, {expected}"));
+                self.note(given.place, format!("not a list, {expected}"));
                 continue;
             };
+            let words = elements.iter().map(|(_, value)| kind.written(value));
+            let words = words.collect::<Vec<_>>().join(", ");
+            told = Some((format!("[{words}]"), given.source));
             let elements = elements.into_iter();
             let elements = elements.filter_map(|(place, value)| self.value(place, &value, &kind));
-            last = Some(elements.collect());
+            last = elements.collect();
         }
+        self.tell(key, told);
         last
     }
 
@@ -202,18 +207,37 @@ impl<'s> Fields<'_, 's> {
 
     /// Notes a mistake about a key of this table.
     pub(super) fn mistake(&mut self, key: &'static str, problem: impl Into<String>) {
-        let place = self.given(key).pop().map(|(place, _)| place);
+        let place = self.given(key).pop().map(|given| given.place);
         let place = place.unwrap_or_else(|| at_line(self.path_of(key), self.line));
         self.note(place, problem);
     }
 
-    fn elements(
-        &self,
-        key: &str,
-        place: &str,
-        list: Value<'s>,
-    ) -> Option<Vec<(String, Value<'s>)>> {
-        match list {
+    /// Keeps what is in force for `footfall config`: the value as it is written, and its source.
+    fn tell(&mut self, key: &str, told: Option<(String, String)>) {
+        let (value, source) = told.unzip();
+        self.reading.told.push(Setting {
+            name: self.path_of(key),
+            value,
+            source: source.unwrap_or_else(|| DEFAULT.to_owned()),
+        });
+    }
+
+    /// What the last good source says, if any does.
+    fn last<T>(&mut self, key: &'static str, kind: &Kind<T>, default: Option<&str>) -> Option<T> {
+        let given = self.given_or(key, default);
+        let told = given.last();
+        let told = told.map(|given| (kind.written(&given.value), given.source.clone()));
+        self.tell(key, told);
+        let given = given.into_iter();
+        let values = given.filter_map(|given| self.value(given.place, &given.value, kind));
+        values.last()
+    }
+
+    fn elements<'v>(&self, key: &str, list: &Given<'v>) -> Option<Vec<(String, Value<'v>)>>
+    where
+        's: 'v,
+    {
+        match list.value {
             Value::List(array) => {
                 let element = |value| (self.place(key, value), Value::of(value, self.text()));
                 Some(array.iter().map(element).collect())
@@ -221,11 +245,8 @@ impl<'s> Fields<'_, 's> {
             Value::Word(words) => {
                 let words = words.split(',').map(str::trim_ascii);
                 let words = words.filter(|word| !word.is_empty());
-                Some(
-                    words
-                        .map(|word| (place.to_owned(), Value::Word(word)))
-                        .collect(),
-                )
+                let element = |word| (list.place.clone(), Value::Word(word));
+                Some(words.map(element).collect())
             }
             Value::Path(_)
             | Value::Text(_)
@@ -248,21 +269,45 @@ impl<'s> Fields<'_, 's> {
         read
     }
 
-    /// What the sources say about a key, each with its place; the last one counts.
-    fn given(&mut self, key: &'static str) -> Vec<(String, Value<'s>)> {
+    /// As [`Fields::given`], behind the default.
+    fn given_or<'v>(&mut self, key: &'static str, default: Option<&'v str>) -> Vec<Given<'v>>
+    where
+        's: 'v,
+    {
+        let default = default.map(|word| Given {
+            place: self.path_of(key),
+            source: DEFAULT.to_owned(),
+            value: Value::Word(word),
+        });
+        default.into_iter().chain(self.given(key)).collect()
+    }
+
+    /// What the sources say about a key; the last one counts.
+    fn given(&mut self, key: &'static str) -> Vec<Given<'s>> {
         self.known.push(key);
-        let in_file = self.in_file(key);
-        let in_file = in_file.map(|value| (self.place(key, value), Value::of(value, self.text())));
+        let in_file = self.in_file(key).map(|value| Given {
+            place: self.place(key, value),
+            source: "file".to_owned(),
+            value: Value::of(value, self.text()),
+        });
         let mut given: Vec<_> = in_file.into_iter().collect();
         if self.outside {
             let variable = env::variable(&self.path, key);
             if let Some(word) = self.reading.sources.environment.get(&variable) {
-                given.push((variable.clone(), Value::Word(word)));
+                given.push(Given {
+                    place: variable.clone(),
+                    source: format!("environment {variable}"),
+                    value: Value::Word(word),
+                });
             }
             self.reading.variables.insert(variable);
             let flags = self.reading.sources.flags.iter();
             let flags = flags.filter(|flag| flag.section == self.path && flag.key == key);
-            given.extend(flags.map(|flag| (flag.name.to_owned(), flag.value)));
+            given.extend(flags.map(|flag| Given {
+                place: flag.name.to_owned(),
+                source: format!("flag {}", flag.name),
+                value: flag.value,
+            }));
         }
         given
     }
@@ -282,7 +327,8 @@ impl<'s> Fields<'_, 's> {
         }
     }
 
-    fn note(&mut self, place: String, problem: impl Into<String>) {
+    /// Notes a mistake at any place.
+    pub(super) fn note(&mut self, place: String, problem: impl Into<String>) {
         self.reading.mistakes.push(Mistake::new(place, problem));
     }
 

@@ -1,6 +1,7 @@
 //! Where settings come from, and the reading of all of it at once.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use toml::de::{DeTable, Error};
 
@@ -34,20 +35,49 @@ pub(super) struct Reading<'s> {
     /// The variables that stand for a key.
     pub(super) variables: BTreeSet<String>,
     pub(super) mistakes: Vec<Mistake>,
-    /// Every key that was asked for, by the path of its table.
-    #[cfg(test)]
-    pub(super) asked: BTreeSet<(String, &'static str)>,
+    /// Every key that was asked for.
+    pub(super) told: Vec<Setting>,
     /// Where the text's lines end, so that a place is found quickly in a long file.
     line_ends: Vec<usize>,
 }
 
+/// What is in force of one setting. Shown as a line, with secrets masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its section and key: `server.listen`.
+    pub name: String,
+    /// As a file has it. None: nothing, as by default.
+    pub value: Option<String>,
+    /// Where it was said: `default`, `file`, `environment FOOTFALL_SERVER_LISTEN` or `flag --listen`.
+    pub source: String,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.value.as_deref().unwrap_or("none");
+        write!(f, "{} = {value} # {}", self.name, self.source)
+    }
+}
+
+/// What `read` gives where no source says anything.
+pub(super) fn default<T>(read: impl FnOnce(&mut Fields<'_, '_>) -> T) -> T {
+    let sources = Sources {
+        text: "",
+        environment: &Environment::new(),
+        flags: &[],
+    };
+    let read = sources.read(Vec::new(), read);
+    read.expect("there is no mistake where nothing is said").0
+}
+
 impl Sources<'_> {
-    /// Reads everything with `read`; succeeds if there was no mistake, `mistakes` included.
+    /// Reads everything with `read`, and tells what was asked for; succeeds if there was no mistake, `mistakes`
+    /// included.
     pub(super) fn read<T>(
         self,
         mistakes: Vec<Mistake>,
         read: impl FnOnce(&mut Fields<'_, '_>) -> T,
-    ) -> Result<T, Mistakes> {
+    ) -> Result<(T, Vec<Setting>), Mistakes> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let line_ends = self
             .text
@@ -58,8 +88,7 @@ impl Sources<'_> {
             sources: self,
             variables: BTreeSet::new(),
             mistakes,
-            #[cfg(test)]
-            asked: BTreeSet::new(),
+            told: Vec::new(),
             line_ends,
         };
         let broken = errors.iter().map(|error| syntax_mistake(self.text, error));
@@ -68,7 +97,8 @@ impl Sources<'_> {
         let table = errors.is_empty().then_some(table.get_ref());
         let value = Fields::root(&mut reading, table).read_with(read);
         reading.check_variables();
-        Mistakes::none(reading.mistakes).map(|()| value)
+        Mistakes::none(reading.mistakes)?;
+        Ok((value, reading.told))
     }
 }
 

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::log::{Format, Level};
 use super::*;
+use crate::limit::{self, PrefixMultipliers, Quota};
+use crate::model::address::Header;
+use crate::model::project::{KeyAccess, Permission, PublicKey, SecretHash};
 
 mod certificates;
 mod documented;
@@ -90,7 +93,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config, Config::default());
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.batch_bytes_max.get(), 16_777_216);
-    assert_eq!(config.rate_limit.burst.get(), 6_000);
+    assert_eq!(config.rate_limit.addresses.quota.burst().get(), 6_000);
     assert_eq!(config.data.queue_bytes_max.get(), 67_108_864);
     assert_eq!(config.projects, []);
 }
@@ -101,34 +104,28 @@ fn the_example_is_the_defaults_with_an_override_and_a_project() {
     let project = config.projects.first().unwrap();
     assert_eq!(project.token, "11111111-2222-3333-4444-555555555555");
     assert_eq!(
-        project.keys[0].access,
-        KeyAccess::Public {
-            key: "public-key".to_owned()
-        }
+        project.keys[0].key.access,
+        KeyAccess::Public(PublicKey::new("public-key"))
     );
     assert_eq!(
-        project.keys[0].permissions,
+        project.keys[0].key.permissions,
         [Permission::SetCustomers, Permission::SetEvents]
     );
-    let secrets = vec![SecretConfig::Plain("key-secret".to_owned())];
+    let secrets = vec![SecretHash::of("key-secret")];
     assert_eq!(
-        project.keys[1].access,
+        project.keys[1].key.access,
         KeyAccess::Private {
             id: "key-id".to_owned(),
             secrets
         }
     );
-    assert_eq!(project.keys[1].permissions, Permission::ALL);
-    let other = &config.rate_limit.overrides[0];
-    assert_eq!(
-        (other.requests, other.burst),
-        (NonZeroU32::new(600_000).unwrap(), other.requests)
-    );
-    assert_eq!(other.period, Duration::from_mins(1));
-    let rate_limit = rate_limit::Options {
-        overrides: Vec::new(),
-        ..config.rate_limit
-    };
+    assert_eq!(project.keys[1].key.permissions, Permission::ALL);
+    let requests = NonZeroU32::new(600_000).unwrap();
+    let quota = Quota::new(requests, Duration::from_mins(1), requests).unwrap();
+    let network = "10.0.0.0/8".parse().unwrap();
+    assert_eq!(config.rate_limit.addresses.overrides, [(network, quota)]);
+    let mut rate_limit = config.rate_limit;
+    rate_limit.addresses.overrides.clear();
     assert_eq!(
         Config {
             projects: Vec::new(),
@@ -168,11 +165,14 @@ fn every_key_is_also_a_variable() {
         ["https://a.example", "https://b.example"]
     );
     assert_eq!(config.data.free_bytes_min, 0);
-    assert_eq!(config.client_address.trust, TrustConfig::Hops(2));
-    assert_eq!(config.client_address.header, HeaderConfig::Forwarded);
-    assert_eq!(config.rate_limit.exempt, []);
-    assert!(config.rate_limit.shadow);
-    assert_eq!(config.rate_limit.burst.get(), 9);
+    assert_eq!(
+        config.client_address.trust,
+        Trust::Hops(2.try_into().unwrap())
+    );
+    assert_eq!(config.client_address.header, Header::Forwarded);
+    assert_eq!(config.rate_limit.addresses.exempt, []);
+    assert!(config.rate_limit.addresses.shadow);
+    assert_eq!(config.rate_limit.addresses.quota.burst().get(), 9);
     assert_eq!(
         config.log,
         log::Options {
@@ -258,11 +258,13 @@ level = "loud"
 #[test]
 fn a_wider_network_has_so_many_quotas_or_no_limit() {
     let default = rate_limit::Options::default();
-    assert_eq!(default.ipv6_56_times, NonZeroU32::new(16));
-    assert_eq!(default.ipv6_48_times, NonZeroU32::new(64));
+    assert_eq!(default.addresses, limit::Options::default());
     let given = file("[rate_limit]\nipv6_56_times = 0\nipv6_48_times = 65536\n").unwrap();
-    assert_eq!(given.rate_limit.ipv6_56_times, None);
-    assert_eq!(given.rate_limit.ipv6_48_times, NonZeroU32::new(65_536));
+    let multipliers = PrefixMultipliers {
+        prefix_56: None,
+        prefix_48: NonZeroU32::new(65_536),
+    };
+    assert_eq!(given.rate_limit.addresses.multipliers, multipliers);
     has(
         file("[rate_limit]\nipv6_48_times = 65537\n"),
         "rate_limit.ipv6_48_times (line 2): 65537 is not a whole number from 0 to 65536",
@@ -340,7 +342,8 @@ fn hops_and_proxies_exclude_each_other() {
         load(text, &set, Flags::default()),
         &format!("FOOTFALL_CLIENT_ADDRESS_TRUSTED_HOPS: {both}"),
     );
-    let proxies = TrustConfig::Proxies(vec!["192.0.2.1/32".parse().unwrap()]);
+    let cidrs = vec!["192.0.2.1/32".parse().unwrap()];
+    let proxies = Trust::Proxies { cidrs, unix: false };
     assert_eq!(file(text).unwrap().client_address.trust, proxies);
     for hops in ["0", "33", "'1'", "1.5"] {
         let text = format!("[client_address]\ntrusted_hops = {hops}");

@@ -56,7 +56,9 @@ impl Options {
         let cert = fields.optional("cert", PATH);
         let key = fields.optional("key", PATH);
         let client_ca = fields.optional("client_ca", PATH);
-        let asked = fields.optional("client_auth", ASKED);
+        let mistakes = fields.mistakes();
+        let asked = fields.read("client_auth", ASKED, "none");
+        let is_told = fields.mistakes() > mistakes;
         let given = ["cert", "key", "client_ca", "client_auth"];
         let is_meant = fields.is_there() || given.iter().any(|key| fields.is_given(key));
         for key in ["cert", "key"] {
@@ -64,11 +66,10 @@ impl Options {
                 fields.mistake(key, format!("missing, expected {}", PATH.expected));
             }
         }
-        let client_auth = match (asked.unwrap_or(Asked::None), client_ca) {
+        let client_auth = match (asked, client_ca) {
             (Asked::None, None) => ClientAuth::None,
             (Asked::None, Some(_)) => {
-                // What is given and unreadable has been told.
-                if asked.is_some() || !fields.is_given("client_auth") {
+                if !is_told {
                     let problem = "expected \"optional\" or \"required\" beside client_ca";
                     fields.mistake("client_auth", problem);
                 }

@@ -16,6 +16,15 @@ const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 const AGE_MAX: Duration = Duration::from_hours(36_500 * 24);
 
+/// The units of a duration in milliseconds, the longest first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
 const EXPECTED_DURATION: &str =
     "a duration such as \"500ms\", \"10s\", \"1m\", \"1h\" or \"1d\", from \"1ms\" to \"365d\"";
 const EXPECTED_WAIT: &str =
@@ -106,20 +115,14 @@ pub(super) const fn count<T: TryFrom<NonZeroU32>>() -> Kind<T> {
     })
 }
 
-/// A constant above zero.
-pub(super) const fn nonzero(count: usize) -> NonZeroUsize {
-    match NonZeroUsize::new(count) {
-        Some(count) => count,
-        None => NonZeroUsize::MIN,
-    }
-}
-
-/// A constant above zero.
-pub(super) const fn nonzero_u32(count: u32) -> NonZeroU32 {
-    match NonZeroU32::new(count) {
-        Some(count) => count,
-        None => NonZeroU32::MIN,
-    }
+/// A duration as a file has it, in the longest unit of which it is a whole number.
+pub(super) fn in_words(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let whole = UNITS
+        .iter()
+        .find(|(_, unit)| millis.is_multiple_of(u128::from(*unit)));
+    let (unit, length) = whole.copied().unwrap_or(("ms", 1));
+    format!("{}{unit}", millis / u128::from(length))
 }
 
 fn duration(text: &str) -> Option<Duration> {
@@ -128,15 +131,8 @@ fn duration(text: &str) -> Option<Duration> {
 
 fn up_to(longest: Duration, text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let duration = Duration::from_millis(number.checked_mul(millis)?);
+    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    let duration = Duration::from_millis(number.checked_mul(*millis)?);
     (duration <= longest).then_some(duration)
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Kind<T> {
     pub(super) read: fn(&Value<'_>) -> Option<T>,
     /// Whether a mistake must not show the value.
     pub(super) secret: bool,
+    /// Whether nothing else must show it either.
+    pub(super) is_masked: bool,
 }
 
 impl<T> Kind<T> {
@@ -40,15 +42,32 @@ impl<T> Kind<T> {
             expected,
             read,
             secret: false,
+            is_masked: false,
         }
     }
 
-    /// One whose value no mistake shows.
+    /// One whose value nothing shows.
     pub(super) const fn secret(expected: &'static str, read: fn(&Value<'_>) -> Option<T>) -> Self {
         Self {
             expected,
             read,
             secret: true,
+            is_masked: true,
+        }
+    }
+
+    /// A value as a file has it, masked if it is secret.
+    pub(super) fn written(&self, value: &Value<'_>) -> String {
+        match value {
+            _ if self.is_masked => "\"***\"".to_owned(),
+            Value::Word(word) if (self.read)(&Value::Text(word)).is_none() => (*word).to_owned(),
+            Value::Word(text) | Value::Text(text) => format!("{text:?}"),
+            Value::Path(path) => format!("{path:?}"),
+            Value::Integer(_)
+            | Value::Bool(_)
+            | Value::List(_)
+            | Value::Other(_)
+            | Value::Table => value.to_string(),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Schema {
     types: Vec<Type>,
     unusable: Unusable,
     unlisted: Unlisted,
+    /// IDs of unlisted types that were passed over.
+    skipped: Arc<AtomicU64>,
 }
 
 /// Values that name no customer.
@@ -39,14 +41,13 @@ struct Unusable {
     lengths: u64,
 }
 
-/// How to treat an ID whose type the project does not list.
-#[derive(Clone, Debug, Default)]
+/// What becomes of an ID whose type the project does not list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unlisted {
     /// The request is refused.
-    #[default]
     Refused,
-    /// The ID is skipped if another ID is usable, and counted.
-    Skipped(Arc<AtomicU64>),
+    /// It is passed over if another ID is usable, and counted.
+    Skipped,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ impl Schema {
             types,
             unusable: Unusable::new(&UNUSABLE),
             unlisted: Unlisted::Refused,
+            skipped: Arc::default(),
         }
     }
 
@@ -96,10 +98,7 @@ impl Schema {
 
     /// How many IDs of unlisted types were skipped.
     pub fn skipped(&self) -> u64 {
-        match &self.unlisted {
-            Unlisted::Refused => 0,
-            Unlisted::Skipped(count) => count.load(Ordering::Relaxed),
-        }
+        self.skipped.load(Ordering::Relaxed)
     }
 
     /// The types' names, hard ones first, each with whether it is soft.
@@ -123,7 +122,7 @@ impl Schema {
             let Some((index, kind)) = index.and_then(|i| Some((i, self.types.get(i)?))) else {
                 match self.unlisted {
                     Unlisted::Refused => return Err(self.unknown(name)),
-                    Unlisted::Skipped(_) => {
+                    Unlisted::Skipped => {
                         first_skipped = first_skipped.or(Some(name));
                         skipped += 1;
                         continue;
@@ -134,12 +133,11 @@ impl Schema {
                 found.push((index, kind, value));
             }
         }
-        match (&self.unlisted, first_skipped) {
-            (_, Some(name)) if found.is_empty() => return Err(self.unknown(name)),
-            (Unlisted::Skipped(count), Some(_)) => {
-                count.fetch_add(skipped, Ordering::Relaxed);
+        if let Some(name) = first_skipped {
+            if found.is_empty() {
+                return Err(self.unknown(name));
             }
-            (Unlisted::Skipped(_) | Unlisted::Refused, _) => {}
+            self.skipped.fetch_add(skipped, Ordering::Relaxed);
         }
         // The project's order of types decides where IDs contradict each other.
         found.sort_by_key(|(index, _, _)| *index);
@@ -364,7 +362,7 @@ mod tests {
 
     #[test]
     fn an_unlisted_type_may_be_passed_over_beside_a_usable_id_and_is_counted() {
-        let schema = schema().with_unlisted(Unlisted::Skipped(Arc::default()));
+        let schema = schema().with_unlisted(Unlisted::Skipped);
         let ids = schema.parse([("phone", "1"), ("cookie", "c"), ("x", "")]);
         assert_eq!(ids.unwrap().as_slice().len(), 1);
         assert_eq!(schema.skipped(), 2);

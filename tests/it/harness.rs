@@ -123,7 +123,7 @@ impl Setup {
     pub async fn start_in(self, dir: TempDir) -> Server {
         let config = self.config(&dir);
         let clock = Arc::new(ManualClock::starting_at(Duration::from_secs(START)));
-        let projects = settings::members(&config).unwrap();
+        let projects = settings::members(&config);
         let told: Arc<dyn Clock> = match self.trap {
             None => clock.clone(),
             Some(trap) => Arc::new(TrappedClock(clock.clone(), trap)),

@@ -18,6 +18,7 @@ mod clashes;
 mod classes;
 mod clients;
 mod clocks;
+mod config_command;
 mod crash;
 mod customer_ids;
 mod damage;

@@ -1,6 +1,7 @@
 //! What new settings remove. More often a mistake than meant, and callers that used it are not notified.
 
-use crate::config::{KeyAccess, KeyConfig, ProjectConfig};
+use crate::config::ProjectConfig;
+use crate::model::project::{Key, KeyAccess};
 
 /// Removed projects and keys, by name. A public key is shown only by its place, as its text gives access.
 pub(super) fn gone(before: &[ProjectConfig], after: &[ProjectConfig]) -> Vec<String> {
@@ -11,7 +12,9 @@ pub(super) fn gone(before: &[ProjectConfig], after: &[ProjectConfig]) -> Vec<Str
             None => gone.push(format!("project \"{token}\"")),
             Some(other) => {
                 let keys = project.keys.iter().enumerate();
-                let lost = keys.filter(|(_, key)| !other.keys.iter().any(|new| is_same(key, new)));
+                let keys = keys.map(|(at, key)| (at, &key.key));
+                let is_there = |key: &Key| other.keys.iter().any(|new| key.is_same_as(&new.key));
+                let lost = keys.filter(|(_, key)| !is_there(key));
                 gone.extend(
                     lost.map(|(at, key)| format!("{} of project \"{token}\"", name(at, key))),
                 );
@@ -21,18 +24,9 @@ pub(super) fn gone(before: &[ProjectConfig], after: &[ProjectConfig]) -> Vec<Str
     gone
 }
 
-fn is_same(one: &KeyConfig, other: &KeyConfig) -> bool {
-    match (&one.access, &other.access) {
-        (KeyAccess::Public { key: one }, KeyAccess::Public { key: other }) => one == other,
-        (KeyAccess::Private { id: one, .. }, KeyAccess::Private { id: other, .. }) => one == other,
-        (KeyAccess::Public { .. }, KeyAccess::Private { .. })
-        | (KeyAccess::Private { .. }, KeyAccess::Public { .. }) => false,
-    }
-}
-
-fn name(index: usize, key: &KeyConfig) -> String {
+fn name(index: usize, key: &Key) -> String {
     match &key.access {
-        KeyAccess::Public { .. } => format!("the public key[{}]", index + 1),
+        KeyAccess::Public(_) => format!("the public key[{}]", index + 1),
         KeyAccess::Private { id, .. } => format!("key \"{id}\""),
     }
 }

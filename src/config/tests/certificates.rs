@@ -87,7 +87,7 @@ fn a_certificate_is_a_key_by_itself_or_beside_a_secret() {
         ))
     };
     let config = key("client_cert = 'spiffe://a/b'").unwrap();
-    let read = &config.projects[0].keys[0];
+    let read = &config.projects[0].keys[0].key;
     let name = CertificateName::Uri("spiffe://a/b".into());
     assert_eq!(read.client_cert, Some(name));
     let access = |id: &str, secrets| KeyAccess::Private {
@@ -96,8 +96,8 @@ fn a_certificate_is_a_key_by_itself_or_beside_a_secret() {
     };
     assert_eq!(read.access, access("spiffe://a/b", vec![]));
     let config = key("client_cert = 'a.b'\nid = 'k'\nsecrets = ['s']").unwrap();
-    let secrets = vec![SecretConfig::Plain("s".into())];
-    assert_eq!(config.projects[0].keys[0].access, access("k", secrets));
+    let secrets = vec![SecretHash::of("s")];
+    assert_eq!(config.projects[0].keys[0].key.access, access("k", secrets));
 
     let place = "project[1].key[1]";
     has(

@@ -11,7 +11,7 @@ fn key(rest: &str) -> Result<Config, Mistakes> {
 #[test]
 fn events_are_allowed_by_type() {
     let config = key("permissions = ['events:set:a', 'customers:set', 'events:set:b:c']").unwrap();
-    let key_of = &config.projects[0].keys[0];
+    let key_of = &config.projects[0].keys[0].key;
     assert_eq!(key_of.permissions, [Permission::SetCustomers]);
     let types: Vec<_> = key_of.event_types.iter().map(ToString::to_string).collect();
     assert_eq!(types, ["a", "b:c"]);
@@ -59,7 +59,11 @@ fn a_key_expires_at_a_time_with_a_zone() {
         "2023-11-14T23:13:20+01:00",
     ] {
         let config = key(&format!("permissions = []\nexpires = {written}")).unwrap();
-        assert_eq!(config.projects[0].keys[0].expires, Some(at), "{written}");
+        assert_eq!(
+            config.projects[0].keys[0].key.expires,
+            Some(at),
+            "{written}"
+        );
     }
     for written in [
         "2023-11-14T22:13:20",
@@ -74,7 +78,9 @@ fn a_key_expires_at_a_time_with_a_zone() {
         has(read, &format!("{place}: {shown} is not a time such as"));
     }
     assert_eq!(
-        key("permissions = []").unwrap().projects[0].keys[0].expires,
+        key("permissions = []").unwrap().projects[0].keys[0]
+            .key
+            .expires,
         None
     );
 }
@@ -83,13 +89,15 @@ fn a_key_expires_at_a_time_with_a_zone() {
 fn failures_are_a_number_and_0_is_no_limit() {
     let failures = |text: &str| {
         let config = file(&format!("[rate_limit]\nauth_failures = {text}"));
-        config.map(|config| config.rate_limit.auth_failures)
+        let failures = config.map(|config| config.rate_limit.auth_failures);
+        failures.map(|quota| Some(quota?.requests()))
     };
     assert_eq!(failures("0").unwrap(), None);
     assert_eq!(failures("7").unwrap(), NonZeroU32::new(7));
+    let sixty = NonZeroU32::new(60).unwrap();
     assert_eq!(
         Config::default().rate_limit.auth_failures,
-        NonZeroU32::new(60)
+        Quota::new(sixty, Duration::from_mins(1), sixty).ok()
     );
     has(
         failures("1000001"),

@@ -1,6 +1,7 @@
 //! Projects and keys.
 
 use super::*;
+use crate::model::customer_id::Unlisted;
 
 #[test]
 fn a_project_needs_little() {
@@ -12,7 +13,7 @@ fn a_project_needs_little() {
     );
     assert_eq!((project.lowercase_ids.len(), project.keys.len()), (0, 0));
     assert_eq!(project.unusable_ids.len(), 8);
-    assert_eq!(project.unlisted_ids, UnlistedIds::Refuse);
+    assert_eq!(project.unlisted_ids, Unlisted::Refused);
 }
 
 #[test]
@@ -117,12 +118,15 @@ fn a_hash_stands_for_its_secret() {
     );
     let mut bytes = [0x00, 0xff].repeat(15);
     bytes.extend([0xab, 0xcd]);
-    let secrets = vec![SecretConfig::Sha256(bytes.try_into().unwrap())];
+    let secrets = vec![SecretHash::from_sha256(bytes.try_into().unwrap())];
     let access = KeyAccess::Private {
         id: "k".to_owned(),
         secrets,
     };
-    assert_eq!(projects_from_toml(&text).unwrap()[0].keys[0].access, access);
+    assert_eq!(
+        projects_from_toml(&text).unwrap()[0].keys[0].key.access,
+        access
+    );
     has(
         file(&text.replace("AbCd", "AbC")),
         "project[1].key[1].secrets_sha256 (line 5): not 64 hexadecimal digits",
@@ -134,7 +138,7 @@ fn a_secret_is_shown_nowhere() {
     let text = EXAMPLE.replace("key-secret", "hush");
     let shown = format!("{:?}", file(&text).unwrap());
     assert!(
-        shown.contains("Plain(..)") && !shown.contains("hush"),
+        shown.contains("SecretHash(..)") && !shown.contains("hush"),
         "{shown}"
     );
     for (right, wrong) in [

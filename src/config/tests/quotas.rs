@@ -25,11 +25,7 @@ fn a_project_and_a_key_may_have_a_quota_and_have_none_by_default() {
     let project = config.projects.first().unwrap();
     let quota = |requests, period, burst| {
         let count = |count| NonZeroU32::new(count).unwrap();
-        Some(QuotaConfig {
-            requests: count(requests),
-            period,
-            burst: count(burst),
-        })
+        Quota::new(count(requests), period, count(burst)).ok()
     };
     assert_eq!(project.rate_limit, quota(100, Duration::from_mins(1), 100));
     assert_eq!(
