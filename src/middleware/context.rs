@@ -172,6 +172,7 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::middleware::{Answers, RequestClass};
 
     #[test]
     fn what_no_layer_has_set_is_an_internal_error_and_not_a_default() {
@@ -182,7 +183,11 @@ mod tests {
             peer: Peer::Ip([192, 0, 2, 1].into()),
             certificate: None,
         };
-        let classified = crate::rest::routes::classify(&http::Method::GET, "/");
+        let classified = Classified {
+            class: RequestClass::Rest,
+            route: "other",
+            answers: Answers::Once,
+        };
         let id = HeaderValue::from_static("1");
         extensions.insert(CallContext::new(connected, classified, id));
         let context = CallContext::of_mut(&mut extensions).unwrap();
