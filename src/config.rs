@@ -13,7 +13,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use self::reader::Fields;
-use self::sources::{Flag, Sources};
+use self::reading::{Flag, Sources};
 use self::value::Value;
 use crate::model::address::Trust;
 
@@ -28,6 +28,7 @@ pub mod project;
 mod quota;
 pub mod rate_limit;
 mod reader;
+mod reading;
 pub mod server;
 mod sources;
 mod spelling;
@@ -43,7 +44,7 @@ mod tests;
 pub use self::key::KeyConfig;
 pub use self::mistake::{Mistake, Mistakes};
 pub use self::project::ProjectConfig;
-pub use self::sources::Setting;
+pub use self::reading::Setting;
 
 /// A settings file beyond this size is refused unread, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;

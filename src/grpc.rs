@@ -9,14 +9,15 @@ mod customers;
 pub mod health;
 pub mod held;
 pub mod pb;
+mod prepare;
 mod response;
 pub mod status;
 mod streams;
 mod track_stream;
 mod tracking;
 
+pub use convert::Messages;
 pub use customers::Customers;
-pub use streams::Messages;
 pub use tracking::Tracking;
 
 /// The contract as reflection serves it: encoded descriptors, with annotations.

@@ -3,6 +3,7 @@
 //! File permissions control access: users without access to the service's files cannot connect. Other users of the
 //! machine can connect to a port, and so can pages in a browser; neither can open the socket.
 
+use std::convert::Infallible;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,8 +21,9 @@ use rustix::fs::{Mode, OFlags};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
+use tower::Service;
 
-use super::endpoint::Commands;
+use crate::middleware::Body;
 
 const FILE: &str = "admin.sock";
 /// Most commands that are answered at once.
@@ -47,6 +51,23 @@ fn short_path(data: &Path) -> io::Result<(OwnedFd, PathBuf)> {
     let folder = rustix::fs::open(data, flags, Mode::empty())?;
     let path = format!("/proc/self/fd/{}/{FILE}", folder.as_raw_fd());
     Ok((folder, path.into()))
+}
+
+/// What answers commands.
+pub(crate) trait Commands:
+    Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Commands for S where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
 }
 
 /// The socket, as long as the service runs. The caller that makes it holds the folder's lock.
@@ -90,14 +111,14 @@ impl Socket {
         Ok(Self { listener, file })
     }
 
-    /// Answers commands until it is drained.
-    pub(crate) fn serve(self, commands: Commands) -> Serving {
+    /// Answers commands by `service` until it is drained.
+    pub(crate) fn serve<S: Commands>(self, service: S) -> Serving {
         let (stop, stopped) = oneshot::channel();
         let Self { listener, file } = self;
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             tokio::select! {
-                () = accept(&listener, &commands, &mut connections) => {}
+                () = accept(&listener, service, &mut connections) => {}
                 _ = stopped => {}
             }
             drop(listener);
@@ -135,17 +156,17 @@ impl Serving {
     }
 }
 
-async fn accept(listener: &UnixListener, commands: &Commands, connections: &mut JoinSet<()>) {
+async fn accept<S: Commands>(listener: &UnixListener, service: S, connections: &mut JoinSet<()>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // It is never closed.
     while let Ok(permit) = permits.clone().acquire_owned().await {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let commands = commands.clone();
+                let service = service.clone();
                 connections.spawn(async move {
                     let _permit = permit;
-                    serve(stream, commands).await;
+                    serve(stream, service).await;
                 });
             }
             Err(error) => {
@@ -156,13 +177,13 @@ async fn accept(listener: &UnixListener, commands: &Commands, connections: &mut 
     }
 }
 
-async fn serve(stream: UnixStream, commands: Commands) {
+async fn serve<S: Commands>(stream: UnixStream, service: S) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .half_close(true)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(commands));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     // A broken connection concerns only its caller.
     if let Err(error) = connection.await {
         tracing::debug!(%error, "admin socket");

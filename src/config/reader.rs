@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::env;
 use super::mistake::{Mistake, shown, unknown};
-use super::sources::{Reading, Setting};
+use super::reading::{Reading, Setting};
 use super::value::{Kind, Value};
 
 /// The source of what no source says.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::caller::access;
-use super::convert::timestamp;
+use super::convert::Messages;
 use super::response::{self, CustomerResponse, EventsResponse};
-use super::streams::{self, Messages};
-use super::tracking::rpc_status;
+use super::status::rpc_status;
+use super::streams;
 use super::{pb, status};
 use crate::tracker::{
-    Access, Attribute, Export, GetCustomer, Held, IdValues, ListEvents, Page, ResponseWriter,
-    Tracker, WatchEvents,
+    Access, Attribute, Export, GetCustomer, Held, ListEvents, Page, ResponseWriter, Tracker,
+    WatchEvents,
 };
-use crate::view::{Order, StoredEvent};
+use crate::view::Order;
 
 /// Reads customers and their events, and anonymizes and erases customers.
 #[derive(Clone, Debug)]
@@ -190,22 +190,6 @@ fn with<T>(held: Held, message: T) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(held);
     response
-}
-
-pub(super) fn id(id: IdValues) -> pb::CustomerId {
-    pb::CustomerId {
-        r#type: id.kind,
-        values: id.values,
-        soft: id.soft,
-    }
-}
-
-pub(super) fn event(event: StoredEvent) -> pb::Event {
-    pb::Event {
-        r#type: event.event_type,
-        timestamp: Some(timestamp(event.time)),
-        properties: Some(event.properties.into()),
-    }
 }
 
 fn attribute(attribute: pb::Attribute) -> Result<Attribute, Status> {

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use prost::encoding::{encoded_len_varint, message};
 
-use super::customers::{event, id};
+use super::convert::{event, id};
 use super::pb;
 use crate::model::properties::{Object, Properties};
 use crate::tracker::{ExportedCustomer, IdValues, PAGE_TOKEN_BYTES_MAX, ResponseWriter};

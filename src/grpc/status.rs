@@ -16,6 +16,20 @@ const OVERLOAD_DELAY: Duration = Duration::from_secs(1);
 /// How long a caller should wait when the service cannot write.
 const FAILURE_DELAY: Duration = Duration::from_secs(5);
 
+/// A status as it is inside of a message.
+pub(super) fn rpc_status(status: &Status) -> tonic_types::Status {
+    use prost::Message as _;
+    // The details of a status are this very message; without any it has only code and text.
+    match tonic_types::Status::decode(status.details()) {
+        Ok(message) if message.code != Code::Ok as i32 => message,
+        Ok(_) | Err(_) => tonic_types::Status {
+            code: status.code() as i32,
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        },
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();

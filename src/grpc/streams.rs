@@ -1,18 +1,13 @@
 //! The streams of `CustomerService`.
 
-use std::pin::Pin;
-
-use futures_util::{Stream, TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, stream};
 use http::HeaderValue;
 use tonic::{Extensions, Status};
 
-use super::customers::{event, id};
+use super::convert::{Messages, event, id};
 use super::{pb, response, status};
 use crate::middleware::{CallContext, cause};
 use crate::tracker::{Export, Start, Watch, Watched};
-
-/// A stream of messages that ends after the first failure.
-pub type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Where a watch begins.
 pub(super) fn start(request: &pb::WatchEventsRequest) -> Result<Start<'_>, Status> {

@@ -6,6 +6,7 @@
 //! Commands that have arrived are committed together, without waiting for more. The next group is read while the one
 //! before is being written to the disk.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
@@ -16,11 +17,12 @@ use tokio::time::Instant;
 use tonic::{Extensions, Request, Status, Streaming};
 
 use super::caller::{authenticate, caller};
-use super::convert::timestamp;
+use super::convert::{Messages, timestamp};
 use super::pb;
+use super::prepare::{self, Prepared};
+use super::status::rpc_status;
 use super::status::{invalid, unavailable};
-use super::streams::{Messages, id_of};
-use super::tracking::{Prepared, Tracking, rpc_status};
+use super::streams::id_of;
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
 use crate::middleware::{CallContext, Guard, MessageCharge, cause, refusal};
 use crate::model::credentials::Credentials;
@@ -42,16 +44,17 @@ const DRAIN_DELAY: Duration = Duration::from_secs(1);
 
 /// The acknowledgements of a stream of commands.
 pub(super) fn acknowledged(
-    tracking: Tracking,
+    tracker: Arc<Tracker>,
+    first_message_timeout: Duration,
     request: Request<Streaming<pb::TrackStreamRequest>>,
 ) -> Messages<pb::TrackStreamResponse> {
     let credentials = caller(&request);
     let (_, extensions, messages) = request.into_parts();
-    let heartbeat = tracking.tracker.heartbeat();
+    let heartbeat = tracker.heartbeat();
     let stream = IngestStream {
-        ended: tracking.tracker.streams_ended(),
-        deadline: Instant::now() + tracking.first_message_timeout,
-        tracking,
+        ended: tracker.streams_ended(),
+        deadline: Instant::now() + first_message_timeout,
+        tracker,
         credentials,
         extensions,
         messages,
@@ -64,7 +67,7 @@ pub(super) fn acknowledged(
         let group = stream.next_group().await?;
         let goes_on = group.end.is_none();
         Some((
-            group.commit(&stream.tracking.tracker, id_of(&stream.extensions)),
+            group.commit(&stream.tracker, id_of(&stream.extensions)),
             goes_on.then_some(stream),
         ))
     });
@@ -90,7 +93,7 @@ fn beating(
 
 /// A stream that is being read.
 struct IngestStream {
-    tracking: Tracking,
+    tracker: Arc<Tracker>,
     credentials: Credentials,
     extensions: Extensions,
     messages: Streaming<pb::TrackStreamRequest>,
@@ -205,7 +208,7 @@ impl IngestStream {
                 group.writes.push(write);
                 kind = Kind::Write;
             }
-            Ok(Prepared::Time) => result.time = Some(timestamp(self.tracking.now())),
+            Ok(Prepared::Time) => result.time = Some(timestamp(self.tracker.now())),
             Err(status) => {
                 self.count(Guard::of(&status));
                 result.error = Some(rpc_status(&status));
@@ -222,7 +225,7 @@ impl IngestStream {
 
     /// The caller's current access: its key may have changed since the last message.
     fn access(&mut self, token: &str) -> Result<Access, Status> {
-        let tracker = &self.tracking.tracker;
+        let tracker = &self.tracker;
         if let Some(access) = self.access.take() {
             return Ok(tracker.renew(access)?);
         }
@@ -256,7 +259,7 @@ impl IngestStream {
                 "Field 'project_token' must be empty or that of the first message.".to_owned(),
             ));
         }
-        self.tracking.prepare(access, command)
+        prepare::prepare(&self.tracker, access, command)
     }
 
     /// Counts what a guard refused: the answer has begun, and no layer sees the statuses inside of it.
@@ -276,7 +279,7 @@ impl IngestStream {
             return Err(status);
         }
         let quota_outcome = QuotaOutcome::default();
-        match self.tracking.tracker.charge(access, &quota_outcome) {
+        match self.tracker.charge(access, &quota_outcome) {
             Ok(()) => Ok(()),
             Err(error) => Err(refused(&quota_outcome, error.into())),
         }

@@ -10,6 +10,7 @@
 
 mod encode;
 mod error;
+mod fields;
 mod json;
 mod message;
 mod render;
@@ -88,7 +89,7 @@ impl Properties {
 
     /// Names in ascending order, each with its value's canonical bytes.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
-        wire::entries(&self.0)
+        fields::entries(&self.0)
     }
 
     /// The same properties with `name` set to a text, whatever it was before.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::env::Environment;
-use super::super::sources::Sources;
+use super::super::reading::Sources;
 use super::*;
 
 /// A setting of the page: its section, its key and its default.

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, RwLock};
 use super::append::Appender;
 use super::descriptors::{Descriptors, Slot};
 use super::durable_mark::{self, DurableMark};
-use super::format::{HEADER_BYTES, Header, Kind, NoHeader};
+use super::format::Kind;
 use super::keeper::Keeper;
-use super::recovery::{End, Extent, Source as _};
+use super::recovery::{End, Extent, header};
 use super::rewrite::{Rewriting, Rewritten};
 use super::room::Room;
 use super::segment::Segment;
@@ -222,25 +222,6 @@ fn failed(dir: &Path, error: &io::Error) -> Error {
 fn refused(dir: &Path, why: String) -> Error {
     let dir = dir.to_owned();
     Error::Open { dir, why }
-}
-
-/// A file's header.
-///
-/// # Errors
-/// A text that says why it has none.
-pub(super) fn header(path: &Path, file: &File, kind: Kind) -> Result<Header, String> {
-    let told = |why: String| format!("{} {why}", path.display());
-    let mut page = vec![0; HEADER_BYTES];
-    match file.read_into(0, &mut page) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => page.clear(),
-        read => read.map_err(|error| told(format!("cannot be read: {error}")))?,
-    }
-    Header::read(&page, kind).map_err(|why| match why {
-        NoHeader::Damaged => told("is damaged at byte 0".to_owned()),
-        NoHeader::Format(format) => told(format!(
-            "is of format {format}, which this version does not know"
-        )),
-    })
 }
 
 /// Checks all segments.

@@ -10,11 +10,12 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::format::{HEADER_BYTES, Head, Header, Peek, TRAILER_BYTES, seal_place};
+use super::format::{HEADER_BYTES, Head, Header, Kind, NoHeader, Peek, TRAILER_BYTES, seal_place};
 
 /// The place of a frame is kept for each so many bytes of a file.
 pub(super) const GRAIN_BYTES: u64 = 16 << 10;
@@ -301,4 +302,23 @@ fn look_behind<S: Source>(
         at += step as u64;
     }
     Ok(torn.map_or(End::Free, End::Torn))
+}
+
+/// A file's header.
+///
+/// # Errors
+/// A text that says why it has none.
+pub(super) fn header(path: &Path, file: &File, kind: Kind) -> Result<Header, String> {
+    let named = |why: String| format!("{} {why}", path.display());
+    let mut page = vec![0; HEADER_BYTES];
+    match file.read_into(0, &mut page) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => page.clear(),
+        read => read.map_err(|error| named(format!("cannot be read: {error}")))?,
+    }
+    Header::read(&page, kind).map_err(|why| match why {
+        NoHeader::Damaged => named("is damaged at byte 0".to_owned()),
+        NoHeader::Format(format) => named(format!(
+            "is of format {format}, which this version does not know"
+        )),
+    })
 }

@@ -1,10 +1,10 @@
 //! The canonical form to JSON text. Bytes that are not canonical render as `null` where they cannot be read.
 
-use super::wire::{self, Field};
+use super::fields::{self, Field};
 
 pub(super) fn object(canonical: &[u8], out: &mut Vec<u8>) {
     out.push(b'{');
-    for (at, (key, from)) in wire::entries(canonical).enumerate() {
+    for (at, (key, from)) in fields::entries(canonical).enumerate() {
         if at > 0 {
             out.push(b',');
         }
@@ -16,7 +16,7 @@ pub(super) fn object(canonical: &[u8], out: &mut Vec<u8>) {
 }
 
 pub(super) fn value(mut canonical: &[u8], out: &mut Vec<u8>) {
-    match wire::field(&mut canonical) {
+    match fields::field(&mut canonical) {
         Ok(Field::Fixed64(2, bytes)) => json(&f64::from_le_bytes(bytes), out),
         Ok(Field::Bytes(3, bytes)) => text(&String::from_utf8_lossy(bytes), out),
         Ok(Field::Varint(4, flag)) => json(&(flag != 0), out),
@@ -32,7 +32,7 @@ pub(super) fn value(mut canonical: &[u8], out: &mut Vec<u8>) {
 fn list(mut items: &[u8], out: &mut Vec<u8>) {
     out.push(b'[');
     let mut first = true;
-    while let (false, Ok(Field::Bytes(_, item))) = (items.is_empty(), wire::field(&mut items)) {
+    while let (false, Ok(Field::Bytes(_, item))) = (items.is_empty(), fields::field(&mut items)) {
         if !std::mem::take(&mut first) {
             out.push(b',');
         }
