@@ -1,7 +1,7 @@
 //! The fields of a command, and how each is read.
 //!
-//! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands
-//! never come here like that: [`fast_path`](super::fast_path) reads them in one pass.
+//! Here each field is JSON text first, and is read by itself, so that an error names what is wrong. Most commands are
+//! read in one pass instead, by [`fast_path`](super::fast_path).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,11 +22,10 @@ use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
-/// Every field that a route knows. `null` counts as absent. IDs and properties are text, unless they have been read
-/// already.
+/// The fields of every command. `null` counts as absent. IDs and properties are JSON text, or have been read already.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
-pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
+pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     customer_ids: Option<I>,
     properties: Option<P>,
     #[serde(borrow)]
@@ -39,22 +38,6 @@ pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     age: Option<&'a RawValue>,
     #[serde(borrow)]
     url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) attributes: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) event_types: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) order: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) limit: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) skip: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) paged: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) page_token: Option<&'a RawValue>,
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
 }
 
 impl<I, P> Default for Fields<'_, I, P> {
@@ -67,65 +50,22 @@ impl<I, P> Default for Fields<'_, I, P> {
             update_timestamp: None,
             age: None,
             url: None,
-            attributes: None,
-            event_types: None,
-            order: None,
-            limit: None,
-            skip: None,
-            paged: None,
-            page_token: None,
-            format: None,
         }
     }
 }
 
-impl<'a> Fields<'a> {
-    /// Reads a body.
-    pub(in super::super) fn of_body(body: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
-        Self::of_text(text)
-    }
-
-    /// Reads the text of one object.
-    pub(super) fn of_text(text: &'a str) -> Result<Self, Error> {
-        let text = object_text(text)?;
-        if text.len() > COMMAND_BYTES_MAX {
-            return Err(refused(tracker::Error::CommandTooLarge(text.len())));
-        }
-        read(text)
-    }
-
-    pub(super) fn customer_ids(&self) -> Result<Ids, Error> {
-        Ok(part(self.customer_ids)?.unwrap_or_default())
-    }
-
-    /// The form in which an export is asked for.
-    pub(in super::super) fn format(&self) -> Result<Format, Error> {
-        match (self.format, &*text("format", self.format)?) {
-            (Some(_), "native_json") => Ok(Format::NativeJson),
-            (Some(_), "table_json") => Ok(Format::TableJson),
-            (Some(_), "csv") => Ok(Format::Csv),
-            (Some(other), _) => {
-                let expected = "native_json, table_json or csv";
-                Err(wrong_type("format", expected, other))
-            }
-            (None, _) => {
-                let message = "Field 'format' is required.".to_owned();
-                Err(Error::invalid(Some("format"), message))
-            }
-        }
-    }
+/// Reads a body.
+pub(super) fn of_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+    of_text(std::str::from_utf8(body).map_err(Error::not_utf8)?)
 }
 
-/// The forms of a table of all customers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Format {
-    /// Fields with their kinds, and rows.
-    NativeJson,
-    /// The same with the columns' names.
-    TableJson,
-    /// Lines of text, the first of them with the columns' names.
-    Csv,
+/// Reads the text of one object.
+pub(super) fn of_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+    let text = object_text(text)?;
+    if text.len() > COMMAND_BYTES_MAX {
+        return Err(refused(tracker::Error::CommandTooLarge(text.len())));
+    }
+    read(text)
 }
 
 impl<I, P> Fields<'_, I, P>
@@ -133,41 +73,37 @@ where
     I: Part<Ids>,
     P: Part<Object>,
 {
-    pub(in super::super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+    pub(super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
         let time = match time("update_timestamp", self.update_timestamp)? {
             Some(time) => Some(time),
             None => time("timestamp", self.timestamp)?,
         };
         Ok(pb::UpdateCustomerRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             properties: part(self.properties)?,
             update_timestamp: time.map(timestamp),
         })
     }
 
-    pub(in super::super) fn event(
-        self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<pb::AddEventRequest, Error> {
+    pub(super) fn event(self, token: &str, now: Timestamp) -> Result<pb::AddEventRequest, Error> {
         Ok(pb::AddEventRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             event_type: text("event_type", self.event_type)?.into_owned(),
             properties: part(self.properties)?,
             timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
         })
     }
 
-    pub(in super::super) fn click(
+    pub(super) fn click(
         self,
         token: &str,
         now: Timestamp,
     ) -> Result<pb::TrackCampaignClickRequest, Error> {
         Ok(pb::TrackCampaignClickRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             url: text("url", self.url)?.into_owned(),
             properties: part(self.properties)?,
             timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
@@ -175,8 +111,8 @@ where
     }
 }
 
-/// A field of its own kind, read or still text.
-pub(in super::super) trait Part<T> {
+/// A field that is still JSON text, or has been read already.
+pub(super) trait Part<T> {
     fn read(self) -> Result<T, Error>;
 }
 
@@ -184,8 +120,13 @@ fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>, Error> {
     field.map(Part::read).transpose()
 }
 
+/// Customer IDs. There are none if the field is absent.
+pub(super) fn ids(field: Option<impl Part<Ids>>) -> Result<Ids, Error> {
+    Ok(part(field)?.unwrap_or_default())
+}
+
 /// Customer IDs by type.
-pub(in super::super) type Ids = BTreeMap<String, String>;
+pub(super) type Ids = BTreeMap<String, String>;
 
 impl Part<Ids> for &RawValue {
     fn read(self) -> Result<Ids, Error> {
@@ -225,7 +166,7 @@ impl Part<Object> for FastProperties {
     }
 }
 
-/// The event's time: `timestamp`, or else `age` before the receipt.
+/// The time of an event is its `timestamp`, or else `age` before the receipt.
 fn time_or_age(
     timestamp: Option<&RawValue>,
     age: Option<&RawValue>,
@@ -244,7 +185,7 @@ fn time_or_age(
     time.map(Some).map_err(|error| bad_time("age", error))
 }
 
-/// A text; the empty one if it is absent.
+/// A text. It is empty if the field is absent.
 pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
     match raw {
         None => Ok(Cow::Borrowed("")),
@@ -270,11 +211,11 @@ fn is_number(raw: &RawValue) -> bool {
         .starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
-/// A text, borrowed unless it has escapes.
+/// A text. It is borrowed unless it has escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The entries of an object in their order, none left out.
+/// All entries of an object, in their order.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -301,7 +242,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-/// A customer ID: a text, or a whole number, in any form, as its decimal text. `null` names nobody, like the empty
+/// A customer ID is a text, or a whole number in any form, which becomes its decimal text. `null` becomes the empty
 /// text.
 fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     let text = raw.get();
@@ -323,7 +264,7 @@ fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     Err(Error::invalid(Some("customer_ids"), message))
 }
 
-/// The text of an object without what is around it.
+/// The text of an object without the blanks around it.
 pub(super) fn object_text(text: &str) -> Result<&str, Error> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     match text.starts_with('{') {
@@ -332,7 +273,7 @@ pub(super) fn object_text(text: &str) -> Result<&str, Error> {
     }
 }
 
-/// Reads JSON. What is JSON, but breaks a rule, such as a key that stands twice, says which.
+/// Reads JSON. The error names the rule if JSON breaks one, such as a key that stands twice.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
     use serde_json::error::Category;
     serde_json::from_str(text).map_err(|error| match error.classify() {
@@ -353,7 +294,7 @@ fn bad_time(field: &'static str, error: time::Error) -> Error {
     refused(tracker::Error::Time { field, error })
 }
 
-/// An error of the floors below, which have the words for it.
+/// An error that the tracker has the words for.
 pub(super) fn refused(error: tracker::Error) -> Error {
     Status::from(error).into()
 }

@@ -1,10 +1,10 @@
-//! Questions about customers.
+//! Requests to read or anonymise customers.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::error::Error;
-use super::fields::{Fields, object_text, read, refused, text, wrong_type};
+use super::fields::{ids, object_text, of_body, of_text, read, refused, text, wrong_type};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
@@ -12,21 +12,85 @@ use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
 /// Most customers that are anonymised by one request.
 pub(super) const BULK_MAX: usize = 1_000;
 
-/// Where an attribute's result comes from.
+/// The source of an attribute's result.
 #[derive(Debug)]
 pub(in super::super) enum AttributePlan {
-    /// From the service: the next of its results.
+    /// The next result of the service.
     Read,
-    /// From here: it is of no type that there is.
+    /// This error, because the attribute's type is unknown.
     Failed(String),
 }
 
-/// The question for one customer.
+/// The forms of a table of all customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Format {
+    /// Fields with their types, and rows.
+    NativeJson,
+    /// The same with the names of the columns.
+    TableJson,
+    /// Lines of text. The first has the names of the columns.
+    Csv,
+}
+
+/// A request for one customer. `R` is the JSON text of a field, here and below.
+#[derive(Deserialize)]
+struct CustomerBody<R> {
+    customer_ids: Option<R>,
+    paged: Option<R>,
+    page_token: Option<R>,
+}
+
+/// A request for attributes.
+#[derive(Deserialize)]
+struct AttributesBody<R> {
+    customer_ids: Option<R>,
+    attributes: Option<R>,
+}
+
+/// One of the attributes.
+#[derive(Deserialize)]
+struct Attribute<R> {
+    r#type: Option<R>,
+    property: Option<R>,
+    id: Option<R>,
+}
+
+/// A request for a page of events.
+#[derive(Deserialize)]
+struct EventsBody<R> {
+    customer_ids: Option<R>,
+    event_types: Option<R>,
+    order: Option<R>,
+    limit: Option<R>,
+    skip: Option<R>,
+    page_token: Option<R>,
+}
+
+/// A request to anonymise one customer.
+#[derive(Deserialize)]
+struct AnonymizeBody<R> {
+    customer_ids: Option<R>,
+}
+
+/// A request to anonymise many customers.
+#[derive(Deserialize)]
+struct AnonymizeBulkBody<R> {
+    customers: Option<R>,
+}
+
+/// A request to export all customers.
+#[derive(Deserialize)]
+struct ExportBody<R> {
+    format: Option<R>,
+}
+
+/// The request for one customer.
 pub(in super::super) fn customer(
-    fields: &Fields<'_>,
+    body: &[u8],
     token: &str,
 ) -> Result<pb::GetCustomerRequest, Error> {
-    let paged = match fields.paged {
+    let body: CustomerBody<&RawValue> = of_body(body)?;
+    let paged = match body.paged {
         None => false,
         Some(raw) => match raw.get() {
             "true" => true,
@@ -36,27 +100,28 @@ pub(in super::super) fn customer(
     };
     Ok(pb::GetCustomerRequest {
         project_token: token.to_owned(),
-        customer_ids: fields.customer_ids()?,
+        customer_ids: ids(body.customer_ids)?,
         paged,
-        page_token: text("page_token", fields.page_token)?.into_owned(),
+        page_token: text("page_token", body.page_token)?.into_owned(),
     })
 }
 
 /// The customer to anonymise.
 pub(in super::super) fn anonymize(
-    fields: &Fields<'_>,
+    body: &[u8],
+    token: &str,
+) -> Result<pb::AnonymizeCustomerRequest, Error> {
+    anonymize_one(of_body(body)?, token)
+}
+
+fn anonymize_one(
+    body: AnonymizeBody<&RawValue>,
     token: &str,
 ) -> Result<pb::AnonymizeCustomerRequest, Error> {
     Ok(pb::AnonymizeCustomerRequest {
         project_token: token.to_owned(),
-        customer_ids: fields.customer_ids()?,
+        customer_ids: ids(body.customer_ids)?,
     })
-}
-
-#[derive(Deserialize)]
-struct Bulk<'a> {
-    #[serde(borrow)]
-    customers: Option<&'a RawValue>,
 }
 
 /// The customers to anonymise, 1 to [`BULK_MAX`] of them.
@@ -65,8 +130,8 @@ pub(in super::super) fn anonymize_bulk(
     token: &str,
 ) -> Result<Vec<pb::AnonymizeCustomerRequest>, Error> {
     let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
-    let bulk: Bulk<'_> = read(object_text(text)?)?;
-    let listed = list("customers", "a list of objects", bulk.customers)?;
+    let body: AnonymizeBulkBody<&RawValue> = read(object_text(text)?)?;
+    let listed = list("customers", "a list of objects", body.customers)?;
     if !(1..=BULK_MAX).contains(&listed.len()) {
         let found = listed.len();
         let message =
@@ -77,7 +142,7 @@ pub(in super::super) fn anonymize_bulk(
         if !raw.get().starts_with('{') {
             return Err(wrong_type("customers", "a list of objects", raw));
         }
-        let request = anonymize(&Fields::of_text(raw.get())?, token)?;
+        let request = anonymize_one(of_text(raw.get())?, token)?;
         match request.customer_ids.is_empty() {
             true => Err(refused(tracker::Error::NoCustomerId)),
             false => Ok(request),
@@ -86,23 +151,13 @@ pub(in super::super) fn anonymize_bulk(
     listed.into_iter().map(customer).collect()
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Attribute<'a> {
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    property: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-}
-
-/// The question for attributes, and where each result comes from.
+/// The request for attributes, and the source of each result.
 pub(in super::super) fn attributes(
-    fields: &Fields<'_>,
+    body: &[u8],
     token: &str,
 ) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>), Error> {
-    let listed = list("attributes", "a list of objects", fields.attributes)?;
+    let body: AttributesBody<&RawValue> = of_body(body)?;
+    let listed = list("attributes", "a list of objects", body.attributes)?;
     if listed.len() > ATTRIBUTES_MAX {
         return Err(refused(tracker::Error::TooManyAttributes(listed.len())));
     }
@@ -121,19 +176,19 @@ pub(in super::super) fn attributes(
     }
     let request = pb::GetAttributesRequest {
         project_token: token.to_owned(),
-        customer_ids: fields.customer_ids()?,
+        customer_ids: ids(body.customer_ids)?,
         attributes,
     };
     Ok((request, plan))
 }
 
-/// One attribute, or why it cannot be read.
+/// One attribute, or the error of its result.
 fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>, Error> {
     use pb::attribute::Attribute as Message;
     if object_text(raw.get()).is_err() {
         return Err(wrong_type("attributes", "a list of objects", raw));
     }
-    let attribute: Attribute<'_> = read(raw.get())?;
+    let attribute: Attribute<&RawValue> = read(raw.get())?;
     let named = |field: &str, raw: Option<&RawValue>| match raw {
         None => Ok(Err(format!("Field '{field}' is required."))),
         Some(raw) if raw.get().starts_with('"') => read::<String>(raw.get()).map(Ok),
@@ -150,12 +205,10 @@ fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>,
     })
 }
 
-/// The question for a page of events.
-pub(in super::super) fn events(
-    fields: &Fields<'_>,
-    token: &str,
-) -> Result<pb::ListEventsRequest, Error> {
-    let listed = list("event_types", "a list of strings", fields.event_types)?;
+/// The request for a page of events.
+pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEventsRequest, Error> {
+    let body: EventsBody<&RawValue> = of_body(body)?;
+    let listed = list("event_types", "a list of strings", body.event_types)?;
     if listed.len() > TYPES_MAX {
         return Err(refused(tracker::Error::EventTypes(listed.len())));
     }
@@ -166,23 +219,41 @@ pub(in super::super) fn events(
         }
         event_types.push(read::<String>(raw.get())?);
     }
-    let order = match (fields.order, &*text("order", fields.order)?) {
+    let order = match (body.order, &*text("order", body.order)?) {
         (None, _) | (_, "asc") => pb::Order::Asc,
         (_, "desc") => pb::Order::Desc,
         (Some(other), _) => return Err(wrong_type("order", "asc or desc", other)),
     };
     Ok(pb::ListEventsRequest {
         project_token: token.to_owned(),
-        customer_ids: fields.customer_ids()?,
+        customer_ids: ids(body.customer_ids)?,
         event_types,
         order: order.into(),
-        limit: number("limit", fields.limit)?,
-        skip: number("skip", fields.skip)?.unwrap_or_default(),
-        page_token: text("page_token", fields.page_token)?.into_owned(),
+        limit: number("limit", body.limit)?,
+        skip: number("skip", body.skip)?.unwrap_or_default(),
+        page_token: text("page_token", body.page_token)?.into_owned(),
     })
 }
 
-/// A list's elements, still as text; none if it is absent.
+/// The format of an export.
+pub(in super::super) fn export(body: &[u8]) -> Result<Format, Error> {
+    let body: ExportBody<&RawValue> = of_body(body)?;
+    match (body.format, &*text("format", body.format)?) {
+        (Some(_), "native_json") => Ok(Format::NativeJson),
+        (Some(_), "table_json") => Ok(Format::TableJson),
+        (Some(_), "csv") => Ok(Format::Csv),
+        (Some(other), _) => {
+            let expected = "native_json, table_json or csv";
+            Err(wrong_type("format", expected, other))
+        }
+        (None, _) => {
+            let message = "Field 'format' is required.".to_owned();
+            Err(Error::invalid(Some("format"), message))
+        }
+    }
+}
+
+/// The elements of a list as JSON text. There are none if the field is absent.
 fn list<'a>(
     field: &str,
     expected: &str,
