@@ -11,10 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 use tonic::Status;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::offload::Offload;
 use crate::limit::{Meter, Spent};
 use crate::middleware::{Guard, refusal};
@@ -37,17 +38,13 @@ enum Coding {
 }
 
 /// Reads a JSON body. The limits hold before and after decompression.
-pub(super) async fn read<B>(
+pub(super) async fn read(
     headers: &HeaderMap,
-    body: B,
+    body: impl HttpBody<Data = Bytes>,
     limits: Limits<'_>,
     timeout: Duration,
     decoders: &Offload,
-) -> Result<Bytes, Error>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Bytes> {
     let coding = coding(headers)?;
     // An announced length is refused before anything is read.
     if body.size_hint().lower() > limits.bytes_max as u64 {
@@ -97,12 +94,7 @@ impl Limits<'_> {
     ///
     /// The unused part of the buffer is not counted, because it takes no memory yet. Bytes count twice while they move
     /// to a larger buffer.
-    fn append(
-        &self,
-        out: &mut Vec<u8>,
-        piece: &[u8],
-        expected: Option<usize>,
-    ) -> Result<(), Error> {
+    fn append(&self, out: &mut Vec<u8>, piece: &[u8], expected: Option<usize>) -> Result<()> {
         let (length, room) = (out.len(), out.capacity());
         let wanted = length.saturating_add(piece.len());
         if wanted > self.bytes_max {
@@ -125,7 +117,7 @@ impl Limits<'_> {
         Ok(())
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Error> {
+    fn take(&self, bytes: usize) -> Result<()> {
         self.meter.take(bytes).map_err(no_memory)
     }
 
@@ -145,10 +137,7 @@ fn no_memory(spent: Spent) -> Error {
 
 /// The whole body. A body in one piece is not copied. Several pieces are joined, because each would keep its whole
 /// receive buffer in memory.
-async fn collect<B>(body: B, limits: Limits<'_>) -> Result<Bytes, Error>
-where
-    B: http_body::Body<Data = Bytes>,
-{
+async fn collect(body: impl HttpBody<Data = Bytes>, limits: Limits<'_>) -> Result<Bytes> {
     let expected = body.size_hint().exact();
     let expected = expected.and_then(|bytes| usize::try_from(bytes).ok());
     let mut body = std::pin::pin!(body);
@@ -179,7 +168,7 @@ where
     })
 }
 
-fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
+fn coding(headers: &HeaderMap) -> Result<Coding> {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let value = values.next().map(HeaderValue::as_bytes);
     let value = value.unwrap_or_default().trim_ascii();

@@ -12,27 +12,35 @@ pub(super) const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most bytes of a response after its last event.
 const END_BYTES: usize = 64 + PAGE_TOKEN_BYTES_MAX;
 
-/// A page of events.
+/// The events of a customer, and the customer itself if it was requested.
 #[derive(Debug)]
-pub(super) struct EventsResponse {
+pub(super) struct CustomerResponse {
     out: Vec<u8>,
     bytes_max: usize,
     /// The JSON in front of the first event.
     open: &'static [u8],
+    properties: usize,
     events: usize,
 }
 
-impl EventsResponse {
-    /// A page of at most `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self::begin(bytes_max, br#"{"success": true"#, br#", "data": ["#)
+impl CustomerResponse {
+    /// A customer with everything, in at most `bytes_max` bytes.
+    pub(super) fn customer(bytes_max: usize) -> Self {
+        let start = br#"{"success": true, "ids": "#;
+        Self::new(bytes_max, start, br#"}, "events": ["#)
     }
 
-    fn begin(bytes_max: usize, begin: &[u8], open: &'static [u8]) -> Self {
+    /// A page of events, in at most `bytes_max` bytes.
+    pub(super) fn events(bytes_max: usize) -> Self {
+        Self::new(bytes_max, br#"{"success": true"#, br#", "data": ["#)
+    }
+
+    fn new(bytes_max: usize, start: &[u8], open: &'static [u8]) -> Self {
         Self {
-            out: begin.to_vec(),
+            out: start.to_vec(),
             bytes_max: bytes_max.saturating_sub(END_BYTES),
             open,
+            properties: 0,
             events: 0,
         }
     }
@@ -56,23 +64,37 @@ impl EventsResponse {
         self.out.push(b']');
         if let Some(next) = next {
             // A token has no characters that JSON escapes.
-            put(
-                &mut self.out,
-                format_args!(r#", "next_page_token": "{next}""#),
-            );
+            let next = format_args!(r#", "next_page_token": "{next}""#);
+            put(&mut self.out, next);
         }
         self.out.push(b'}');
         self.out.into()
     }
 }
 
-impl Answer for EventsResponse {
-    fn ids(&mut self, _: Vec<IdValues>) -> bool {
-        true
+impl Answer for CustomerResponse {
+    fn ids(&mut self, found: Vec<IdValues>) -> bool {
+        self.add(|out| {
+            ids(
+                out,
+                found.iter().map(|id| (&*id.kind, id.soft, &*id.values)),
+            );
+            out.extend(br#", "properties": {"#);
+        })
     }
 
-    fn property(&mut self, _: &str, _: &[u8]) -> bool {
-        true
+    fn property(&mut self, name: &str, value: &[u8]) -> bool {
+        let is_first = self.properties == 0;
+        let fits = self.add(|out| {
+            if !is_first {
+                out.push(b',');
+            }
+            write(out, name);
+            out.push(b':');
+            json_value(out, value);
+        });
+        self.properties += usize::from(fits);
+        fits
     }
 
     fn event(&mut self, found: StoredEvent) -> bool {
@@ -90,62 +112,6 @@ impl Answer for EventsResponse {
 
     fn bytes(&self) -> usize {
         self.out.capacity()
-    }
-}
-
-/// A customer with everything.
-#[derive(Debug)]
-pub(super) struct CustomerResponse {
-    events: EventsResponse,
-    properties: usize,
-}
-
-impl CustomerResponse {
-    /// A customer in at most `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
-        let begin = br#"{"success": true, "ids": "#;
-        Self {
-            events: EventsResponse::begin(bytes_max, begin, br#"}, "events": ["#),
-            properties: 0,
-        }
-    }
-
-    /// The whole response. `next` is the token of the next page.
-    pub(super) fn finish(self, next: Option<&str>) -> Bytes {
-        self.events.finish(next)
-    }
-}
-
-impl Answer for CustomerResponse {
-    fn ids(&mut self, found: Vec<IdValues>) -> bool {
-        self.events.add(|out| {
-            ids(
-                out,
-                found.iter().map(|id| (&*id.kind, id.soft, &*id.values)),
-            );
-            out.extend(br#", "properties": {"#);
-        })
-    }
-
-    fn property(&mut self, name: &str, value: &[u8]) -> bool {
-        let fits = self.events.add(|out| {
-            if self.properties > 0 {
-                out.push(b',');
-            }
-            write(out, name);
-            out.push(b':');
-            json_value(out, value);
-        });
-        self.properties += usize::from(fits);
-        fits
-    }
-
-    fn event(&mut self, event: StoredEvent) -> bool {
-        self.events.event(event)
-    }
-
-    fn bytes(&self) -> usize {
-        self.events.bytes()
     }
 }
 
@@ -183,7 +149,7 @@ mod tests {
     #[test]
     fn events_fill_an_response_and_never_more_and_stay_json() {
         for filler in 0..60 {
-            let mut response = EventsResponse::new(MAX);
+            let mut response = CustomerResponse::events(MAX);
             let count = (0..).find(|n| !response.event(event(*n, filler)));
             let body = response.finish(Some(&token()));
             assert!(body.len() <= MAX, "{filler}: {}", body.len());
@@ -198,7 +164,7 @@ mod tests {
     #[test]
     fn a_customer_fills_an_response_and_never_more_and_stays_json() {
         for filler in 0..60 {
-            let mut response = CustomerResponse::new(MAX);
+            let mut response = CustomerResponse::customer(MAX);
             assert!(response.ids(ids()));
             let value = event(1, filler).properties;
             let (_, value) = value.entries().last().unwrap();

@@ -5,6 +5,8 @@ use tonic::Status;
 
 use crate::middleware::{Body, Guard, HttpStatus};
 
+pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Why a REST call fails.
 #[derive(Debug)]
 pub(super) struct Error {

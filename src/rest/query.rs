@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::request::Parts;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 
@@ -23,7 +23,7 @@ pub(super) fn value<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
 }
 
 /// The request to watch events.
-pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest, Error> {
+pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest> {
     let mut request = pb::WatchEventsRequest {
         project_token: token.to_owned(),
         ..pb::WatchEventsRequest::default()
@@ -53,7 +53,7 @@ pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest,
     Ok(request)
 }
 
-fn start(value: &str) -> Result<pb::WatchStart, Error> {
+fn start(value: &str) -> Result<pb::WatchStart> {
     match value {
         "now" => Ok(pb::WatchStart::Now),
         "beginning" => Ok(pb::WatchStart::Beginning),

@@ -4,10 +4,10 @@
 //! straight into their buffer.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{Result, Write};
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
@@ -34,8 +34,8 @@ struct BulkResponse<'a> {
 struct TimeResponse {
     success: bool,
     errors: [(); 0],
-    #[serde(serialize_with = "raw_number")]
-    time: Timestamp,
+    /// A number, with more digits than a float keeps.
+    time: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -56,10 +56,11 @@ pub(super) fn anonymized(id: Option<&RequestId>) -> Bytes {
 
 /// The service's time.
 pub(super) fn time(time: Option<prost_types::Timestamp>) -> Bytes {
+    let time = RawValue::from_string(seconds(time).to_string());
     to_bytes(&TimeResponse {
         success: true,
         errors: [],
-        time: seconds(time),
+        time: time.unwrap_or_default(),
     })
 }
 
@@ -85,58 +86,26 @@ pub(super) fn batch(batch: Batch<'_>, response: pb::ExecuteBatchResponse) -> Byt
         ),
     );
     list(&mut out, batch.plan, |out, (command_id, planned)| {
-        let result = match planned {
-            Planned::Executed => executed.next().unwrap_or_default(),
-            Planned::Failed(status) => pb::CommandResult {
-                error: Some(error(status.message().to_owned())),
-                ..pb::CommandResult::default()
-            },
+        let (time, error) = match planned {
+            Planned::Executed => {
+                let result = executed.next().unwrap_or_default();
+                (result.time, result.error.map(|error| error.message))
+            }
+            Planned::Failed(status) => (None, Some(status.message().to_owned())),
         };
-        command_result(out, &result, command_id);
-    });
-    out.push(b'}');
-    out.into()
-}
-
-fn command_result(out: &mut Vec<u8>, result: &pb::CommandResult, command_id: Option<&RawValue>) {
-    match &result.error {
-        None => out.extend(br#"{"success": true, "errors": []"#),
-        Some(error) => {
-            out.extend(br#"{"success": false, "errors": ["#);
-            write(out, &error.message);
-            out.push(b']');
+        match error {
+            None => out.extend(br#"{"success": true, "errors": []"#),
+            Some(message) => {
+                out.extend(br#"{"success": false, "errors": ["#);
+                write(out, &message);
+                out.push(b']');
+            }
         }
-    }
-    if result.time.is_some() {
-        put(out, format_args!(r#", "time": {}"#, seconds(result.time)));
-    }
-    if let Some(id) = command_id {
-        put(out, format_args!(r#", "command_id": {}"#, id.get()));
-    }
-    out.push(b'}');
-}
-
-/// Attributes, in the order of the request.
-pub(super) fn attributes(plan: Vec<AttributePlan>, response: pb::GetAttributesResponse) -> Bytes {
-    let mut results = response.results.into_iter();
-    let mut out = Vec::from(br#"{"success": true, "results": "#);
-    list(&mut out, plan, |out, planned| {
-        let result = match planned {
-            AttributePlan::Read => results.next().unwrap_or_default(),
-            AttributePlan::Failed(message) => pb::AttributeResult {
-                value: None,
-                error: Some(error(message)),
-            },
-        };
-        match result.error {
-            Some(error) => {
-                out.extend(br#"{"success": false, "error": "#);
-                write(out, &error.message);
-            }
-            None => {
-                out.extend(br#"{"success": true, "value": "#);
-                result.value.unwrap_or_default().write_json(out);
-            }
+        if time.is_some() {
+            put(out, format_args!(r#", "time": {}"#, seconds(time)));
+        }
+        if let Some(id) = command_id {
+            put(out, format_args!(r#", "command_id": {}"#, id.get()));
         }
         out.push(b'}');
     });
@@ -144,11 +113,32 @@ pub(super) fn attributes(plan: Vec<AttributePlan>, response: pb::GetAttributesRe
     out.into()
 }
 
-fn error(message: String) -> tonic_types::Status {
-    tonic_types::Status {
-        message,
-        ..tonic_types::Status::default()
-    }
+/// Attributes, in the order of the request.
+pub(super) fn attributes(plan: Vec<AttributePlan>, response: pb::GetAttributesResponse) -> Bytes {
+    let mut results = response.results.into_iter();
+    let mut out = Vec::from(br#"{"success": true, "results": "#);
+    list(&mut out, plan, |out, planned| {
+        let (value, error) = match planned {
+            AttributePlan::Read => {
+                let result = results.next().unwrap_or_default();
+                (result.value, result.error.map(|error| error.message))
+            }
+            AttributePlan::Failed(message) => (None, Some(message)),
+        };
+        match error {
+            Some(message) => {
+                out.extend(br#"{"success": false, "error": "#);
+                write(out, &message);
+            }
+            None => {
+                out.extend(br#"{"success": true, "value": "#);
+                value.unwrap_or_default().write_json(out);
+            }
+        }
+        out.push(b'}');
+    });
+    out.push(b'}');
+    out.into()
 }
 
 /// IDs by type, each with whether it is soft, and its values.
@@ -222,14 +212,6 @@ fn seconds(time: Option<prost_types::Timestamp>) -> Timestamp {
     Timestamp::from_seconds_nanos(time.seconds, time.nanos).unwrap_or(Timestamp::MIN)
 }
 
-/// A time has more digits than a float keeps.
-fn raw_number<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    let number = RawValue::from_string(time.to_string());
-    number
-        .map_err(serde::ser::Error::custom)?
-        .serialize(serializer)
-}
-
 /// A list whose elements `write` appends.
 fn list<T>(
     out: &mut Vec<u8>,
@@ -270,26 +252,15 @@ pub(super) fn put(out: &mut Vec<u8>, text: impl Display) {
 struct Spaced;
 
 impl Formatter for Spaced {
-    fn begin_array_value<W: io::Write + ?Sized>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        match first {
-            true => Ok(()),
-            false => out.write_all(b", "),
-        }
+    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> Result<()> {
+        out.write_all(if first { b"" } else { b", " })
     }
 
-    fn begin_object_key<W: io::Write + ?Sized>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
+    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> Result<()> {
         self.begin_array_value(out, first)
     }
 
-    fn begin_object_value<W: io::Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> Result<()> {
         out.write_all(b": ")
     }
 }

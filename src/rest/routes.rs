@@ -112,16 +112,15 @@ impl Route {
 }
 
 impl Kind {
+    /// Whether the body of a request is read.
+    pub(super) fn takes_body(self) -> bool {
+        !matches!(self, Self::Read(Read::Time) | Self::Stream(Stream::Watch))
+    }
+
     /// Whether a body may be sent as plain text. Pages track with beacons, which call JSON plain text.
     pub(super) fn takes_text(self) -> bool {
-        match self {
-            Self::Batch | Self::Write(Write::Customer | Write::Event | Write::Click) => true,
-            Self::Write(Write::Anonymize | Write::AnonymizeBulk)
-            | Self::Probe(_)
-            | Self::Sdk(_)
-            | Self::Read(_)
-            | Self::Stream(_) => false,
-        }
+        use Write::{Click, Customer, Event};
+        matches!(self, Self::Batch | Self::Write(Customer | Event | Click))
     }
 }
 
@@ -289,15 +288,12 @@ pub fn classify(method: &Method, path: &str) -> Classified {
         _ if *method == Method::OPTIONS => RequestClass::Preflight,
         Some(Kind::Probe(probe)) => RequestClass::Probe(probe),
         Some(Kind::Sdk(_)) => RequestClass::Sdk,
-        Some(Kind::Read(_) | Kind::Write(_) | Kind::Batch | Kind::Stream(_)) | None => {
-            RequestClass::Rest
-        }
+        Some(_) | None => RequestClass::Rest,
     };
     let answers = match kind {
         Some(Kind::Stream(Stream::Export)) => Answers::Stream,
         Some(Kind::Stream(Stream::Watch)) => Answers::Lasts,
-        Some(Kind::Probe(_) | Kind::Sdk(_) | Kind::Read(_) | Kind::Write(_) | Kind::Batch)
-        | None => Answers::Once,
+        Some(_) | None => Answers::Once,
     };
     Classified {
         class,

@@ -7,12 +7,13 @@ use futures_util::StreamExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
 use http_body_util::Full;
 use prost::Message as _;
 use tonic::{Code, Request as Call, Status};
 
-use super::customer::{CustomerResponse, EventsResponse, RESPONSE_BYTES_MAX};
-use super::error::Error;
+use super::customer::{CustomerResponse, RESPONSE_BYTES_MAX};
+use super::error::{Error, Result};
 use super::json;
 use super::offload::Offload;
 use super::routes::{self, Kind, Read, Stream, Write};
@@ -30,7 +31,6 @@ use crate::tracker::{self, ATTRIBUTES_TOO_LARGE, Access};
 
 /// Most bodies that are decompressed at once.
 const DECODERS_MAX: usize = 8;
-
 /// Most customers of a bulk that are anonymised at once. A key has no more reads in flight by default.
 const ANONYMIZED_AT_ONCE_MAX: usize = 8;
 /// The body of `GET /`, which balancers probe.
@@ -83,20 +83,15 @@ impl Rest {
     }
 
     /// Answers a request. A failure leaves as a status, which the render layer turns into JSON.
-    pub async fn serve<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn serve<B: HttpBody<Data = Bytes>>(&self, request: Request<B>) -> Response<Body> {
         let response = self.respond(request).await;
         response.unwrap_or_else(Error::into_response)
     }
 
-    async fn respond<B>(&self, request: Request<B>) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn respond<B: HttpBody<Data = Bytes>>(
+        &self,
+        request: Request<B>,
+    ) -> Result<Response<Body>> {
         match Classified::of(request.extensions()).class {
             RequestClass::Rest | RequestClass::Sdk => {}
             RequestClass::Preflight => return Ok(constant(response::SUCCESS)),
@@ -109,68 +104,52 @@ impl Rest {
             return Err(Error::wrong_method(entry.methods.allow()));
         }
         let kind = entry.route.kind();
-        let (access, body) = match kind {
-            // The class of a probe has been answered above.
-            Kind::Probe(_) => return Err(Error::unknown_path()),
-            Kind::Sdk(response) => {
-                self.admit(&head, token)?;
-                return Ok(constant(response));
-            }
-            Kind::Read(Read::Time) | Kind::Stream(Stream::Watch) => {
-                (self.authenticate(&head, token)?, Bytes::new())
-            }
-            Kind::Read(Read::Attributes | Read::Customer | Read::Events)
-            | Kind::Write(_)
-            | Kind::Batch
-            | Kind::Stream(Stream::Export) => self.receive(kind, &head, token, body).await?,
-        };
-        let request = Authenticated {
-            head: &head,
-            token,
-            access,
-            body,
-        };
+        if let Kind::Sdk(response) = kind {
+            self.admit(&head, token)?;
+            return Ok(constant(response));
+        }
+        let request = self.receive(kind, &head, token, body).await?;
         match kind {
             Kind::Read(read) => self.read(read, &request).await.map(json_response),
             Kind::Write(write) => self.write(write, &request).await.map(json_response),
             Kind::Batch => self.batch(&request).await,
             Kind::Stream(stream) => self.stream(stream, &request).await,
+            // The class of the request has answered a probe already.
             Kind::Probe(_) | Kind::Sdk(_) => Err(Error::unknown_path()),
         }
     }
 
-    fn authenticate(&self, head: &Parts, token: &str) -> Result<Access, Error> {
-        let extensions = &head.extensions;
-        Ok(self
-            .tracking
-            .authenticate(token, credentials(head), extensions)?)
-    }
-
     /// Checks that a caller has a key. The key is charged nothing.
-    fn admit(&self, head: &Parts, token: &str) -> Result<(), Error> {
+    fn admit(&self, head: &Parts, token: &str) -> Result<()> {
         let project = query::value(head, "project_id").filter(|_| token.is_empty());
         let token = project.as_deref().unwrap_or(token);
-        Ok(self
-            .tracking
-            .admit(token, credentials(head), &head.extensions)?)
+        let key = credentials(head);
+        Ok(self.tracking.admit(token, key, &head.extensions)?)
     }
 
-    /// Authenticates a caller, and then reads the body.
-    async fn receive<B>(
+    /// Authenticates a caller, and then reads the body if the route takes one.
+    async fn receive<'a>(
         &self,
         kind: Kind,
-        head: &Parts,
-        token: &str,
-        body: B,
-    ) -> Result<(Access, Bytes), Error>
-    where
-        B: http_body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let access = self.authenticate(head, token)?;
+        head: &'a Parts,
+        token: &'a str,
+        body: impl HttpBody<Data = Bytes>,
+    ) -> Result<Authenticated<'a>> {
+        let access = self
+            .tracking
+            .authenticate(token, credentials(head), &head.extensions)?;
+        let mut request = Authenticated {
+            head,
+            token,
+            access,
+            body: Bytes::new(),
+        };
+        if !kind.takes_body() {
+            return Ok(request);
+        }
         let meter = head.extensions.get().cloned();
         let meter = meter.unwrap_or_else(Meter::none);
-        access.hold(&meter);
+        request.access.hold(&meter);
         body::check_type(&head.headers, kind.takes_text())?;
         let (bytes_max, guard) = match kind == Kind::Batch {
             true => (self.limits.batch_bytes_max, Guard::BatchBytes),
@@ -182,11 +161,11 @@ impl Rest {
             meter: &meter,
         };
         let timeout = self.limits.body_timeout;
-        let body = body::read(&head.headers, body, limits, timeout, &self.decoders).await?;
-        Ok((access, body))
+        request.body = body::read(&head.headers, body, limits, timeout, &self.decoders).await?;
+        Ok(request)
     }
 
-    async fn read(&self, read: Read, request: &Authenticated<'_>) -> Result<Bytes, Error> {
+    async fn read(&self, read: Read, request: &Authenticated<'_>) -> Result<Bytes> {
         let (token, body) = (request.token, &request.body);
         match read {
             Read::Time => {
@@ -207,14 +186,14 @@ impl Rest {
                 if body.len() > RESPONSE_BYTES_MAX {
                     return Err(Status::from(tracker::Error::TooLarge(ATTRIBUTES_TOO_LARGE)).into());
                 }
-                Ok(match held {
-                    Some(held) => counted(body, held),
-                    None => body,
-                })
+                let Some(held) = held else {
+                    return Ok(body);
+                };
+                Ok(counted(body, held))
             }
             Read::Customer => {
                 let message = json::customer(body, token)?;
-                let response = CustomerResponse::new(RESPONSE_BYTES_MAX);
+                let response = CustomerResponse::customer(RESPONSE_BYTES_MAX);
                 let customer = self.customers.customer(&request.access, &message, response);
                 let (page, held) = customer.await?;
                 Ok(counted(page.answer.finish(page.next.as_deref()), held))
@@ -222,7 +201,7 @@ impl Rest {
             Read::Events => {
                 let message = json::events(body, token)?;
                 let has_limit = message.limit.is_some();
-                let response = EventsResponse::new(RESPONSE_BYTES_MAX);
+                let response = CustomerResponse::events(RESPONSE_BYTES_MAX);
                 let events = self.customers.events(&request.access, message, response);
                 let (page, held) = events.await?;
                 // A caller that got as many events as it asked for need not know whether there are more.
@@ -232,7 +211,7 @@ impl Rest {
         }
     }
 
-    async fn write(&self, write: Write, request: &Authenticated<'_>) -> Result<Bytes, Error> {
+    async fn write(&self, write: Write, request: &Authenticated<'_>) -> Result<Bytes> {
         let (token, body) = (request.token, &request.body);
         let now = self.tracking.now();
         let body = match write {
@@ -270,7 +249,7 @@ impl Rest {
         &self,
         request: &Authenticated<'_>,
         customers: Vec<pb::AnonymizeCustomerRequest>,
-    ) -> Result<(), Status> {
+    ) -> Result<()> {
         let calls = customers.into_iter().map(|customer| {
             let call = request.call(customer);
             self.customers.anonymize_customer(call)
@@ -284,10 +263,10 @@ impl Rest {
                 Ok(_) | Err(_) => {}
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(()), |status| Err(status.into()))
     }
 
-    async fn batch(&self, request: &Authenticated<'_>) -> Result<Response<Body>, Error> {
+    async fn batch(&self, request: &Authenticated<'_>) -> Result<Response<Body>> {
         let now = self.tracking.now();
         let mut batch = json::batch(&request.body, request.token, now)?;
         let mut nested = NestedRejections::default();
@@ -311,11 +290,7 @@ impl Rest {
         Ok(response)
     }
 
-    async fn stream(
-        &self,
-        stream: Stream,
-        request: &Authenticated<'_>,
-    ) -> Result<Response<Body>, Error> {
+    async fn stream(&self, stream: Stream, request: &Authenticated<'_>) -> Result<Response<Body>> {
         match stream {
             Stream::Export => {
                 let format = json::export(&request.body)?;

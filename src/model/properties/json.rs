@@ -54,7 +54,7 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
 /// Properties that were read in one pass, as a part of a text of at most [`QUICK_BYTES_MAX`] bytes.
 ///
 /// Whether those that cannot be read so break a rule is for [`Properties::from_json`] to say.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FastProperties(pub Properties);
 
 impl<'de> Deserialize<'de> for FastProperties {

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use crate::model::quote::quoted;
 
 const JSON: &str = "application/json";
@@ -14,7 +14,7 @@ const TEXT: &str = "text/plain";
 ///
 /// A proxy may have joined several headers to one, or left them apart: each part has to say so. `takes_text`: whether
 /// plain text is read as JSON, too.
-pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<(), Error> {
+pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<()> {
     for value in headers.get_all(CONTENT_TYPE) {
         if value == JSON {
             continue;
@@ -26,7 +26,7 @@ pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<(
     Ok(())
 }
 
-fn check_part(part: &str, takes_text: bool) -> Result<(), Error> {
+fn check_part(part: &str, takes_text: bool) -> Result<()> {
     let mut fields = part.split(';');
     let essence = fields.next().unwrap_or_default().trim();
     let is = |name: &str| essence.eq_ignore_ascii_case(name);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::{Coding, Limits, no_memory};
 use crate::limit::Spent;
 
@@ -18,7 +18,7 @@ const BROTLI_BUFFER_BYTES: usize = 4096;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// All that `bytes` say.
-pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes, Error> {
+pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes> {
     match coding {
         Coding::Identity => take(bytes, limits),
         Coding::Gzip => take(Members(GzDecoder::new(bytes)), limits),
@@ -72,7 +72,7 @@ fn zstd_decoder(bytes: &[u8]) -> io::Result<impl Read> {
 }
 
 /// All that `reader` gives.
-fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes, Error> {
+fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes> {
     let (mut out, mut buffer) = (Vec::new(), vec![0; BUFFER_BYTES]);
     loop {
         let read = match reader.read(&mut buffer) {

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::fast_path::{self, Fast, InObject};
 use super::fields::{Fields, Ids, Part, object_text, of_text, read, refused, text};
 use crate::grpc::pb;
@@ -88,7 +88,7 @@ pub(in super::super) fn batch<'a>(
     body: &'a [u8],
     token: &str,
     now: Timestamp,
-) -> Result<Batch<'a>, Error> {
+) -> Result<Batch<'a>> {
     let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
     let commands = match at_once(text) {
         Some(commands) => commands
@@ -125,8 +125,8 @@ pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
     if text.len() > AT_ONCE_BYTES_MAX {
         return None;
     }
-    let InObject(body) = serde_json::from_str::<InObject<Body<Commands<_>>>>(text).ok()?;
-    let Commands { first, count } = body.commands?;
+    let InObject(Body { commands }) = serde_json::from_str(text).ok()?;
+    let Commands { first, count } = commands?;
     (count == first.len() && are_small(text, &first)).then_some(first)
 }
 
@@ -150,35 +150,32 @@ fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
 }
 
 /// The commands of a batch, read one after the other.
-pub(super) fn one_by_one<'a>(
-    text: &'a str,
-    token: &str,
-    now: Timestamp,
-) -> Result<Vec<Read<'a>>, Error> {
-    let commands = commands(text)?;
-    tracker::check_batch(commands.count).map_err(refused)?;
+pub(super) fn one_by_one<'a>(text: &'a str, token: &str, now: Timestamp) -> Result<Vec<Read<'a>>> {
+    let Commands { first, count } = commands(text)?.unwrap_or(Commands {
+        first: Vec::new(),
+        count: 0,
+    });
+    tracker::check_batch(count).map_err(refused)?;
     let read = |raw: &'a RawValue| {
         let text = object_text(raw.get())?;
         let read = fast_path(text, token, now);
         Ok(read.unwrap_or_else(|| validating_path(text, token, now)))
     };
-    commands.first.into_iter().map(read).collect()
+    first.into_iter().map(read).collect()
 }
 
-fn commands(text: &str) -> Result<Commands<&RawValue>, Error> {
-    if let Ok(body) = serde_json::from_str::<Body<Commands<_>>>(text) {
-        return Ok(body.commands.unwrap_or(Commands::NONE));
+/// The list of commands. None if the field is absent, or is no list.
+fn commands(text: &str) -> Result<Option<Commands<&RawValue>>> {
+    if let Ok(body) = serde_json::from_str::<Body<_>>(text) {
+        return Ok(body.commands);
     }
-    // A value that is no list has no commands.
     let body: Body<&RawValue> = read(text)?;
-    match body.commands {
-        Some(raw) if raw.get().starts_with('[') => read(raw.get()),
-        Some(_) | None => Ok(Commands::NONE),
-    }
+    let list = body.commands.filter(|raw| raw.get().starts_with('['));
+    list.map(|raw| read(raw.get())).transpose()
 }
 
 /// The ID of a command, and its message or the error.
-pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
+pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command>);
 
 /// The command, if it can be read in one pass.
 pub(super) fn fast_path<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
@@ -212,10 +209,10 @@ impl<'a> InObject<Named<'a, InObject<Fast<'a>>>> {
 impl<D> Named<'_, D> {
     fn command<'f, I: Part<Ids>, P: Part<Object>>(
         &self,
-        fields: impl FnOnce() -> Result<Fields<'f, I, P>, Error>,
+        fields: impl FnOnce() -> Result<Fields<'f, I, P>>,
         token: &str,
         now: Timestamp,
-    ) -> Result<pb::command::Command, Error> {
+    ) -> Result<pb::command::Command> {
         use pb::command::Command;
         Ok(match &*text("name", self.name)? {
             "customers" => Command::UpdateCustomer(fields()?.update(token)?),
@@ -234,7 +231,7 @@ impl<D> Named<'_, D> {
 }
 
 impl Named<'_> {
-    fn fields(&self) -> Result<Fields<'_>, Error> {
+    fn fields(&self) -> Result<Fields<'_>> {
         let data = self.data.map_or("{}", RawValue::get);
         if !data.starts_with('{') {
             let message = format!("Field 'data' must be an object, not {}.", quoted(data));
@@ -250,13 +247,6 @@ struct Commands<C> {
     count: usize,
 }
 
-impl<C> Commands<C> {
-    const NONE: Self = Self {
-        first: Vec::new(),
-        count: 0,
-    };
-}
-
 impl<'de, C: Deserialize<'de>> Deserialize<'de> for Commands<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Counted<C>(PhantomData<C>);
@@ -270,17 +260,14 @@ impl<'de, C: Deserialize<'de>> Deserialize<'de> for Commands<C> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let mut first = Vec::new();
-                while first.len() < COMMANDS_MAX {
-                    let Some(command) = seq.next_element()? else {
-                        break;
-                    };
+                while first.len() < COMMANDS_MAX
+                    && let Some(command) = seq.next_element()?
+                {
                     first.push(command);
                 }
                 let mut count = first.len();
-                if count == COMMANDS_MAX {
-                    while seq.next_element::<IgnoredAny>()?.is_some() {
-                        count += 1;
-                    }
+                while count >= COMMANDS_MAX && seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
                 }
                 Ok(Commands { first, count })
             }

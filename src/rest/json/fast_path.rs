@@ -56,7 +56,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InObject<T> {
 }
 
 /// Customer IDs by type, each type once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct FastIds(pub(super) Ids);
 
 impl<'de> Deserialize<'de> for FastIds {

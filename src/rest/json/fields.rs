@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::fast_path::FastIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
@@ -23,7 +23,7 @@ use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
 /// The fields of every command. `null` counts as absent. IDs and properties are JSON text, or have been read already.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
 pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     customer_ids: Option<I>,
@@ -40,27 +40,13 @@ pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     url: Option<&'a RawValue>,
 }
 
-impl<I, P> Default for Fields<'_, I, P> {
-    fn default() -> Self {
-        Self {
-            customer_ids: None,
-            properties: None,
-            event_type: None,
-            timestamp: None,
-            update_timestamp: None,
-            age: None,
-            url: None,
-        }
-    }
-}
-
 /// Reads a body.
-pub(super) fn of_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
+pub(super) fn of_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     of_text(std::str::from_utf8(body).map_err(Error::not_utf8)?)
 }
 
 /// Reads the text of one object.
-pub(super) fn of_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+pub(super) fn of_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     let text = object_text(text)?;
     if text.len() > COMMAND_BYTES_MAX {
         return Err(refused(tracker::Error::CommandTooLarge(text.len())));
@@ -73,7 +59,7 @@ where
     I: Part<Ids>,
     P: Part<Object>,
 {
-    pub(super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+    pub(super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest> {
         let time = match time("update_timestamp", self.update_timestamp)? {
             Some(time) => Some(time),
             None => time("timestamp", self.timestamp)?,
@@ -86,7 +72,7 @@ where
         })
     }
 
-    pub(super) fn event(self, token: &str, now: Timestamp) -> Result<pb::AddEventRequest, Error> {
+    pub(super) fn event(self, token: &str, now: Timestamp) -> Result<pb::AddEventRequest> {
         Ok(pb::AddEventRequest {
             project_token: token.to_owned(),
             customer_ids: ids(self.customer_ids)?,
@@ -100,7 +86,7 @@ where
         self,
         token: &str,
         now: Timestamp,
-    ) -> Result<pb::TrackCampaignClickRequest, Error> {
+    ) -> Result<pb::TrackCampaignClickRequest> {
         Ok(pb::TrackCampaignClickRequest {
             project_token: token.to_owned(),
             customer_ids: ids(self.customer_ids)?,
@@ -113,15 +99,15 @@ where
 
 /// A field that is still JSON text, or has been read already.
 pub(super) trait Part<T> {
-    fn read(self) -> Result<T, Error>;
+    fn read(self) -> Result<T>;
 }
 
-fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>, Error> {
+fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>> {
     field.map(Part::read).transpose()
 }
 
 /// Customer IDs. There are none if the field is absent.
-pub(super) fn ids(field: Option<impl Part<Ids>>) -> Result<Ids, Error> {
+pub(super) fn ids(field: Option<impl Part<Ids>>) -> Result<Ids> {
     Ok(part(field)?.unwrap_or_default())
 }
 
@@ -129,7 +115,7 @@ pub(super) fn ids(field: Option<impl Part<Ids>>) -> Result<Ids, Error> {
 pub(super) type Ids = BTreeMap<String, String>;
 
 impl Part<Ids> for &RawValue {
-    fn read(self) -> Result<Ids, Error> {
+    fn read(self) -> Result<Ids> {
         if !self.get().starts_with('{') {
             return Err(wrong_type("customer_ids", "an object", self));
         }
@@ -147,13 +133,13 @@ impl Part<Ids> for &RawValue {
 }
 
 impl Part<Ids> for FastIds {
-    fn read(self) -> Result<Ids, Error> {
+    fn read(self) -> Result<Ids> {
         Ok(self.0)
     }
 }
 
 impl Part<Object> for &RawValue {
-    fn read(self) -> Result<Object, Error> {
+    fn read(self) -> Result<Object> {
         let properties = Properties::from_json(self.get());
         let properties = properties.map_err(|error| refused(error.into()))?;
         Ok(properties.into())
@@ -161,7 +147,7 @@ impl Part<Object> for &RawValue {
 }
 
 impl Part<Object> for FastProperties {
-    fn read(self) -> Result<Object, Error> {
+    fn read(self) -> Result<Object> {
         Ok(self.0.into())
     }
 }
@@ -171,7 +157,7 @@ fn time_or_age(
     timestamp: Option<&RawValue>,
     age: Option<&RawValue>,
     now: Timestamp,
-) -> Result<Option<Timestamp>, Error> {
+) -> Result<Option<Timestamp>> {
     if let Some(time) = time("timestamp", timestamp)? {
         return Ok(Some(time));
     }
@@ -186,7 +172,7 @@ fn time_or_age(
 }
 
 /// A text. It is empty if the field is absent.
-pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>> {
     match raw {
         None => Ok(Cow::Borrowed("")),
         Some(raw) if raw.get().starts_with('"') => read::<Text<'_>>(raw.get()).map(|t| t.0),
@@ -194,7 +180,7 @@ pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a,
     }
 }
 
-fn time(field: &'static str, raw: Option<&RawValue>) -> Result<Option<Timestamp>, Error> {
+fn time(field: &'static str, raw: Option<&RawValue>) -> Result<Option<Timestamp>> {
     let time = match raw {
         None => return Ok(None),
         Some(raw) if is_number(raw) => Timestamp::parse_number(raw.get()),
@@ -244,7 +230,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
 
 /// A customer ID is a text, or a whole number in any form, which becomes its decimal text. `null` becomes the empty
 /// text.
-fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
+fn id_value(kind: &str, raw: &RawValue) -> Result<String> {
     let text = raw.get();
     if text.starts_with('"') {
         return Ok(read::<Text<'_>>(text)?.0.into_owned());
@@ -265,7 +251,7 @@ fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
 }
 
 /// The text of an object without the blanks around it.
-pub(super) fn object_text(text: &str) -> Result<&str, Error> {
+pub(super) fn object_text(text: &str) -> Result<&str> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     match text.starts_with('{') {
         true => Ok(text),
@@ -274,7 +260,7 @@ pub(super) fn object_text(text: &str) -> Result<&str, Error> {
 }
 
 /// Reads JSON. The error names the rule if JSON breaks one, such as a key that stands twice.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     use serde_json::error::Category;
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => Error::invalid(None, error.to_string()),

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::error::Error;
-use super::fields::{ids, object_text, of_body, of_text, read, refused, text, wrong_type};
+use super::super::error::{Error, Result};
+use super::fields::{ids, object_text, of_body, read, refused, text, wrong_type};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
@@ -85,18 +85,12 @@ struct ExportBody<R> {
 }
 
 /// The request for one customer.
-pub(in super::super) fn customer(
-    body: &[u8],
-    token: &str,
-) -> Result<pb::GetCustomerRequest, Error> {
+pub(in super::super) fn customer(body: &[u8], token: &str) -> Result<pb::GetCustomerRequest> {
     let body: CustomerBody<&RawValue> = of_body(body)?;
-    let paged = match body.paged {
-        None => false,
-        Some(raw) => match raw.get() {
-            "true" => true,
-            "false" => false,
-            _ => return Err(wrong_type("paged", "true or false", raw)),
-        },
+    let paged = match (body.paged, body.paged.map(RawValue::get)) {
+        (None, _) | (_, Some("false")) => false,
+        (_, Some("true")) => true,
+        (Some(other), _) => return Err(wrong_type("paged", "true or false", other)),
     };
     Ok(pb::GetCustomerRequest {
         project_token: token.to_owned(),
@@ -110,14 +104,8 @@ pub(in super::super) fn customer(
 pub(in super::super) fn anonymize(
     body: &[u8],
     token: &str,
-) -> Result<pb::AnonymizeCustomerRequest, Error> {
-    anonymize_one(of_body(body)?, token)
-}
-
-fn anonymize_one(
-    body: AnonymizeBody<&RawValue>,
-    token: &str,
-) -> Result<pb::AnonymizeCustomerRequest, Error> {
+) -> Result<pb::AnonymizeCustomerRequest> {
+    let body: AnonymizeBody<&RawValue> = of_body(body)?;
     Ok(pb::AnonymizeCustomerRequest {
         project_token: token.to_owned(),
         customer_ids: ids(body.customer_ids)?,
@@ -128,7 +116,7 @@ fn anonymize_one(
 pub(in super::super) fn anonymize_bulk(
     body: &[u8],
     token: &str,
-) -> Result<Vec<pb::AnonymizeCustomerRequest>, Error> {
+) -> Result<Vec<pb::AnonymizeCustomerRequest>> {
     let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
     let body: AnonymizeBulkBody<&RawValue> = read(object_text(text)?)?;
     let listed = list("customers", "a list of objects", body.customers)?;
@@ -142,7 +130,7 @@ pub(in super::super) fn anonymize_bulk(
         if !raw.get().starts_with('{') {
             return Err(wrong_type("customers", "a list of objects", raw));
         }
-        let request = anonymize_one(of_text(raw.get())?, token)?;
+        let request = anonymize(raw.get().as_bytes(), token)?;
         match request.customer_ids.is_empty() {
             true => Err(refused(tracker::Error::NoCustomerId)),
             false => Ok(request),
@@ -155,7 +143,7 @@ pub(in super::super) fn anonymize_bulk(
 pub(in super::super) fn attributes(
     body: &[u8],
     token: &str,
-) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>), Error> {
+) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>)> {
     let body: AttributesBody<&RawValue> = of_body(body)?;
     let listed = list("attributes", "a list of objects", body.attributes)?;
     if listed.len() > ATTRIBUTES_MAX {
@@ -183,7 +171,7 @@ pub(in super::super) fn attributes(
 }
 
 /// One attribute, or the error of its result.
-fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>, Error> {
+fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>> {
     use pb::attribute::Attribute as Message;
     if object_text(raw.get()).is_err() {
         return Err(wrong_type("attributes", "a list of objects", raw));
@@ -206,7 +194,7 @@ fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>,
 }
 
 /// The request for a page of events.
-pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEventsRequest, Error> {
+pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEventsRequest> {
     let body: EventsBody<&RawValue> = of_body(body)?;
     let listed = list("event_types", "a list of strings", body.event_types)?;
     if listed.len() > TYPES_MAX {
@@ -236,29 +224,26 @@ pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEvent
 }
 
 /// The format of an export.
-pub(in super::super) fn export(body: &[u8]) -> Result<Format, Error> {
+pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
     let body: ExportBody<&RawValue> = of_body(body)?;
     match (body.format, &*text("format", body.format)?) {
-        (Some(_), "native_json") => Ok(Format::NativeJson),
-        (Some(_), "table_json") => Ok(Format::TableJson),
-        (Some(_), "csv") => Ok(Format::Csv),
-        (Some(other), _) => {
-            let expected = "native_json, table_json or csv";
-            Err(wrong_type("format", expected, other))
-        }
-        (None, _) => {
-            let message = "Field 'format' is required.".to_owned();
-            Err(Error::invalid(Some("format"), message))
-        }
+        (None, _) => Err(Error::invalid(
+            Some("format"),
+            "Field 'format' is required.".to_owned(),
+        )),
+        (_, "native_json") => Ok(Format::NativeJson),
+        (_, "table_json") => Ok(Format::TableJson),
+        (_, "csv") => Ok(Format::Csv),
+        (Some(other), _) => Err(wrong_type(
+            "format",
+            "native_json, table_json or csv",
+            other,
+        )),
     }
 }
 
 /// The elements of a list as JSON text. There are none if the field is absent.
-fn list<'a>(
-    field: &str,
-    expected: &str,
-    raw: Option<&'a RawValue>,
-) -> Result<Vec<&'a RawValue>, Error> {
+fn list<'a>(field: &str, expected: &str, raw: Option<&'a RawValue>) -> Result<Vec<&'a RawValue>> {
     match raw {
         None => Ok(Vec::new()),
         Some(raw) if raw.get().starts_with('[') => read(raw.get()),
@@ -266,7 +251,7 @@ fn list<'a>(
     }
 }
 
-fn number(field: &str, raw: Option<&RawValue>) -> Result<Option<u32>, Error> {
+fn number(field: &str, raw: Option<&RawValue>) -> Result<Option<u32>> {
     let parse = |raw: &RawValue| {
         let number = raw.get().parse().ok();
         number.ok_or_else(|| wrong_type(field, "an integer from 0 to 4294967295", raw))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tonic::{Code, Status};
@@ -16,7 +16,11 @@ use crate::rest::response::to_bytes;
 use crate::rest::serve::json_response;
 
 /// Headers of a status that the response keeps.
-const KEPT: [&str; 2] = ["ratelimit", "ratelimit-policy"];
+const KEPT: [HeaderName; 3] = [
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    ALLOW,
+];
 
 /// The name and the HTTP status of a code.
 pub(super) fn named(code: Code) -> (&'static str, u16) {
@@ -53,11 +57,8 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     };
     let mut rendered = json_response(body(&status, data));
     *rendered.status_mut() = http;
-    let kept = KEPT.into_iter().chain([ALLOW.as_str()]);
-    for name in kept {
-        if let Some(value) = response.headers().get(name)
-            && let Ok(name) = http::HeaderName::from_bytes(name.as_bytes())
-        {
+    for name in KEPT {
+        if let Some(value) = response.headers().get(&name) {
             rendered.headers_mut().insert(name, value.clone());
         }
     }
@@ -121,10 +122,7 @@ fn body(status: &Status, data: bool) -> Bytes {
 /// The field that is wrong.
 fn field(status: &Status) -> Option<String> {
     let violations = status.get_details_bad_request()?.field_violations;
-    violations
-        .into_iter()
-        .next()
-        .map(|violation| violation.field)
+    Some(violations.into_iter().next()?.field)
 }
 
 #[cfg(test)]
