@@ -1,6 +1,6 @@
-//! Floor 3: the REST shim: JSON in front of the gRPC services, whose methods it calls in process.
+//! Floor 3: the REST shim. It puts JSON in front of the gRPC services, and calls their methods in process.
 //!
-//! - [`routes`] is the table of what can be called, after the `google.api.http` annotations of proto/
+//! - [`routes`] is the table of all routes, after the `google.api.http` annotations of proto/
 //! - [`body`] reads and decompresses a request's body
 //! - [`json`] turns JSON into request messages, and checks the rules of JSON only
 //! - `query` reads the query of a GET

@@ -18,19 +18,13 @@ pub(super) fn head(table: &Table) -> Vec<u8> {
 
 /// A customer's line. A text stands as it is, nothing stands for null, and anything else is JSON.
 pub(super) fn row(out: &mut Vec<u8>, table: &Table, customer: &ExportedCustomer) {
-    let mut is_first = true;
-    table.cells(customer, |cell| {
-        if !std::mem::take(&mut is_first) {
-            out.push(b',');
+    table.cells(out, customer, b",", |out, cell| match cell {
+        b"null" => {}
+        [b'"', ..] => {
+            let cell: String = serde_json::from_slice(cell).unwrap_or_default();
+            text(out, &cell);
         }
-        match cell {
-            b"null" => {}
-            [b'"', ..] => text(
-                out,
-                &serde_json::from_slice::<String>(cell).unwrap_or_default(),
-            ),
-            _ => text(out, &String::from_utf8_lossy(cell)),
-        }
+        _ => text(out, &String::from_utf8_lossy(cell)),
     });
     out.extend(b"\r\n");
 }

@@ -1,6 +1,6 @@
 //! JSON becomes request messages.
 //!
-//! A command is read in one pass if it breaks no rule (`fast_path`). Otherwise the body is read for its shape first, and
+//! A command that breaks no rule is read in one pass (`fast_path`). Otherwise the body is read for its shape first, and
 //! then each field by itself (`fields`), so that an error names what is wrong. Unknown keys are ignored at any level.
 
 mod batch;

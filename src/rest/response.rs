@@ -21,7 +21,7 @@ use crate::tracker::StoredEvent;
 /// The body for a command that was committed.
 pub(super) const WRITTEN: &str = r#"{"success": true, "errors": []}"#;
 
-/// The body for what needs no more words.
+/// The body for other successes.
 pub(super) const SUCCESS: &str = r#"{"success": true}"#;
 
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! What can be called over REST.
+//! The routes of REST.
 
 use http::Method;
 
@@ -31,9 +31,9 @@ pub enum Route {
     AnonymizeBulk,
     /// Events as they arrive.
     Watch,
-    /// What an SDK asks beside tracking, with the constant answer.
+    /// A request of an SDK beside tracking, with its constant response.
     Sdk(&'static str),
-    /// What is running.
+    /// The name and version of the service.
     Root,
     /// Liveness.
     Healthz,
@@ -43,7 +43,7 @@ pub enum Route {
     Startupz,
 }
 
-/// What a route does. It decides how the route is served.
+/// The kind of a route. It decides how the route is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Reports the state of the service to anyone.
@@ -60,7 +60,7 @@ pub(super) enum Kind {
     Stream(Stream),
 }
 
-/// What is read.
+/// The data that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     Time,
@@ -69,7 +69,7 @@ pub(super) enum Read {
     Events,
 }
 
-/// What is written.
+/// The change that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Write {
     Customer,
@@ -79,7 +79,7 @@ pub(super) enum Write {
     AnonymizeBulk,
 }
 
-/// What comes piece by piece.
+/// The response that comes piece by piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     Export,
@@ -87,7 +87,7 @@ pub(super) enum Stream {
 }
 
 impl Route {
-    /// What the route does.
+    /// The kind of the route.
     pub(super) const fn kind(self) -> Kind {
         match self {
             Self::SystemTime => Kind::Read(Read::Time),

@@ -40,7 +40,7 @@ const ROOT: &str = concat!(
     r#""}"#
 );
 
-/// What bounds a REST request.
+/// The limits of a REST request.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Largest body of a single route, in bytes. Default 1 MiB.
@@ -59,7 +59,7 @@ pub struct Rest {
     health: Health,
     limits: Limits,
     offload: Offload,
-    /// Bodies wait here to be decompressed, apart from responses that are written.
+    /// Decompresses bodies. They do not wait for responses that are written.
     decoders: Offload,
 }
 
@@ -114,7 +114,7 @@ impl Rest {
             Kind::Write(write) => self.write(write, &request).await.map(json_response),
             Kind::Batch => self.batch(&request).await,
             Kind::Stream(stream) => self.stream(stream, &request).await,
-            // The class of the request has answered a probe already.
+            // Both have been answered above.
             Kind::Probe(_) | Kind::Sdk(_) => Err(Error::unknown_path()),
         }
     }

@@ -71,18 +71,25 @@ impl Table {
     /// Appends a customer's row.
     pub(super) fn row(&self, out: &mut Vec<u8>, customer: &ExportedCustomer) {
         out.push(b'[');
-        let mut is_first = true;
-        self.cells(customer, |cell| {
-            if !std::mem::take(&mut is_first) {
-                out.extend(b", ");
-            }
-            out.extend(cell);
-        });
+        self.cells(out, customer, b", ", |out, cell| out.extend(cell));
         out.push(b']');
     }
 
-    /// Passes a customer's cells to `add`, each as JSON, in the order of the columns.
-    pub(super) fn cells(&self, customer: &ExportedCustomer, mut add: impl FnMut(&[u8])) {
+    /// Appends a customer's cells, in the order of the columns. `write_cell` appends one, which it gets as JSON.
+    pub(super) fn cells(
+        &self,
+        out: &mut Vec<u8>,
+        customer: &ExportedCustomer,
+        separator: &[u8],
+        write_cell: impl Fn(&mut Vec<u8>, &[u8]),
+    ) {
+        let mut is_first = true;
+        let mut add = |cell: &[u8]| {
+            if !std::mem::take(&mut is_first) {
+                out.extend(separator);
+            }
+            write_cell(out, cell);
+        };
         let mut cell = Vec::new();
         for (kind, soft) in &self.kinds {
             cell.clear();

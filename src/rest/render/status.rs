@@ -119,7 +119,7 @@ fn body(status: &Status, data: bool) -> Bytes {
     })
 }
 
-/// The field that is wrong.
+/// The first field that is wrong.
 fn field(status: &Status) -> Option<String> {
     let violations = status.get_details_bad_request()?.field_violations;
     Some(violations.into_iter().next()?.field)
