@@ -4,6 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
 use crate::middleware::{Body, Guard, HttpStatus};
+use crate::model::quote::quoted;
 
 pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -29,6 +30,12 @@ impl Error {
     /// A request that breaks a rule of JSON or HTTP.
     pub(super) fn invalid(field: Option<&str>, message: String) -> Self {
         crate::grpc::status::invalid(field, message).into()
+    }
+
+    /// A type of customer IDs that stands twice.
+    pub(super) fn duplicate_id(kind: &str) -> Self {
+        let message = format!("duplicate key '{}'", quoted(kind));
+        Self::invalid(Some("customer_ids"), message)
     }
 
     /// An unknown path.

@@ -40,8 +40,7 @@ pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest>
                 };
                 let ids = &mut request.customer_ids;
                 if ids.insert(kind.to_owned(), value.into_owned()).is_some() {
-                    let message = format!("duplicate key '{}'", quoted(kind));
-                    return Err(Error::invalid(Some("customer_ids"), message));
+                    return Err(Error::duplicate_id(kind));
                 }
             }
         }
@@ -57,12 +56,10 @@ fn start(value: &str) -> Result<pb::WatchStart> {
     match value {
         "now" => Ok(pb::WatchStart::Now),
         "beginning" => Ok(pb::WatchStart::Beginning),
-        other => Err(Error::invalid(
-            Some("start"),
-            format!(
-                "Field 'start' must be now or beginning, not '{}'.",
-                quoted(other)
-            ),
-        )),
+        other => {
+            let other = quoted(other);
+            let message = format!("Field 'start' must be now or beginning, not '{other}'.");
+            Err(Error::invalid(Some("start"), message))
+        }
     }
 }

@@ -41,8 +41,8 @@ impl Table {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let ids = self.kinds.iter().map(|(kind, _)| kind.as_str());
         let names = self.columns.names.iter().map(String::as_str);
-        ids.chain(names)
-            .chain(self.columns.others.then_some(OTHERS))
+        let others = self.columns.others.then_some(OTHERS);
+        ids.chain(names).chain(others)
     }
 
     /// The table up to its first row. With `named`, the names of the columns stand in a list of their own, too.
@@ -50,20 +50,16 @@ impl Table {
         let ids = self.kinds.iter().map(|(kind, _)| Field::Id { id: kind });
         let names = self.columns.names.iter();
         let names = names.map(|name| Field::Property { property: name });
-        let others = self
-            .columns
-            .others
-            .then_some(Field::Properties { properties: OTHERS });
+        let others = Field::Properties { properties: OTHERS };
+        let others = self.columns.others.then_some(others);
+        let response = TableResponse {
+            success: true,
+            fields: ids.chain(names).chain(others).collect(),
+            header: named.then(|| self.names().collect()),
+            data: [],
+        };
         let mut out = Vec::new();
-        write(
-            &mut out,
-            &TableResponse {
-                success: true,
-                fields: ids.chain(names).chain(others).collect(),
-                header: named.then(|| self.names().collect()),
-                data: [],
-            },
-        );
+        write(&mut out, &response);
         out.truncate(out.len() - END.len());
         out
     }

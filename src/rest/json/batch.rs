@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::super::error::{Error, Result};
 use super::fast_path::{self, Fast, InObject};
-use super::fields::{Fields, Ids, Part, object_text, of_text, read, refused, text};
+use super::fields::{Fields, Ids, Part, beginning, object_text, of_text, read, refused, text};
 use crate::grpc::pb;
 use crate::model::properties::{Object, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
@@ -232,12 +232,10 @@ impl<D> Named<'_, D> {
 
 impl Named<'_> {
     fn fields(&self) -> Result<Fields<'_>> {
-        let data = self.data.map_or("{}", RawValue::get);
-        if !data.starts_with('{') {
-            let message = format!("Field 'data' must be an object, not {}.", quoted(data));
-            return Err(Error::invalid(Some("data"), message));
+        match self.data {
+            None => of_text("{}"),
+            Some(data) => of_text(beginning('{', "data", "an object", data)?),
         }
-        of_text(data)
     }
 }
 

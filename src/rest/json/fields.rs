@@ -116,16 +116,13 @@ pub(super) type Ids = BTreeMap<String, String>;
 
 impl Part<Ids> for &RawValue {
     fn read(self) -> Result<Ids> {
-        if !self.get().starts_with('{') {
-            return Err(wrong_type("customer_ids", "an object", self));
-        }
-        let entries: Entries<'_> = read(self.get())?;
+        let text = beginning('{', "customer_ids", "an object", self)?;
+        let entries: Entries<'_> = read(text)?;
         let mut ids = Ids::new();
         for (kind, raw) in entries.0 {
             let value = id_value(&kind, raw)?;
             if ids.insert(kind.clone().into_owned(), value).is_some() {
-                let message = format!("duplicate key '{}'", quoted(&kind));
-                return Err(Error::invalid(Some("customer_ids"), message));
+                return Err(Error::duplicate_id(&kind));
             }
         }
         Ok(ids)
@@ -175,8 +172,7 @@ fn time_or_age(
 pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>> {
     match raw {
         None => Ok(Cow::Borrowed("")),
-        Some(raw) if raw.get().starts_with('"') => read::<Text<'_>>(raw.get()).map(|t| t.0),
-        Some(raw) => Err(wrong_type(field, "a string", raw)),
+        Some(raw) => read(beginning('"', field, "a string", raw)?).map(|Text(text)| text),
     }
 }
 
@@ -266,6 +262,19 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
         Category::Data => Error::invalid(None, error.to_string()),
         Category::Syntax | Category::Eof | Category::Io => Error::not_json(),
     })
+}
+
+/// The JSON text of a value, whose first character gives its type.
+pub(super) fn beginning<'a>(
+    first: char,
+    field: &str,
+    expected: &str,
+    raw: &'a RawValue,
+) -> Result<&'a str> {
+    match raw.get().starts_with(first) {
+        true => Ok(raw.get()),
+        false => Err(wrong_type(field, expected, raw)),
+    }
 }
 
 pub(super) fn wrong_type(field: &str, expected: &str, raw: &RawValue) -> Error {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::error::{Error, Result};
-use super::fields::{ids, object_text, of_body, read, refused, text, wrong_type};
+use super::fields::{beginning, ids, object_text, of_body, read, refused, text, wrong_type};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
@@ -127,10 +127,8 @@ pub(in super::super) fn anonymize_bulk(
         return Err(Error::invalid(Some("customers"), message));
     }
     let customer = |raw: &RawValue| {
-        if !raw.get().starts_with('{') {
-            return Err(wrong_type("customers", "a list of objects", raw));
-        }
-        let request = anonymize(raw.get().as_bytes(), token)?;
+        let text = beginning('{', "customers", "a list of objects", raw)?;
+        let request = anonymize(text.as_bytes(), token)?;
         match request.customer_ids.is_empty() {
             true => Err(refused(tracker::Error::NoCustomerId)),
             false => Ok(request),
@@ -173,10 +171,8 @@ pub(in super::super) fn attributes(
 /// One attribute, or the error of its result.
 fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>> {
     use pb::attribute::Attribute as Message;
-    if object_text(raw.get()).is_err() {
-        return Err(wrong_type("attributes", "a list of objects", raw));
-    }
-    let attribute: Attribute<&RawValue> = read(raw.get())?;
+    let text = beginning('{', "attributes", "a list of objects", raw)?;
+    let attribute: Attribute<&RawValue> = read(text)?;
     let named = |field: &str, raw: Option<&RawValue>| match raw {
         None => Ok(Err(format!("Field '{field}' is required."))),
         Some(raw) if raw.get().starts_with('"') => read::<String>(raw.get()).map(Ok),
@@ -200,13 +196,8 @@ pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEvent
     if listed.len() > TYPES_MAX {
         return Err(refused(tracker::Error::EventTypes(listed.len())));
     }
-    let mut event_types = Vec::with_capacity(listed.len());
-    for raw in listed {
-        if !raw.get().starts_with('"') {
-            return Err(wrong_type("event_types", "a list of strings", raw));
-        }
-        event_types.push(read::<String>(raw.get())?);
-    }
+    let event_type = |raw| read(beginning('"', "event_types", "a list of strings", raw)?);
+    let event_types = listed.into_iter().map(event_type).collect::<Result<_>>()?;
     let order = match (body.order, &*text("order", body.order)?) {
         (None, _) | (_, "asc") => pb::Order::Asc,
         (_, "desc") => pb::Order::Desc,
@@ -227,10 +218,10 @@ pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEvent
 pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
     let body: ExportBody<&RawValue> = of_body(body)?;
     match (body.format, &*text("format", body.format)?) {
-        (None, _) => Err(Error::invalid(
-            Some("format"),
-            "Field 'format' is required.".to_owned(),
-        )),
+        (None, _) => {
+            let message = "Field 'format' is required.".to_owned();
+            Err(Error::invalid(Some("format"), message))
+        }
         (_, "native_json") => Ok(Format::NativeJson),
         (_, "table_json") => Ok(Format::TableJson),
         (_, "csv") => Ok(Format::Csv),
@@ -246,8 +237,7 @@ pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
 fn list<'a>(field: &str, expected: &str, raw: Option<&'a RawValue>) -> Result<Vec<&'a RawValue>> {
     match raw {
         None => Ok(Vec::new()),
-        Some(raw) if raw.get().starts_with('[') => read(raw.get()),
-        Some(raw) => Err(wrong_type(field, expected, raw)),
+        Some(raw) => read(beginning('[', field, expected, raw)?),
     }
 }
 
