@@ -1,14 +1,13 @@
-//! Floor 3: the REST shim: JSON in front of the gRPC services, whose methods it calls in process.
+//! Floor 3: the REST shim. It puts JSON in front of the gRPC services, and calls their methods in process.
 //!
-//! - [`routes`] is the table of what can be called, after the `google.api.http` annotations of proto/
+//! - [`routes`] is the table of all routes, after the `google.api.http` annotations of proto/
 //! - [`body`] reads and decompresses a request's body
-//! - [`json`] turns JSON into request messages; it has no rules of its own but JSON's
-//! - `query` reads the questions of a GET
-//! - [`answer`] turns response messages into JSON, `customer` what is read of one customer, `stream` what comes piece
-//!   by piece; `offload` is for what takes long
-//! - [`render`] turns what failed into HTTP and JSON, in one place, and adds what browsers need
+//! - [`json`] turns JSON into request messages, and checks the rules of JSON only
+//! - `query` reads the query of a GET
+//! - [`response`] turns response messages into JSON, `customer` does so for one customer, `table` and `csv` for all
+//! - `stream` sends responses in pieces, and `offload` does long work on other threads
+//! - [`render`] turns failures into HTTP and JSON, and adds the headers that browsers need
 
-pub mod answer;
 pub mod body;
 mod csv;
 mod customer;
@@ -17,9 +16,11 @@ pub mod json;
 mod offload;
 mod query;
 pub mod render;
+pub mod response;
 pub mod routes;
 mod serve;
 mod stream;
+mod table;
 
 pub use offload::Offload;
 pub use render::{Cors, Render, error_body};

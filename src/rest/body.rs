@@ -1,4 +1,4 @@
-//! The body of a request: read to its limit, decompressed to the same limit.
+//! The body of a request is read up to a limit, and decompressed up to the same limit.
 
 mod content_type;
 mod decode;
@@ -11,20 +11,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 use tonic::Status;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::offload::Offload;
 use crate::limit::{Meter, Spent};
 use crate::middleware::{Guard, refusal};
 use crate::model::quote::quoted;
 pub(super) use content_type::check as check_type;
 
-/// The least room in which pieces are copied together, in bytes.
+/// The smallest buffer in which pieces are joined, in bytes.
 const ROOM_BYTES_MIN: usize = 1024;
-/// Bytes that have to have come before room is made for all that were announced.
+/// Bytes that must have arrived before the buffer grows to the announced length.
 const EXPECTED_BYTES_MIN: usize = 16 * 1024;
+
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
@@ -35,30 +37,19 @@ enum Coding {
     Zstd,
 }
 
-/// Reads a JSON body of at most `bytes_max`, which `guard` bounds, before and after decompression. What it takes of the
-/// memory is held of `meter`.
-pub(super) async fn read<B>(
+/// Reads a JSON body. The limits hold before and after decompression.
+pub(super) async fn read(
     headers: &HeaderMap,
-    body: B,
-    (bytes_max, guard): (usize, Guard),
+    body: impl HttpBody<Data = Bytes>,
+    limits: Limits<'_>,
     timeout: Duration,
-    meter: &Meter,
     decoders: &Offload,
-) -> Result<Bytes, Error>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Bytes> {
     let coding = coding(headers)?;
-    // A length that is announced need not be read to be refused.
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(Error::too_large(bytes_max, guard));
+    // An announced length is refused before anything is read.
+    if body.size_hint().lower() > limits.bytes_max as u64 {
+        return Err(limits.too_large());
     }
-    let limits = Limits {
-        bytes_max,
-        guard,
-        meter,
-    };
     let collected = tokio::time::timeout(timeout, collect(body, limits)).await;
     let bytes = collected.unwrap_or_else(|_| {
         let message = format!("The body did not arrive within {} s", timeout.as_secs_f64());
@@ -69,9 +60,9 @@ where
     if coding == Coding::Identity {
         return Ok(text::repaired(bytes));
     }
-    // A bomb may take a while to be found out, and must not keep others from being served. Each of many at once would
-    // leave its thread with the room of what it grew out of.
-    let meter = meter.clone();
+    // Other threads decompress, because a bomb takes a while to reach the limit and must not delay other requests. Only
+    // a few run at once, because each thread keeps the memory of the buffers that it outgrew.
+    let (bytes_max, guard, meter) = (limits.bytes_max, limits.guard, limits.meter.clone());
     let decode = move || {
         let limits = Limits {
             bytes_max,
@@ -87,29 +78,27 @@ where
     decoders.run(usize::MAX, decode).await
 }
 
-/// What bounds a body.
+/// The limits of a body.
 #[derive(Clone, Copy)]
-struct Limits<'a> {
-    bytes_max: usize,
-    guard: Guard,
-    meter: &'a Meter,
+pub(super) struct Limits<'a> {
+    /// Largest body, in bytes.
+    pub(super) bytes_max: usize,
+    /// The guard that `bytes_max` belongs to.
+    pub(super) guard: Guard,
+    /// The memory that the body takes is counted here.
+    pub(super) meter: &'a Meter,
 }
 
 impl Limits<'_> {
-    /// Copies a piece behind those of `out`, of which `expected` bytes will come in all, if that is known.
+    /// Appends a piece to `out`. `expected` is the length of the whole body in bytes, if it is known.
     ///
-    /// Room that nothing was written to yet takes none of the memory. While pieces move into larger room they take
-    /// twice as much.
-    fn append(
-        &self,
-        out: &mut Vec<u8>,
-        piece: &[u8],
-        expected: Option<usize>,
-    ) -> Result<(), Error> {
+    /// The unused part of the buffer is not counted, because it takes no memory yet. Bytes count twice while they move
+    /// to a larger buffer.
+    fn append(&self, out: &mut Vec<u8>, piece: &[u8], expected: Option<usize>) -> Result<()> {
         let (length, room) = (out.len(), out.capacity());
         let wanted = length.saturating_add(piece.len());
         if wanted > self.bytes_max {
-            return Err(Error::too_large(self.bytes_max, self.guard));
+            return Err(self.too_large());
         }
         if wanted > room {
             let doubled = room.saturating_mul(2).max(ROOM_BYTES_MIN);
@@ -128,8 +117,12 @@ impl Limits<'_> {
         Ok(())
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Error> {
+    fn take(&self, bytes: usize) -> Result<()> {
         self.meter.take(bytes).map_err(no_memory)
+    }
+
+    fn too_large(&self) -> Error {
+        Error::too_large(self.bytes_max, self.guard)
     }
 }
 
@@ -142,12 +135,9 @@ fn no_memory(spent: Spent) -> Error {
     }
 }
 
-/// All that comes. A body in one piece is left as it is. Further pieces are copied behind it: each would keep the
-/// buffer that it came in, however few bytes of it are its own.
-async fn collect<B>(body: B, limits: Limits<'_>) -> Result<Bytes, Error>
-where
-    B: http_body::Body<Data = Bytes>,
-{
+/// The whole body. A body in one piece is not copied. Several pieces are joined, because each would keep its whole
+/// receive buffer in memory.
+async fn collect(body: impl HttpBody<Data = Bytes>, limits: Limits<'_>) -> Result<Bytes> {
     let expected = body.size_hint().exact();
     let expected = expected.and_then(|bytes| usize::try_from(bytes).ok());
     let mut body = std::pin::pin!(body);
@@ -159,7 +149,7 @@ where
         };
         if first.is_empty() && joined.is_empty() {
             if piece.len() > limits.bytes_max {
-                return Err(Error::too_large(limits.bytes_max, limits.guard));
+                return Err(limits.too_large());
             }
             limits.take(piece.len())?;
             first = piece;
@@ -178,7 +168,7 @@ where
     })
 }
 
-fn coding(headers: &HeaderMap) -> Result<Coding, Error> {
+fn coding(headers: &HeaderMap) -> Result<Coding> {
     let mut values = headers.get_all(CONTENT_ENCODING).iter();
     let value = values.next().map(HeaderValue::as_bytes);
     let value = value.unwrap_or_default().trim_ascii();

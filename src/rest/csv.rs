@@ -1,13 +1,12 @@
 //! A table of customers as lines of text (RFC 4180).
 
-use crate::tracker::{Columns, ExportedCustomer};
+use super::table::Table;
+use crate::tracker::ExportedCustomer;
 
-use super::answer;
-
-/// The line with the columns' names.
-pub(super) fn head(kinds: &[(String, bool)], columns: &Columns) -> Vec<u8> {
+/// The line with the names of the columns.
+pub(super) fn head(table: &Table) -> Vec<u8> {
     let mut out = Vec::new();
-    for (index, name) in answer::column_names(kinds, columns).enumerate() {
+    for (index, name) in table.names().enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -17,32 +16,21 @@ pub(super) fn head(kinds: &[(String, bool)], columns: &Columns) -> Vec<u8> {
     out
 }
 
-/// A customer's line: texts as they are, nothing where there is nothing, and all else as JSON.
-pub(super) fn row(
-    out: &mut Vec<u8>,
-    kinds: &[(String, bool)],
-    columns: &Columns,
-    customer: &ExportedCustomer,
-) {
-    let mut is_first = true;
-    answer::cells(kinds, columns, customer, |cell| {
-        if !std::mem::take(&mut is_first) {
-            out.push(b',');
+/// A customer's line. A text stands as it is, nothing stands for null, and anything else is JSON.
+pub(super) fn row(out: &mut Vec<u8>, table: &Table, customer: &ExportedCustomer) {
+    table.cells(out, customer, b",", |out, cell| match cell {
+        b"null" => {}
+        [b'"', ..] => {
+            let cell: String = serde_json::from_slice(cell).unwrap_or_default();
+            text(out, &cell);
         }
-        match cell {
-            b"null" => {}
-            [b'"', ..] => text(
-                out,
-                &serde_json::from_slice::<String>(cell).unwrap_or_default(),
-            ),
-            _ => text(out, &String::from_utf8_lossy(cell)),
-        }
+        _ => text(out, &String::from_utf8_lossy(cell)),
     });
     out.extend(b"\r\n");
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    // An empty text is told apart from nothing.
+    // Quotes distinguish an empty text from null.
     if !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) {
         return out.extend(text.bytes());
     }

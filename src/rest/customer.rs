@@ -1,31 +1,51 @@
-//! What is read of a customer as JSON, of bounded size: written where it is read, so that only the text is in memory.
+//! One customer and its events as JSON of bounded size.
+//!
+//! The tracker writes them here while it reads, so that only the JSON is in memory.
 
 use bytes::Bytes;
 
-use super::answer;
+use super::response::{event, ids, json_value, put, write};
 use crate::tracker::{IdValues, PAGE_TOKEN_BYTES_MAX, ResponseWriter, StoredEvent};
 
-/// Largest body of an answer, in bytes; streams have no end, and go in pieces.
-pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What an answer may take behind its last event.
+/// Largest body of a response that is no stream, in bytes.
+pub(super) const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of a response after its last event.
 const END_BYTES: usize = 64 + PAGE_TOKEN_BYTES_MAX;
 
-/// A text that grows up to a size.
+/// The events of a customer, and the customer itself if it was requested.
 #[derive(Debug)]
-struct Text {
+pub(super) struct CustomerResponse {
     out: Vec<u8>,
     bytes_max: usize,
+    /// The JSON in front of the first event.
+    open: &'static [u8],
+    properties: usize,
+    events: usize,
 }
 
-impl Text {
-    fn new(begin: &[u8], bytes_max: usize) -> Self {
+impl CustomerResponse {
+    /// A customer with everything, in at most `bytes_max` bytes.
+    pub(super) fn customer(bytes_max: usize) -> Self {
+        let start = br#"{"success": true, "ids": "#;
+        Self::new(bytes_max, start, br#"}, "events": ["#)
+    }
+
+    /// A page of events, in at most `bytes_max` bytes.
+    pub(super) fn events(bytes_max: usize) -> Self {
+        Self::new(bytes_max, br#"{"success": true"#, br#", "data": ["#)
+    }
+
+    fn new(bytes_max: usize, start: &[u8], open: &'static [u8]) -> Self {
         Self {
-            out: begin.to_vec(),
+            out: start.to_vec(),
             bytes_max: bytes_max.saturating_sub(END_BYTES),
+            open,
+            properties: 0,
+            events: 0,
         }
     }
 
-    /// Writes something whole, or nothing if it would be too long.
+    /// Writes a part as a whole, or not at all if the response would be too long.
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let before = self.out.len();
         write(&mut self.out);
@@ -36,128 +56,62 @@ impl Text {
         fits
     }
 
-    fn end(mut self, next: Option<&str>) -> Bytes {
+    /// The whole response. `next` is the token of the next page.
+    pub(super) fn finish(mut self, next: Option<&str>) -> Bytes {
+        if self.events == 0 {
+            self.out.extend(self.open);
+        }
+        self.out.push(b']');
         if let Some(next) = next {
-            // A token has nothing that JSON would escape.
-            answer::put(
-                &mut self.out,
-                format_args!(r#", "next_page_token": "{next}""#),
-            );
+            // A token has no characters that JSON escapes.
+            let next = format_args!(r#", "next_page_token": "{next}""#);
+            put(&mut self.out, next);
         }
         self.out.push(b'}');
         self.out.into()
     }
 }
 
-/// A customer with everything.
-#[derive(Debug)]
-pub(super) struct CustomerText {
-    text: Text,
-    properties: usize,
-    events: usize,
-}
-
-impl CustomerText {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self {
-            text: Text::new(br#"{"success": true, "ids": "#, bytes_max),
-            properties: 0,
-            events: 0,
-        }
-    }
-
-    pub(super) fn finish(mut self, next: Option<&str>) -> Bytes {
-        let end: &[u8] = match self.events {
-            0 => br#"}, "events": []"#,
-            _ => b"]",
-        };
-        self.text.out.extend(end);
-        self.text.end(next)
-    }
-}
-
-impl ResponseWriter for CustomerText {
-    fn ids(&mut self, ids: Vec<IdValues>) -> bool {
-        self.text.add(|out| {
-            answer::ids(out, ids.iter().map(|id| (&*id.kind, id.soft, &*id.values)));
+impl ResponseWriter for CustomerResponse {
+    fn ids(&mut self, found: Vec<IdValues>) -> bool {
+        self.add(|out| {
+            ids(
+                out,
+                found.iter().map(|id| (&*id.kind, id.soft, &*id.values)),
+            );
             out.extend(br#", "properties": {"#);
         })
     }
 
     fn property(&mut self, name: &str, value: &[u8]) -> bool {
-        let fits = self.text.add(|out| {
-            if self.properties > 0 {
+        let is_first = self.properties == 0;
+        let fits = self.add(|out| {
+            if !is_first {
                 out.push(b',');
             }
-            answer::text(out, name);
+            write(out, name);
             out.push(b':');
-            answer::json_value(out, value);
+            json_value(out, value);
         });
         self.properties += usize::from(fits);
         fits
     }
 
-    fn event(&mut self, event: StoredEvent) -> bool {
-        let fits = self.text.add(|out| {
-            let before: &[u8] = match self.events {
-                0 => br#"}, "events": ["#,
-                _ => b", ",
-            };
+    fn event(&mut self, found: StoredEvent) -> bool {
+        let before = match self.events {
+            0 => self.open,
+            _ => b", ",
+        };
+        let fits = self.add(|out| {
             out.extend(before);
-            answer::stored_event(out, &event);
+            event(out, &found);
         });
         self.events += usize::from(fits);
         fits
     }
 
     fn bytes(&self) -> usize {
-        self.text.out.capacity()
-    }
-}
-
-/// A page of events.
-#[derive(Debug)]
-pub(super) struct EventsText {
-    text: Text,
-    events: usize,
-}
-
-impl EventsText {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self {
-            text: Text::new(br#"{"success": true, "data": ["#, bytes_max),
-            events: 0,
-        }
-    }
-
-    pub(super) fn finish(mut self, next: Option<&str>) -> Bytes {
-        self.text.out.push(b']');
-        self.text.end(next)
-    }
-}
-
-impl ResponseWriter for EventsText {
-    fn ids(&mut self, _: Vec<IdValues>) -> bool {
-        true
-    }
-
-    fn property(&mut self, _: &str, _: &[u8]) -> bool {
-        true
-    }
-
-    fn event(&mut self, event: StoredEvent) -> bool {
-        let fits = self.text.add(|out| {
-            if self.events > 0 {
-                out.extend(b", ");
-            }
-            answer::stored_event(out, &event);
-        });
-        self.events += usize::from(fits);
-        fits
-    }
-
-    fn bytes(&self) -> usize {
-        self.text.out.capacity()
+        self.out.capacity()
     }
 }
 
@@ -193,37 +147,38 @@ mod tests {
     }
 
     #[test]
-    fn events_fill_an_answer_and_never_more_and_stay_json() {
+    fn events_fill_an_response_and_never_more_and_stay_json() {
         for filler in 0..60 {
-            let mut answer = EventsText::new(MAX);
-            let count = (0..).find(|n| !answer.event(event(*n, filler)));
-            let body = answer.finish(Some(&token()));
+            let mut response = CustomerResponse::events(MAX);
+            let count = (0..).find(|n| !response.event(event(*n, filler)));
+            let body = response.finish(Some(&token()));
             assert!(body.len() <= MAX, "{filler}: {}", body.len());
             assert!(body.len() > MAX - 150 - filler * 6, "{filler}");
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            let told = json["data"].as_array().unwrap().len();
-            assert_eq!(i64::try_from(told).ok(), count);
+            let written = json["data"].as_array().unwrap().len();
+            assert_eq!(i64::try_from(written).ok(), count);
             assert_eq!(json["next_page_token"], token());
         }
     }
 
     #[test]
-    fn a_customer_fills_an_answer_and_never_more_and_stays_json() {
+    fn a_customer_fills_an_response_and_never_more_and_stays_json() {
         for filler in 0..60 {
-            let mut answer = CustomerText::new(MAX);
-            assert!(answer.ids(ids()));
+            let mut response = CustomerResponse::customer(MAX);
+            assert!(response.ids(ids()));
             let value = event(1, filler).properties;
             let (_, value) = value.entries().last().unwrap();
             let mut names = 0..;
-            let count = names.find(|n| n % 40 == 39 || !answer.property(&format!("{n:04}"), value));
-            let events = (0..).find(|n| !answer.event(event(*n, filler)));
-            let body = answer.finish(Some(&token()));
+            let count =
+                names.find(|n| n % 40 == 39 || !response.property(&format!("{n:04}"), value));
+            let events = (0..).find(|n| !response.event(event(*n, filler)));
+            let body = response.finish(Some(&token()));
             assert!(body.len() <= MAX, "{filler}: {}", body.len());
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
             let properties = json["properties"].as_object().unwrap().len();
             assert_eq!(Some(properties), count);
-            let told = json["events"].as_array().unwrap().len();
-            assert_eq!(i64::try_from(told).ok(), events);
+            let written = json["events"].as_array().unwrap().len();
+            assert_eq!(i64::try_from(written).ok(), events);
         }
     }
 }

@@ -1,11 +1,14 @@
-//! What fails in the shim itself.
+//! Failures of the shim itself.
 
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
 use crate::middleware::{Body, Guard, HttpStatus, Missing};
+use crate::model::quote::quoted;
 
-/// Why a REST call fails.
+pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The failure of a REST call.
 #[derive(Debug)]
 pub(super) struct Error {
     status: Status,
@@ -30,17 +33,23 @@ impl From<Status> for Error {
 }
 
 impl Error {
-    /// A request that breaks a rule of JSON's or HTTP's.
+    /// A request that breaks a rule of JSON or HTTP.
     pub(super) fn invalid(field: Option<&str>, message: String) -> Self {
         crate::grpc::status::invalid(field, message).into()
     }
 
-    /// A path that leads nowhere.
+    /// A type of customer IDs that stands twice.
+    pub(super) fn duplicate_id(kind: &str) -> Self {
+        let message = format!("duplicate key '{}'", quoted(kind));
+        Self::invalid(Some("customer_ids"), message)
+    }
+
+    /// An unknown path.
     pub(super) fn unknown_path() -> Self {
         Status::not_found("Not found").into()
     }
 
-    /// A path that wants another method.
+    /// A path with another method.
     pub(super) fn wrong_method(allow: &'static str) -> Self {
         Self {
             http: Some(StatusCode::METHOD_NOT_ALLOWED),
@@ -49,14 +58,14 @@ impl Error {
         }
     }
 
-    /// gRPC in a way that is not served.
+    /// gRPC in a form that is not served.
     pub(super) fn other_grpc() -> Self {
         let text =
             "gRPC is served as application/grpc or application/grpc+proto, by POST over HTTP/2";
         Self::unsupported(text.to_owned())
     }
 
-    /// A body that is not JSON by its own account.
+    /// A body of another type than JSON.
     pub(super) fn unsupported(message: String) -> Self {
         Self {
             http: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -64,7 +73,7 @@ impl Error {
         }
     }
 
-    /// A body that is too long for `guard`.
+    /// A body that is too large for `guard`.
     pub(super) fn too_large(bytes_max: usize, guard: Guard) -> Self {
         let text = format!("Body is too large, at most {bytes_max} bytes");
         Self {
@@ -78,7 +87,7 @@ impl Error {
         Status::invalid_argument("Invalid JSON").into()
     }
 
-    /// A body that is not even text.
+    /// A body that is not text.
     pub(super) fn not_utf8(error: std::str::Utf8Error) -> Self {
         let at = error.valid_up_to();
         Status::invalid_argument(format!("Invalid JSON: the body is not UTF-8 at byte {at}")).into()

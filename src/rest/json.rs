@@ -1,40 +1,37 @@
-//! JSON into request messages.
+//! JSON becomes request messages.
 //!
-//! A command is read in one pass if that can tell that no rule is broken (`quick`). Otherwise a body is read once for
-//! its shape, and fields that need more are looked at where they lie in the text (`fields`). Keys that are not known
-//! are passed over, at any level.
+//! A command that breaks no rule is read in one pass (`fast_path`). Otherwise the body is read for its shape first, and
+//! then each field by itself (`fields`), so that an error names what is wrong. Unknown keys are ignored at any level.
 
 mod batch;
 mod fast_path;
 mod fields;
-mod question;
+mod read_request;
 #[cfg(test)]
 mod tests;
 
-use super::error::Error;
+use super::error::Result;
 use crate::grpc::pb;
 use crate::model::time::Timestamp;
 pub(super) use batch::{Batch, Planned, batch};
-pub(super) use fields::{Fields, Format};
-pub(super) use question::{AttributePlan, anonymize, anonymize_bulk, attributes, customer, events};
+use fields::{Fields, of_body};
+pub(super) use read_request::{
+    AttributePlan, Format, anonymize, anonymize_bulk, attributes, customer, events, export,
+};
 
 /// An update of a customer.
-pub(super) fn update(body: &[u8], token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+pub(super) fn update(body: &[u8], token: &str) -> Result<pb::UpdateCustomerRequest> {
     match fast_path::fields(body) {
         Some(fields) => fields.update(token),
-        None => Fields::of_body(body)?.update(token),
+        None => of_body::<Fields<'_>>(body)?.update(token),
     }
 }
 
 /// An event that was received `now`.
-pub(super) fn event(
-    body: &[u8],
-    token: &str,
-    now: Timestamp,
-) -> Result<pb::AddEventRequest, Error> {
+pub(super) fn event(body: &[u8], token: &str, now: Timestamp) -> Result<pb::AddEventRequest> {
     match fast_path::fields(body) {
         Some(fields) => fields.event(token, now),
-        None => Fields::of_body(body)?.event(token, now),
+        None => of_body::<Fields<'_>>(body)?.event(token, now),
     }
 }
 
@@ -43,9 +40,9 @@ pub(super) fn click(
     body: &[u8],
     token: &str,
     now: Timestamp,
-) -> Result<pb::TrackCampaignClickRequest, Error> {
+) -> Result<pb::TrackCampaignClickRequest> {
     match fast_path::fields(body) {
         Some(fields) => fields.click(token, now),
-        None => Fields::of_body(body)?.click(token, now),
+        None => of_body::<Fields<'_>>(body)?.click(token, now),
     }
 }

@@ -1,24 +1,24 @@
-//! Work on an answer that takes too long for the threads that serve everybody.
+//! Long work on a response runs on threads of its own, because the other threads serve all callers.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Bytes up to which an answer is worked on at once: it takes less than a millisecond.
+/// Largest work that runs on the thread of its caller, in bytes. It takes less than a millisecond.
 pub(super) const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Gives larger work to other threads, some at a time.
+/// Gives larger work to other threads, a few at a time.
 #[derive(Clone, Debug)]
 pub struct Offload(Arc<Semaphore>);
 
 impl Offload {
-    /// With at most `threads_max` threads at work.
+    /// At most `threads_max` threads work at once.
     pub fn new(threads_max: usize) -> Self {
         Self(Arc::new(Semaphore::new(threads_max)))
     }
 
-    /// Does work on about so many bytes. It should be one piece of what takes long: others wait for their turn.
+    /// Does work on about `bytes` bytes. Long work should come in pieces, because other work waits for a thread.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -27,7 +27,7 @@ impl Offload {
         if bytes <= INLINE_BYTES_MAX {
             return work();
         }
-        // It is never closed.
+        // The semaphore is never closed.
         let permit = self.0.clone().acquire_owned().await;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -36,7 +36,7 @@ impl Offload {
         });
         match done.await {
             Ok(done) => done,
-            // As if it had been done here.
+            // The panic goes on as if the work had run here.
             Err(error) => resume_unwind(error.into_panic()),
         }
     }

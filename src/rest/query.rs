@@ -1,18 +1,29 @@
-//! Questions that stand in a GET's query and headers.
+//! Requests that stand in the query and headers of a GET.
+
+use std::borrow::Cow;
 
 use http::request::Parts;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 
-/// Where an event source that was cut off says how far it has come.
+/// An event source that was cut off sends the cursor of its last event here.
 const LAST_EVENT_ID: &str = "last-event-id";
-/// What stands before the type of a customer's ID.
+/// The prefix in front of the type of a customer's ID.
 const CUSTOMER_IDS: &str = "customer_ids.";
 
-/// The question for events as they come.
-pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest, Error> {
+/// A value of the query.
+pub(super) fn value<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
+    let query = head.uri.query().unwrap_or_default();
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value)
+}
+
+/// The request to watch events.
+pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest> {
     let mut request = pb::WatchEventsRequest {
         project_token: token.to_owned(),
         ..pb::WatchEventsRequest::default()
@@ -29,29 +40,26 @@ pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest,
                 };
                 let ids = &mut request.customer_ids;
                 if ids.insert(kind.to_owned(), value.into_owned()).is_some() {
-                    let message = format!("duplicate key '{}'", quoted(kind));
-                    return Err(Error::invalid(Some("customer_ids"), message));
+                    return Err(Error::duplicate_id(kind));
                 }
             }
         }
     }
-    // A browser that reconnects sends the same query again; only the header knows how far it has come.
+    // A browser that reconnects sends the same query again. Only the header has the last cursor.
     if let Some(id) = head.headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
         request.cursor = String::from_utf8_lossy(id.as_bytes()).into_owned();
     }
     Ok(request)
 }
 
-fn start(value: &str) -> Result<pb::WatchStart, Error> {
+fn start(value: &str) -> Result<pb::WatchStart> {
     match value {
         "now" => Ok(pb::WatchStart::Now),
         "beginning" => Ok(pb::WatchStart::Beginning),
-        other => Err(Error::invalid(
-            Some("start"),
-            format!(
-                "Field 'start' must be now or beginning, not '{}'.",
-                quoted(other)
-            ),
-        )),
+        other => {
+            let other = quoted(other);
+            let message = format!("Field 'start' must be now or beginning, not '{other}'.");
+            Err(Error::invalid(Some("start"), message))
+        }
     }
 }

@@ -1,8 +1,7 @@
-//! Whatever leaves as a status becomes HTTP and JSON here, and nowhere else.
+//! Each status becomes HTTP and JSON here, and nowhere else.
 //!
-//! This is the outermost layer of REST: a refusal of the limiter and an error of a service look the same. It
-//! also answers what browsers ask of every response, strips the body for HEAD, and compresses what is large if
-//! the caller wants that.
+//! This is the outermost layer of REST, so a refusal of the limiter looks like an error of a service. The layer also
+//! adds the headers that browsers need, removes the body for HEAD, and compresses large responses.
 
 mod compress;
 mod cors;
@@ -25,14 +24,14 @@ pub use cors::Cors;
 use cors::Page;
 pub use status::error_body;
 
-/// How a public key is shown (RFC 9110, 11.6.1).
+/// The challenge for a public key (RFC 9110, 11.6.1).
 const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;
-/// How a private key is shown.
+/// The challenge for a private key.
 const BASIC_CHALLENGE: &str = r#"Basic realm="footfall", charset="UTF-8""#;
-/// Browsers say with it what made a page send; other callers do not know it.
+/// Only browsers send this header.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Renders REST answers; gRPC calls pass.
+/// Renders REST responses. gRPC calls pass.
 #[derive(Clone, Debug)]
 pub struct Render<S> {
     inner: S,
@@ -41,7 +40,7 @@ pub struct Render<S> {
 }
 
 impl<S> Render<S> {
-    /// The layer that lets the pages of `cors` call.
+    /// The layer that allows the pages of `cors` to call.
     pub fn layer(cors: Cors, offload: Offload) -> impl Layer<S, Service = Self> + Clone {
         layer_fn(move |inner| Self {
             inner,
@@ -51,23 +50,23 @@ impl<S> Render<S> {
     }
 }
 
-/// What of a request matters for its answer.
+/// The parts of a request that its response depends on.
 #[derive(Debug)]
 pub struct Rendered {
     method: Method,
-    /// Whether the path is below `/data`, whose errors look different.
+    /// Whether the path is below `/data`. Errors look different there.
     data: bool,
-    /// What compresses the answer, if the caller takes that.
+    /// Compresses the response, if the caller accepts gzip.
     gzip: Option<Offload>,
     page: Option<Page>,
-    /// Where it asks what it may do.
+    /// Present if the request is OPTIONS.
     options: Option<Options>,
-    /// Whether a browser sends.
+    /// Whether a browser sends the request.
     from_browser: bool,
     cors: Cors,
 }
 
-/// What an OPTIONS request asks about.
+/// The response to OPTIONS.
 #[derive(Debug)]
 struct Options {
     allow: &'static str,
@@ -98,7 +97,7 @@ impl Finish<Body> for Rendered {
     }
 }
 
-/// Says how a key is shown. A browser is not asked for a private one: it would ask its user, and keep what it is given.
+/// Adds the challenges. A browser gets none for a private key, because it would ask its user and keep the key.
 fn challenge(response: &mut Response<Body>, from_browser: bool) {
     let basic = (!from_browser).then_some(BASIC_CHALLENGE);
     for way in std::iter::once(TOKEN_CHALLENGE).chain(basic) {
@@ -107,7 +106,7 @@ fn challenge(response: &mut Response<Body>, from_browser: bool) {
     }
 }
 
-/// The methods of a path; of one that leads nowhere, all that there are.
+/// The methods of a path. An unknown path has all methods.
 fn allow(path: &str) -> &'static str {
     let entry = routes::find(path).map(|(entry, _)| entry);
     entry

@@ -1,4 +1,4 @@
-//! What can be called over REST.
+//! The routes of REST.
 
 use http::Method;
 
@@ -29,11 +29,11 @@ pub enum Route {
     Export,
     /// Many customers' anonymisation.
     AnonymizeBulk,
-    /// Events as they come.
+    /// Events as they arrive.
     Watch,
-    /// What an SDK asks beside tracking, and the answer, with nothing in it.
+    /// A request of an SDK beside tracking, with its constant response.
     Sdk(&'static str),
-    /// What is running.
+    /// The name and version of the service.
     Root,
     /// Liveness.
     Healthz,
@@ -43,6 +43,87 @@ pub enum Route {
     Startupz,
 }
 
+/// The kind of a route. It decides how the route is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Reports the state of the service to anyone.
+    Probe(Probe),
+    /// Sends a constant to anyone who has a key.
+    Sdk(&'static str),
+    /// Reads the time or one customer.
+    Read(Read),
+    /// Tracks one command, or anonymises.
+    Write(Write),
+    /// Executes a batch of commands.
+    Batch,
+    /// Responds piece by piece.
+    Stream(Stream),
+}
+
+/// The data that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Time,
+    Attributes,
+    Customer,
+    Events,
+}
+
+/// The change that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    Customer,
+    Event,
+    Click,
+    Anonymize,
+    AnonymizeBulk,
+}
+
+/// The response that comes piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Export,
+    Watch,
+}
+
+impl Route {
+    /// The kind of the route.
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::SystemTime => Kind::Read(Read::Time),
+            Self::Customers => Kind::Write(Write::Customer),
+            Self::CustomersEvents => Kind::Write(Write::Event),
+            Self::CampaignsClicks => Kind::Write(Write::Click),
+            Self::Batch => Kind::Batch,
+            Self::Attributes => Kind::Read(Read::Attributes),
+            Self::ExportOne => Kind::Read(Read::Customer),
+            Self::Events => Kind::Read(Read::Events),
+            Self::Anonymize => Kind::Write(Write::Anonymize),
+            Self::AnonymizeBulk => Kind::Write(Write::AnonymizeBulk),
+            Self::Export => Kind::Stream(Stream::Export),
+            Self::Watch => Kind::Stream(Stream::Watch),
+            Self::Sdk(response) => Kind::Sdk(response),
+            Self::Root => Kind::Probe(Probe::Root),
+            Self::Healthz => Kind::Probe(Probe::Liveness),
+            Self::Readyz => Kind::Probe(Probe::Readiness),
+            Self::Startupz => Kind::Probe(Probe::Startup),
+        }
+    }
+}
+
+impl Kind {
+    /// Whether the body of a request is read.
+    pub(super) fn takes_body(self) -> bool {
+        !matches!(self, Self::Read(Read::Time) | Self::Stream(Stream::Watch))
+    }
+
+    /// Whether a body may be sent as plain text. Pages track with beacons, which call JSON plain text.
+    pub(super) fn takes_text(self) -> bool {
+        use Write::{Click, Customer, Event};
+        matches!(self, Self::Batch | Self::Write(Customer | Event | Click))
+    }
+}
+
 /// How a route is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -50,11 +131,15 @@ pub struct Entry {
     pub route: Route,
     /// The path in the form of the annotations.
     pub path: &'static str,
-    /// The path around the project's token; it is all before where there is no token.
-    around: Around,
-    /// Whether it is read with GET, written with POST, or both.
+    /// The path up to the project's token, without the first slash. The whole path if it has no token.
+    prefix: &'static str,
+    /// The path between the token and the cookie, or up to the end. Empty if the path has no token.
+    after_token: &'static str,
+    /// The path after the cookie. Empty if the path has no cookie.
+    after_cookie: &'static str,
+    /// Whether the route takes GET, POST or both.
     pub methods: Methods,
-    /// The rpc behind it; empty for what is REST's own.
+    /// The rpc behind the route. Empty for a route that only REST has.
     pub rpc: &'static str,
 }
 
@@ -91,53 +176,26 @@ impl Methods {
     }
 }
 
-/// A path around what varies in it, without the slash in front.
-#[derive(Clone, Copy, Debug)]
-struct Around {
-    before: &'static str,
-    /// What stands between the token and another part that varies; empty where there is none.
-    between: &'static str,
-    after: &'static str,
-}
+const TOKEN: &str = "{project_token}";
+const COOKIE: &str = "{cookie}";
 
+/// The compiler splits the path, because each request is compared with its parts.
 const fn entry(route: Route, methods: Methods, rpc: &'static str, path: &'static str) -> Entry {
+    let (_, relative) = path.split_at(1);
+    let (prefix, rest) = until_brace(relative);
+    let (after_token, rest) = until_brace(after(TOKEN, rest));
     Entry {
         route,
         path,
-        around: around(path),
+        prefix,
+        after_token,
+        after_cookie: after(COOKIE, rest),
         methods,
         rpc,
     }
 }
 
-/// What stands around [`TOKEN`] and [`COOKIE`]. It is found out by the compiler, for each request looks at it.
-const fn around(path: &'static str) -> Around {
-    let (_, path) = path.split_at(1);
-    let (before, rest) = until_brace(path);
-    if rest.is_empty() {
-        return Around {
-            before: path,
-            between: "",
-            after: "",
-        };
-    }
-    let (_, rest) = rest.split_at(TOKEN.len());
-    let (between, after) = until_brace(rest);
-    match after.is_empty() {
-        true => Around {
-            before,
-            between: "",
-            after: rest,
-        },
-        false => Around {
-            before,
-            between,
-            after: after.split_at(COOKIE.len()).1,
-        },
-    }
-}
-
-/// What stands before the first brace, and the rest.
+/// The text before the first brace, and the rest.
 const fn until_brace(path: &'static str) -> (&'static str, &'static str) {
     let (mut before, mut rest) = ("", path);
     while let Some(byte) = rest.as_bytes().first() {
@@ -147,6 +205,14 @@ const fn until_brace(path: &'static str) -> (&'static str, &'static str) {
         (before, rest) = path.split_at(before.len() + 1);
     }
     (before, rest)
+}
+
+/// The text after `part`. A text that is not empty begins with `part`.
+const fn after(part: &str, text: &'static str) -> &'static str {
+    match text.is_empty() {
+        true => text,
+        false => text.split_at(part.len()).1,
+    }
 }
 
 /// Every route.
@@ -189,11 +255,8 @@ const NO_BUNDLE: &str = r#"{"success": true, "in_app_content_blocks": [], "resul
 const NO_INBOX: &str = r#"{"success": true, "messages": [], "sync_token": "0"}"#;
 const NO_RESULTS: &str = r#"{"success": true, "results": []}"#;
 
-const TOKEN: &str = "{project_token}";
-const COOKIE: &str = "{cookie}";
-
-/// The route of a path, and the project's token in it; empty where the route has none. Slashes in front are
-/// collapsed and one at the end is passed over.
+/// The route of a path, and the project's token in it. The token is empty if the route has none. Slashes in front are
+/// collapsed, and one at the end is ignored.
 pub fn find(path: &str) -> Option<(&'static Entry, &str)> {
     let path = path.trim_start_matches('/');
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -202,19 +265,16 @@ pub fn find(path: &str) -> Option<(&'static Entry, &str)> {
         .find_map(|entry| Some((entry, token(entry, path)?)))
 }
 
-/// What stands for the token in a path without a slash in front.
+/// The token in a path of this route. The path has no slash in front.
 fn token<'a>(entry: &Entry, path: &'a str) -> Option<&'a str> {
-    let around = entry.around;
-    let varies = path
-        .strip_prefix(around.before)?
-        .strip_suffix(around.after)?;
+    let rest = path.strip_prefix(entry.prefix)?;
     let is_one = |part: &str| !part.contains('/');
-    match (around.between, around.after) {
-        ("", "") => varies.is_empty().then_some(""),
-        ("", _) => is_one(varies).then_some(varies),
-        (between, _) => {
-            let (token, other) = varies.split_once(between)?;
-            (is_one(token) && is_one(other) && !other.is_empty()).then_some(token)
+    match (entry.after_token, entry.after_cookie) {
+        ("", _) => rest.is_empty().then_some(""),
+        (end, "") => rest.strip_suffix(end).filter(|token| is_one(token)),
+        (between, end) => {
+            let (token, cookie) = rest.strip_suffix(end)?.split_once(between)?;
+            (is_one(token) && is_one(cookie) && !cookie.is_empty()).then_some(token)
         }
     }
 }
@@ -222,65 +282,23 @@ fn token<'a>(entry: &Entry, path: &'a str) -> Option<&'a str> {
 /// The class of a request that is not gRPC.
 pub fn classify(method: &Method, path: &str) -> Classified {
     let entry = find(path).map(|(entry, _)| entry);
-    let meant = entry.filter(|entry| entry.methods.contains(method));
-    let class = match meant.map(|entry| entry.route) {
+    let called = entry.filter(|entry| entry.methods.contains(method));
+    let kind = called.map(|entry| entry.route.kind());
+    let class = match kind {
         _ if *method == Method::OPTIONS => RequestClass::Preflight,
-        Some(Route::Healthz) => RequestClass::Probe(Probe::Liveness),
-        Some(Route::Readyz) => RequestClass::Probe(Probe::Readiness),
-        Some(Route::Startupz) => RequestClass::Probe(Probe::Startup),
-        Some(Route::Root) => RequestClass::Probe(Probe::Root),
-        Some(Route::Sdk(_)) => RequestClass::Sdk,
+        Some(Kind::Probe(probe)) => RequestClass::Probe(probe),
+        Some(Kind::Sdk(_)) => RequestClass::Sdk,
         Some(_) | None => RequestClass::Rest,
+    };
+    let answers = match kind {
+        Some(Kind::Stream(Stream::Export)) => Answers::Stream,
+        Some(Kind::Stream(Stream::Watch)) => Answers::Lasts,
+        Some(_) | None => Answers::Once,
     };
     Classified {
         class,
         route: entry.map_or("other", |entry| entry.path),
-        answers: meant.map_or(Answers::Once, |entry| entry.route.answers()),
-    }
-}
-
-impl Route {
-    /// Whether a body may say that it is plain text: pages write with beacons, which say so of a text.
-    pub(super) fn takes_text(self) -> bool {
-        match self {
-            Self::Customers | Self::CustomersEvents | Self::CampaignsClicks | Self::Batch => true,
-            Self::SystemTime
-            | Self::Attributes
-            | Self::ExportOne
-            | Self::Events
-            | Self::Anonymize
-            | Self::AnonymizeBulk
-            | Self::Export
-            | Self::Watch
-            | Self::Sdk(_)
-            | Self::Root
-            | Self::Healthz
-            | Self::Readyz
-            | Self::Startupz => false,
-        }
-    }
-
-    /// Whether the answer is one piece, a stream, or lasts.
-    fn answers(self) -> Answers {
-        match self {
-            Self::Export => Answers::Stream,
-            Self::Watch => Answers::Lasts,
-            Self::SystemTime
-            | Self::Customers
-            | Self::CustomersEvents
-            | Self::CampaignsClicks
-            | Self::Batch
-            | Self::Attributes
-            | Self::ExportOne
-            | Self::Events
-            | Self::Anonymize
-            | Self::AnonymizeBulk
-            | Self::Sdk(_)
-            | Self::Root
-            | Self::Healthz
-            | Self::Readyz
-            | Self::Startupz => Answers::Once,
-        }
+        answers,
     }
 }
 

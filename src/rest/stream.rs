@@ -1,6 +1,6 @@
-//! Answers that come piece by piece, each made when the caller has taken the one before it.
+//! Responses in pieces. Each piece is made when the caller has taken the one before.
 //!
-//! What fails after the first piece breaks the answer off, so that nobody takes it for a whole one.
+//! A failure after the first piece breaks the response off, so that the caller does not take it for complete.
 
 use std::sync::Arc;
 
@@ -15,15 +15,16 @@ use tonic::Status;
 
 use super::json::Format;
 use super::offload::Offload;
-use super::{answer, csv};
+use super::table::{self, Table};
+use super::{csv, response::server_sent};
 use crate::grpc::{Messages, pb};
 use crate::middleware::Body;
-use crate::tracker::{Columns, Error, Export, ExportedCustomer};
+use crate::tracker::{Error, Export, ExportedCustomer};
 
-/// Tells nginx not to hold back what it is sent.
+/// nginx does not buffer a response with this header.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Server-sent events of what a watch tells.
+/// The messages of a watch as server-sent events.
 pub(super) fn events(
     messages: Messages<pb::WatchEventsResponse>,
     offload: &Offload,
@@ -34,9 +35,8 @@ pub(super) fn events(
         async move {
             let message = message?;
             let bytes = message.encoded_len();
-            Ok(offload
-                .run(bytes, move || answer::server_sent(message))
-                .await)
+            let write = move || server_sent(message);
+            Ok(offload.run(bytes, write).await)
         }
     });
     let mut response = response(pieces, "text/event-stream");
@@ -46,72 +46,53 @@ pub(super) fn events(
     response
 }
 
-/// A table of all customers of an export. Rows are written where they are read.
+/// A table of all customers of an export. The tracker writes rows while it reads.
 ///
 /// # Errors
-/// The status that says why there is none.
+/// The status of an export that cannot begin.
 pub(super) async fn table(mut export: Export, format: Format) -> Result<Response<Body>, Status> {
-    let columns = Arc::new(export.columns().await?);
-    let kinds: Arc<[_]> = export.kinds.clone().into();
-    let head = match format {
-        Format::NativeJson => answer::table_head(&kinds, &columns, false),
-        Format::TableJson => answer::table_head(&kinds, &columns, true),
-        Format::Csv => csv::head(&kinds, &columns).into(),
+    let table = Arc::new(Table {
+        columns: export.columns().await?,
+        kinds: export.kinds.clone(),
+    });
+    let (head, end, content_type) = match format {
+        Format::NativeJson => (table.head(false), table::END, "application/json"),
+        Format::TableJson => (table.head(true), table::END, "application/json"),
+        Format::Csv => (csv::head(&table), "", "text/csv; charset=utf-8"),
     };
-    let rows = stream::unfold(Some((export, true)), move |rows| {
-        let (kinds, columns) = (kinds.clone(), columns.clone());
+    let rows = stream::unfold(Some((export, true)), move |state| {
+        let table = table.clone();
         async move {
-            let (mut export, first) = rows?;
-            let make = move |customers: Vec<_>| match format {
-                Format::Csv => lines(&kinds, &columns, &customers),
-                Format::NativeJson | Format::TableJson => {
-                    rows_piece(&kinds, &columns, &customers, first)
-                }
-            };
-            match export.next(make).await {
+            let (mut export, first) = state?;
+            let write = move |customers: Vec<_>| rows(&table, format, &customers, first);
+            match export.next(write).await {
                 Ok(Some(piece)) => {
                     let first = first && piece.is_empty();
                     Some((Ok(piece), Some((export, first))))
                 }
-                Ok(None) => {
-                    let end = match format {
-                        Format::Csv => return None,
-                        Format::NativeJson | Format::TableJson => answer::TABLE_END,
-                    };
-                    Some((Ok(Bytes::from_static(end)), None))
-                }
+                Ok(None) if end.is_empty() => None,
+                Ok(None) => Some((Ok(Bytes::from_static(end.as_bytes())), None)),
                 Err(error) => Some((Err(Error::into(error)), None)),
             }
         }
     });
-    let pieces = stream::once(std::future::ready(Ok(head))).chain(rows);
-    let content_type = match format {
-        Format::Csv => "text/csv; charset=utf-8",
-        Format::NativeJson | Format::TableJson => "application/json",
-    };
+    let pieces = stream::once(std::future::ready(Ok(head.into()))).chain(rows);
     Ok(response(pieces, content_type))
 }
 
-fn lines(kinds: &[(String, bool)], columns: &Columns, customers: &[ExportedCustomer]) -> Bytes {
+/// Some rows of a table. `first`: whether they are the first ones.
+fn rows(table: &Table, format: Format, customers: &[ExportedCustomer], first: bool) -> Bytes {
     let mut out = Vec::new();
     for customer in customers {
-        csv::row(&mut out, kinds, columns, customer);
-    }
-    out.into()
-}
-
-fn rows_piece(
-    kinds: &[(String, bool)],
-    columns: &Columns,
-    customers: &[ExportedCustomer],
-    first: bool,
-) -> Bytes {
-    let mut out = Vec::new();
-    for (index, customer) in customers.iter().enumerate() {
-        if index > 0 || !first {
-            out.extend(b", ");
+        match format {
+            Format::Csv => csv::row(&mut out, table, customer),
+            Format::NativeJson | Format::TableJson => {
+                if !(first && out.is_empty()) {
+                    out.extend(b", ");
+                }
+                table.row(&mut out, customer);
+            }
         }
-        answer::table_row(&mut out, kinds, columns, customer);
     }
     out.into()
 }

@@ -54,7 +54,7 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
 /// Properties that were read in one pass, as part of a text of at most [`QUICK_BYTES_MAX`] bytes.
 ///
 /// If this fails, [`Properties::from_json`] decides whether a rule is broken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FastProperties(pub Properties);
 
 impl<'de> Deserialize<'de> for FastProperties {

@@ -1,20 +1,19 @@
-//! Which types of bodies are read.
+//! The types of bodies that are read.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use crate::model::quote::quoted;
 
 const JSON: &str = "application/json";
-/// What browsers' beacons say of a text.
+/// The type that browsers give to a beacon's text.
 const TEXT: &str = "text/plain";
 
-/// Checks that a body is JSON in UTF-8 by its own account, or says nothing of it.
+/// Checks that each `Content-Type` is JSON in UTF-8. A request may have none.
 ///
-/// A proxy may have joined several headers to one, or left them apart: each part has to say so. `takes_text`: whether
-/// plain text is read as JSON, too.
-pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<(), Error> {
+/// A proxy may join several headers into one, so each part is checked. With `takes_text`, plain text is accepted, too.
+pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<()> {
     for value in headers.get_all(CONTENT_TYPE) {
         if value == JSON {
             continue;
@@ -26,7 +25,7 @@ pub(in super::super) fn check(headers: &HeaderMap, takes_text: bool) -> Result<(
     Ok(())
 }
 
-fn check_part(part: &str, takes_text: bool) -> Result<(), Error> {
+fn check_part(part: &str, takes_text: bool) -> Result<()> {
     let mut fields = part.split(';');
     let essence = fields.next().unwrap_or_default().trim();
     let is = |name: &str| essence.eq_ignore_ascii_case(name);

@@ -1,4 +1,4 @@
-//! What a body says, decompressed.
+//! A body is decompressed.
 
 use std::io::{self, Read};
 
@@ -6,23 +6,23 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::{Coding, Limits, no_memory};
 use crate::limit::Spent;
 
-/// What is decompressed at a time, in bytes.
+/// Bytes that are decompressed at once.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// Buffer of brotli's decoder, in bytes.
+/// The buffer of brotli's decoder, in bytes.
 const BROTLI_BUFFER_BYTES: usize = 4096;
-/// The largest window that a zstd frame may ask for, as a power of two: what browsers and RFC 9659 allow.
+/// The largest window of a zstd frame, as a power of two. RFC 9659 and browsers allow the same.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// All that `bytes` say.
-pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes, Error> {
+/// The decompressed bytes.
+pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result<Bytes> {
     match coding {
         Coding::Identity => take(bytes, limits),
         Coding::Gzip => take(Members(GzDecoder::new(bytes)), limits),
-        // Clients took the coding's name for what it is.
+        // Some clients send the bare format under this name.
         Coding::Deflate => match has_zlib_header(bytes) {
             true => take(ZlibDecoder::new(bytes), limits),
             false => take(DeflateDecoder::new(bytes), limits),
@@ -33,15 +33,15 @@ pub(super) fn decode(coding: Coding, bytes: &[u8], limits: Limits<'_>) -> Result
         }
         Coding::Zstd => match zstd_decoder(bytes) {
             Ok(decoder) => take(decoder, limits),
-            // Nothing of the body was read: there is no memory for the decoder.
+            // The decoder is made before the body is read. It fails only without memory.
             Err(_) => Err(no_memory(Spent::All)),
         },
     }
 }
 
-/// Whether a body of the coding `deflate` is in the format that RFC 9110 means by it (RFC 1950, 2.2), and not bare.
+/// Whether a body of the coding `deflate` is in the format that RFC 9110 names (RFC 1950, 2.2), and not bare.
 ///
-/// What is bare begins otherwise: no encoder leaves anything but zeros between the first block's type and its length.
+/// A bare body begins with other bytes, because encoders write zeros between the first block's type and its length.
 fn has_zlib_header(bytes: &[u8]) -> bool {
     let Some([method, flags]) = bytes.first_chunk() else {
         return false;
@@ -49,7 +49,7 @@ fn has_zlib_header(bytes: &[u8]) -> bool {
     method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0
 }
 
-/// The members of a gzip file, one after the other. Zeros behind the last one pad it, as some programs do.
+/// The members of a gzip file, one after the other. Some programs pad the last one with zeros.
 struct Members<'a>(GzDecoder<&'a [u8]>);
 
 impl Read for Members<'_> {
@@ -71,8 +71,8 @@ fn zstd_decoder(bytes: &[u8]) -> io::Result<impl Read> {
     Ok(decoder)
 }
 
-/// All that `reader` gives.
-fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes, Error> {
+/// All bytes of a reader.
+fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes> {
     let (mut out, mut buffer) = (Vec::new(), vec![0; BUFFER_BYTES]);
     loop {
         let read = match reader.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! What clients send around and inside of JSON that is not quite JSON, and is read all the same.
+//! Some clients send text that is not quite JSON. It is repaired and read.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
@@ -9,10 +9,9 @@ const ESCAPE_BYTES: usize = 6;
 /// U+FFFD as an escape of the same length.
 const REPLACEMENT: &[u8; ESCAPE_BYTES] = b"\\ufffd";
 
-/// The text without its byte order mark, and with U+FFFD for each half of a surrogate pair that has no other half.
+/// The text without its byte order mark. U+FFFD replaces each half of a surrogate pair that has no other half.
 ///
-/// Programs that cut texts within a character escape half of it. What stands around such a half must not be lost for
-/// it.
+/// A program that cuts a text inside of a character escapes half of it. The rest of the text must not be lost.
 pub(super) fn repaired(bytes: Bytes) -> Bytes {
     let bytes = match bytes.starts_with(BYTE_ORDER_MARK) {
         true => bytes.slice(BYTE_ORDER_MARK.len()..),
@@ -33,14 +32,14 @@ pub(super) fn repaired(bytes: Bytes) -> Bytes {
     bytes.freeze()
 }
 
-/// Where the next escape of half a surrogate pair without its other half stands, from `from` on, which is within no
+/// The place of the next half of a surrogate pair that has no other half. The search starts at `from`, outside of any
 /// escape.
 fn lone_half(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         at += memchr(b'\\', bytes.get(at..)?)?;
         at += match unit(bytes, at) {
-            // A backslash, and what it escapes.
+            // A backslash, and the character that it escapes.
             None => 2,
             Some(0xd800..=0xdbff) => match unit(bytes, at + ESCAPE_BYTES) {
                 Some(0xdc00..=0xdfff) => 2 * ESCAPE_BYTES,
@@ -52,7 +51,7 @@ fn lone_half(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// The UTF-16 unit that is escaped here, if one is.
+/// The UTF-16 unit that is escaped here, if there is one.
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + ESCAPE_BYTES)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| {

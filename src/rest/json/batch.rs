@@ -1,42 +1,43 @@
-//! A batch: commands that fail in their JSON keep their place among the results.
+//! A batch of commands. A command with bad JSON keeps its place among the results.
 //!
-//! A batch of usual size is read in one pass. If anything in it cannot be read so, it is read again: first for where
-//! each command lies in the text, and then command by command.
+//! A batch of usual size is read in one pass. If that fails, it is read again: first the place of each command in the
+//! text, and then one command after the other.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::fast_path::{self, Fast, InObject};
-use super::fields::{Fields, Ids, Part, object_text, read, refused, text};
+use super::fields::{Fields, Ids, Part, beginning, object_text, of_text, read, refused, text};
 use crate::grpc::pb;
 use crate::model::properties::{Object, QUICK_BYTES_MAX};
 use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
 
-/// Largest batch that is read in one pass, in bytes: of a larger one, too much would be read for nothing.
+/// Largest batch that is read in one pass, in bytes. A failed pass through a larger batch would cost too much.
 const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
-/// A batch as it is to be executed.
+/// A batch to execute.
 #[derive(Debug)]
 pub(in super::super) struct Batch<'a> {
-    /// What the service gets.
+    /// The message for the service.
     pub(in super::super) request: pb::ExecuteBatchRequest,
-    /// One entry a command, in the commands' order.
+    /// The ID and the result's source of each command, in their order.
     pub(in super::super) plan: Vec<(Option<&'a RawValue>, Planned)>,
 }
 
-/// Where a command's result comes from.
+/// The source of a command's result.
 #[derive(Debug)]
 pub(in super::super) enum Planned {
-    /// From the service: the next of its results.
+    /// The next result of the service.
     Executed,
-    /// From here: its JSON is no command.
+    /// This status, because the JSON is no command.
     Failed(Status),
 }
 
@@ -45,19 +46,19 @@ struct Body<C> {
     commands: Option<C>,
 }
 
-/// A command. Its data are text, unless they have been read already.
+/// A command. The data are JSON text, or have been read already.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "D: Deserialize<'de>"))]
 pub(super) struct Named<'a, D = &'a RawValue> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     data: Option<D>,
-    /// Any JSON value, `null` too: it is echoed as it came.
+    /// Any JSON value, `null` too. The response repeats it byte for byte.
     #[serde(borrow, default, deserialize_with = "present")]
     command_id: Option<&'a RawValue>,
 }
 
-/// The name that a caller gave to a command which cannot be read otherwise.
+/// The ID of a command that cannot be read otherwise.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Identified<'a> {
@@ -73,7 +74,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 impl Batch<'_> {
-    /// Why commands fail that are none.
+    /// The failures of commands with bad JSON.
     pub(in super::super) fn failures(&self) -> impl Iterator<Item = &Status> {
         self.plan.iter().filter_map(|(_, planned)| match planned {
             Planned::Executed => None,
@@ -87,7 +88,7 @@ pub(in super::super) fn batch<'a>(
     body: &'a [u8],
     token: &str,
     now: Timestamp,
-) -> Result<Batch<'a>, Error> {
+) -> Result<Batch<'a>> {
     let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
     let commands = match at_once(text) {
         Some(commands) => commands
@@ -119,18 +120,17 @@ pub(in super::super) fn batch<'a>(
     Ok(batch)
 }
 
-/// The commands of a batch in one pass; none: there are too few or too many, or one of them has to be read by itself.
+/// The commands of a batch in one pass. None if there are too few or too many, or if one must be read by itself.
 pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
     if text.len() > AT_ONCE_BYTES_MAX {
         return None;
     }
     let InObject(Body { commands }) = serde_json::from_str(text).ok()?;
-    let AtOnce(commands) = commands?;
-    are_small(text, &commands).then_some(commands)
+    let Commands { first, count } = commands?;
+    (count == first.len() && are_small(text, &first)).then_some(first)
 }
 
-/// Whether each command is so small that it could be read in one pass by itself: it lies between the names of those
-/// beside it.
+/// Whether each command is small enough for one pass by itself. A command lies between the names of its neighbours.
 fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
     let place = |InObject(named): &FastCommand<'_>| {
         let name = named.name?.get().as_ptr().addr();
@@ -149,38 +149,35 @@ fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
     !commands.is_empty()
 }
 
-/// The commands of a batch, each read by itself.
-pub(super) fn one_by_one<'a>(
-    text: &'a str,
-    token: &str,
-    now: Timestamp,
-) -> Result<Vec<Read<'a>>, Error> {
-    let commands = commands(text)?;
-    tracker::check_batch(commands.count).map_err(refused)?;
+/// The commands of a batch, read one after the other.
+pub(super) fn one_by_one<'a>(text: &'a str, token: &str, now: Timestamp) -> Result<Vec<Read<'a>>> {
+    let Commands { first, count } = commands(text)?.unwrap_or(Commands {
+        first: Vec::new(),
+        count: 0,
+    });
+    tracker::check_batch(count).map_err(refused)?;
     let read = |raw: &'a RawValue| {
         let text = object_text(raw.get())?;
         let read = fast_path(text, token, now);
         Ok(read.unwrap_or_else(|| validating_path(text, token, now)))
     };
-    commands.first.into_iter().map(read).collect()
+    first.into_iter().map(read).collect()
 }
 
-fn commands(text: &str) -> Result<Commands<'_>, Error> {
-    if let Ok(body) = serde_json::from_str::<Body<Commands<'_>>>(text) {
-        return Ok(body.commands.unwrap_or_default());
+/// The list of commands. None if the field is absent, or is no list.
+fn commands(text: &str) -> Result<Option<Commands<&RawValue>>> {
+    if let Ok(body) = serde_json::from_str::<Body<_>>(text) {
+        return Ok(body.commands);
     }
-    // What is no list has no commands, whatever it is.
     let body: Body<&RawValue> = read(text)?;
-    match body.commands {
-        Some(raw) if raw.get().starts_with('[') => read(raw.get()),
-        Some(_) | None => Ok(Commands::default()),
-    }
+    let list = body.commands.filter(|raw| raw.get().starts_with('['));
+    list.map(|raw| read(raw.get())).transpose()
 }
 
-/// What is known of a command: its ID, and the message or why there is none.
-pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command, Error>);
+/// The ID of a command, and its message or the error.
+pub(super) type Read<'a> = (Option<&'a RawValue>, Result<pb::command::Command>);
 
-/// The command in one pass, if it can be read so.
+/// The command, if it can be read in one pass.
 pub(super) fn fast_path<'a>(text: &'a str, token: &str, now: Timestamp) -> Option<Read<'a>> {
     let named: FastCommand<'a> = InObject(fast_path::object(text)?);
     Some(named.read(token, now))
@@ -212,10 +209,10 @@ impl<'a> InObject<Named<'a, InObject<Fast<'a>>>> {
 impl<D> Named<'_, D> {
     fn command<'f, I: Part<Ids>, P: Part<Object>>(
         &self,
-        fields: impl FnOnce() -> Result<Fields<'f, I, P>, Error>,
+        fields: impl FnOnce() -> Result<Fields<'f, I, P>>,
         token: &str,
         now: Timestamp,
-    ) -> Result<pb::command::Command, Error> {
+    ) -> Result<pb::command::Command> {
         use pb::command::Command;
         Ok(match &*text("name", self.name)? {
             "customers" => Command::UpdateCustomer(fields()?.update(token)?),
@@ -234,82 +231,46 @@ impl<D> Named<'_, D> {
 }
 
 impl Named<'_> {
-    fn fields(&self) -> Result<Fields<'_>, Error> {
-        let data = self.data.map_or("{}", RawValue::get);
-        if !data.starts_with('{') {
-            let message = format!("Field 'data' must be an object, not {}.", quoted(data));
-            return Err(Error::invalid(Some("data"), message));
+    fn fields(&self) -> Result<Fields<'_>> {
+        match self.data {
+            None => of_text("{}"),
+            Some(data) => of_text(beginning('{', "data", "an object", data)?),
         }
-        Fields::of_text(data)
     }
 }
 
-/// The commands of a batch, as many as there may be.
-struct AtOnce<'a>(Vec<FastCommand<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for AtOnce<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-
-        impl<'de> Visitor<'de> for All {
-            type Value = Vec<FastCommand<'de>>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of commands")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut commands = Vec::new();
-                while let Some(command) = seq.next_element()? {
-                    if commands.len() == COMMANDS_MAX {
-                        return Err(A::Error::custom("too many commands"));
-                    }
-                    commands.push(command);
-                }
-                Ok(commands)
-            }
-        }
-
-        deserializer.deserialize_seq(All).map(Self)
-    }
-}
-
-/// The commands of a batch: no more are kept than may be, all are counted.
-#[derive(Default)]
-struct Commands<'a> {
-    first: Vec<&'a RawValue>,
+/// The first commands of a batch, and the number of all.
+struct Commands<C> {
+    first: Vec<C>,
     count: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Commands<'a> {
+impl<'de, C: Deserialize<'de>> Deserialize<'de> for Commands<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Counted;
+        struct Counted<C>(PhantomData<C>);
 
-        impl<'de> Visitor<'de> for Counted {
-            type Value = Commands<'de>;
+        impl<'de, C: Deserialize<'de>> Visitor<'de> for Counted<C> {
+            type Value = Commands<C>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of commands")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut commands = Commands::default();
-                while commands.first.len() < COMMANDS_MAX {
-                    let Some(command) = seq.next_element()? else {
-                        break;
-                    };
-                    commands.first.push(command);
+                let mut first = Vec::new();
+                while first.len() < COMMANDS_MAX
+                    && let Some(command) = seq.next_element()?
+                {
+                    first.push(command);
                 }
-                commands.count = commands.first.len();
-                if commands.count == COMMANDS_MAX {
-                    while seq.next_element::<IgnoredAny>()?.is_some() {
-                        commands.count += 1;
-                    }
+                let mut count = first.len();
+                while count >= COMMANDS_MAX && seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
                 }
-                Ok(commands)
+                Ok(Commands { first, count })
             }
         }
 
-        deserializer.deserialize_seq(Counted)
+        deserializer.deserialize_seq(Counted(PhantomData))
     }
 }

@@ -1,7 +1,7 @@
-//! A command in one pass, where that can tell that no rule is broken.
+//! A command that breaks no rule is read in one pass.
 //!
-//! What cannot be read here is read again, field by field: for what is wrong with it, or because it is right but
-//! unusual. Nothing is read here that would be refused there, which the tests compare.
+//! A command that fails here is read again, field by field. It may be wrong, or right but unusual. Nothing is accepted
+//! here that would be refused there, and tests compare both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +13,16 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use super::fields::{Fields, Ids, Text};
 use crate::model::properties::{FastProperties, QUICK_BYTES_MAX};
 
-/// Fields whose IDs and properties have been read.
+/// Fields with IDs and properties that have been read.
 pub(super) type Fast<'a> = Fields<'a, FastIds, FastProperties>;
 
-/// The fields of a body, if they can be read so.
+/// The fields of a body, if they can be read in one pass.
 pub(super) fn fields(body: &[u8]) -> Option<Fast<'_>> {
     let text = std::str::from_utf8(body).ok()?;
     object(text)
 }
 
-/// Reads the text of one object. No value in it can be too large, for the whole is not.
+/// Reads the text of one object. No value is too large, because the whole text is not.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     if text.len() > QUICK_BYTES_MAX {
         return None;
@@ -31,7 +31,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     Some(read)
 }
 
-/// What is read from an object: serde would take a list of its fields' values, too.
+/// A value that is read from an object. serde alone would also accept a list of the fields' values.
 pub(super) struct InObject<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for InObject<T> {
@@ -56,8 +56,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for InObject<T> {
 }
 
 /// Customer IDs by type, each type once.
-#[derive(Debug)]
-pub(in super::super) struct FastIds(pub(super) Ids);
+#[derive(Debug, Default)]
+pub(super) struct FastIds(pub(super) Ids);
 
 impl<'de> Deserialize<'de> for FastIds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for FastIds {
     }
 }
 
-/// A customer ID's value: a text, or an integer that is its own decimal text. `null` names nobody.
+/// The value of a customer ID is a text or an integer, which becomes its decimal text. `null` becomes the empty text.
 struct IdValue(String);
 
 impl<'de> Deserialize<'de> for IdValue {

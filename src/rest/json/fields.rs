@@ -1,7 +1,7 @@
 //! The fields of a command, and how each is read.
 //!
-//! Here each field is text first, and looked at by itself, so that what is wrong with it can be said. Most commands
-//! never come here like that: [`fast_path`](super::fast_path) reads them in one pass.
+//! Here each field is JSON text first, and is read by itself, so that an error names what is wrong. Most commands are
+//! read in one pass instead, by [`fast_path`](super::fast_path).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
-use super::super::error::Error;
+use super::super::error::{Error, Result};
 use super::fast_path::FastIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
@@ -22,11 +22,10 @@ use crate::model::quote::quoted;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
-/// Every field that a route knows. `null` counts as absent. IDs and properties are text, unless they have been read
-/// already.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// The fields of every command. `null` counts as absent. IDs and properties are JSON text, or have been read already.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
-pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
+pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     customer_ids: Option<I>,
     properties: Option<P>,
     #[serde(borrow)]
@@ -39,93 +38,20 @@ pub(in super::super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     age: Option<&'a RawValue>,
     #[serde(borrow)]
     url: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) attributes: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) event_types: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) order: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) limit: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) skip: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) paged: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) page_token: Option<&'a RawValue>,
-    #[serde(borrow)]
-    format: Option<&'a RawValue>,
 }
 
-impl<I, P> Default for Fields<'_, I, P> {
-    fn default() -> Self {
-        Self {
-            customer_ids: None,
-            properties: None,
-            event_type: None,
-            timestamp: None,
-            update_timestamp: None,
-            age: None,
-            url: None,
-            attributes: None,
-            event_types: None,
-            order: None,
-            limit: None,
-            skip: None,
-            paged: None,
-            page_token: None,
-            format: None,
-        }
-    }
+/// Reads a body.
+pub(super) fn of_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    of_text(std::str::from_utf8(body).map_err(Error::not_utf8)?)
 }
 
-impl<'a> Fields<'a> {
-    /// Reads a body.
-    pub(in super::super) fn of_body(body: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(body).map_err(Error::not_utf8)?;
-        Self::of_text(text)
+/// Reads the text of one object.
+pub(super) fn of_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    let text = object_text(text)?;
+    if text.len() > COMMAND_BYTES_MAX {
+        return Err(refused(tracker::Error::CommandTooLarge(text.len())));
     }
-
-    /// Reads the text of one object.
-    pub(super) fn of_text(text: &'a str) -> Result<Self, Error> {
-        let text = object_text(text)?;
-        if text.len() > COMMAND_BYTES_MAX {
-            return Err(refused(tracker::Error::CommandTooLarge(text.len())));
-        }
-        read(text)
-    }
-
-    pub(super) fn customer_ids(&self) -> Result<Ids, Error> {
-        Ok(part(self.customer_ids)?.unwrap_or_default())
-    }
-
-    /// The form in which an export is asked for.
-    pub(in super::super) fn format(&self) -> Result<Format, Error> {
-        match (self.format, &*text("format", self.format)?) {
-            (Some(_), "native_json") => Ok(Format::NativeJson),
-            (Some(_), "table_json") => Ok(Format::TableJson),
-            (Some(_), "csv") => Ok(Format::Csv),
-            (Some(other), _) => {
-                let expected = "native_json, table_json or csv";
-                Err(wrong_type("format", expected, other))
-            }
-            (None, _) => {
-                let message = "Field 'format' is required.".to_owned();
-                Err(Error::invalid(Some("format"), message))
-            }
-        }
-    }
-}
-
-/// The forms of a table of all customers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Format {
-    /// Fields with their kinds, and rows.
-    NativeJson,
-    /// The same with the columns' names.
-    TableJson,
-    /// Lines of text, the first of them with the columns' names.
-    Csv,
+    read(text)
 }
 
 impl<I, P> Fields<'_, I, P>
@@ -133,41 +59,37 @@ where
     I: Part<Ids>,
     P: Part<Object>,
 {
-    pub(in super::super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest, Error> {
+    pub(super) fn update(self, token: &str) -> Result<pb::UpdateCustomerRequest> {
         let time = match time("update_timestamp", self.update_timestamp)? {
             Some(time) => Some(time),
             None => time("timestamp", self.timestamp)?,
         };
         Ok(pb::UpdateCustomerRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             properties: part(self.properties)?,
             update_timestamp: time.map(timestamp),
         })
     }
 
-    pub(in super::super) fn event(
-        self,
-        token: &str,
-        now: Timestamp,
-    ) -> Result<pb::AddEventRequest, Error> {
+    pub(super) fn event(self, token: &str, now: Timestamp) -> Result<pb::AddEventRequest> {
         Ok(pb::AddEventRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             event_type: text("event_type", self.event_type)?.into_owned(),
             properties: part(self.properties)?,
             timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
         })
     }
 
-    pub(in super::super) fn click(
+    pub(super) fn click(
         self,
         token: &str,
         now: Timestamp,
-    ) -> Result<pb::TrackCampaignClickRequest, Error> {
+    ) -> Result<pb::TrackCampaignClickRequest> {
         Ok(pb::TrackCampaignClickRequest {
             project_token: token.to_owned(),
-            customer_ids: part(self.customer_ids)?.unwrap_or_default(),
+            customer_ids: ids(self.customer_ids)?,
             url: text("url", self.url)?.into_owned(),
             properties: part(self.properties)?,
             timestamp: time_or_age(self.timestamp, self.age, now)?.map(timestamp),
@@ -175,30 +97,32 @@ where
     }
 }
 
-/// A field of its own kind, read or still text.
-pub(in super::super) trait Part<T> {
-    fn read(self) -> Result<T, Error>;
+/// A field that is still JSON text, or has been read already.
+pub(super) trait Part<T> {
+    fn read(self) -> Result<T>;
 }
 
-fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>, Error> {
+fn part<T>(field: Option<impl Part<T>>) -> Result<Option<T>> {
     field.map(Part::read).transpose()
 }
 
+/// Customer IDs. There are none if the field is absent.
+pub(super) fn ids(field: Option<impl Part<Ids>>) -> Result<Ids> {
+    Ok(part(field)?.unwrap_or_default())
+}
+
 /// Customer IDs by type.
-pub(in super::super) type Ids = BTreeMap<String, String>;
+pub(super) type Ids = BTreeMap<String, String>;
 
 impl Part<Ids> for &RawValue {
-    fn read(self) -> Result<Ids, Error> {
-        if !self.get().starts_with('{') {
-            return Err(wrong_type("customer_ids", "an object", self));
-        }
-        let entries: Entries<'_> = read(self.get())?;
+    fn read(self) -> Result<Ids> {
+        let text = beginning('{', "customer_ids", "an object", self)?;
+        let entries: Entries<'_> = read(text)?;
         let mut ids = Ids::new();
         for (kind, raw) in entries.0 {
             let value = id_value(&kind, raw)?;
             if ids.insert(kind.clone().into_owned(), value).is_some() {
-                let message = format!("duplicate key '{}'", quoted(&kind));
-                return Err(Error::invalid(Some("customer_ids"), message));
+                return Err(Error::duplicate_id(&kind));
             }
         }
         Ok(ids)
@@ -206,13 +130,13 @@ impl Part<Ids> for &RawValue {
 }
 
 impl Part<Ids> for FastIds {
-    fn read(self) -> Result<Ids, Error> {
+    fn read(self) -> Result<Ids> {
         Ok(self.0)
     }
 }
 
 impl Part<Object> for &RawValue {
-    fn read(self) -> Result<Object, Error> {
+    fn read(self) -> Result<Object> {
         let properties = Properties::from_json(self.get());
         let properties = properties.map_err(|error| refused(error.into()))?;
         Ok(properties.into())
@@ -220,17 +144,17 @@ impl Part<Object> for &RawValue {
 }
 
 impl Part<Object> for FastProperties {
-    fn read(self) -> Result<Object, Error> {
+    fn read(self) -> Result<Object> {
         Ok(self.0.into())
     }
 }
 
-/// The event's time: `timestamp`, or else `age` before the receipt.
+/// The time of an event is its `timestamp`, or else `age` before the receipt.
 fn time_or_age(
     timestamp: Option<&RawValue>,
     age: Option<&RawValue>,
     now: Timestamp,
-) -> Result<Option<Timestamp>, Error> {
+) -> Result<Option<Timestamp>> {
     if let Some(time) = time("timestamp", timestamp)? {
         return Ok(Some(time));
     }
@@ -244,16 +168,15 @@ fn time_or_age(
     time.map(Some).map_err(|error| bad_time("age", error))
 }
 
-/// A text; the empty one if it is absent.
-pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, Error> {
+/// A text. It is empty if the field is absent.
+pub(super) fn text<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>> {
     match raw {
         None => Ok(Cow::Borrowed("")),
-        Some(raw) if raw.get().starts_with('"') => read::<Text<'_>>(raw.get()).map(|t| t.0),
-        Some(raw) => Err(wrong_type(field, "a string", raw)),
+        Some(raw) => read(beginning('"', field, "a string", raw)?).map(|Text(text)| text),
     }
 }
 
-fn time(field: &'static str, raw: Option<&RawValue>) -> Result<Option<Timestamp>, Error> {
+fn time(field: &'static str, raw: Option<&RawValue>) -> Result<Option<Timestamp>> {
     let time = match raw {
         None => return Ok(None),
         Some(raw) if is_number(raw) => Timestamp::parse_number(raw.get()),
@@ -270,11 +193,11 @@ fn is_number(raw: &RawValue) -> bool {
         .starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
-/// A text, borrowed unless it has escapes.
+/// A text. It is borrowed unless it has escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// The entries of an object in their order, none left out.
+/// All entries of an object, in their order.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -301,9 +224,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-/// A customer ID: a text, or a whole number, in any form, as its decimal text. `null` names nobody, like the empty
+/// A customer ID is a text, or a whole number in any form, which becomes its decimal text. `null` becomes the empty
 /// text.
-fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
+fn id_value(kind: &str, raw: &RawValue) -> Result<String> {
     let text = raw.get();
     if text.starts_with('"') {
         return Ok(read::<Text<'_>>(text)?.0.into_owned());
@@ -323,8 +246,8 @@ fn id_value(kind: &str, raw: &RawValue) -> Result<String, Error> {
     Err(Error::invalid(Some("customer_ids"), message))
 }
 
-/// The text of an object without what is around it.
-pub(super) fn object_text(text: &str) -> Result<&str, Error> {
+/// The text of an object without the blanks around it.
+pub(super) fn object_text(text: &str) -> Result<&str> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     match text.starts_with('{') {
         true => Ok(text),
@@ -332,13 +255,26 @@ pub(super) fn object_text(text: &str) -> Result<&str, Error> {
     }
 }
 
-/// Reads JSON. What is JSON, but breaks a rule, such as a key that stands twice, says which.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
+/// Reads JSON. The error names the rule if JSON breaks one, such as a key that stands twice.
+pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     use serde_json::error::Category;
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data => Error::invalid(None, error.to_string()),
         Category::Syntax | Category::Eof | Category::Io => Error::not_json(),
     })
+}
+
+/// The JSON text of a value, whose first character gives its type.
+pub(super) fn beginning<'a>(
+    first: char,
+    field: &str,
+    expected: &str,
+    raw: &'a RawValue,
+) -> Result<&'a str> {
+    match raw.get().starts_with(first) {
+        true => Ok(raw.get()),
+        false => Err(wrong_type(field, expected, raw)),
+    }
 }
 
 pub(super) fn wrong_type(field: &str, expected: &str, raw: &RawValue) -> Error {
@@ -353,7 +289,7 @@ fn bad_time(field: &'static str, error: time::Error) -> Error {
     refused(tracker::Error::Time { field, error })
 }
 
-/// An error of the floors below, which have the words for it.
+/// An error that the tracker has the words for.
 pub(super) fn refused(error: tracker::Error) -> Error {
     Status::from(error).into()
 }

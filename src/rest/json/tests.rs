@@ -3,12 +3,12 @@
 mod batches;
 mod commands;
 mod hostile;
-mod questions;
+mod read_requests;
 
 use std::collections::BTreeMap;
 
 use super::super::error::Error;
-use super::Fields;
+use super::fields::{Fields, of_body};
 use crate::grpc::pb;
 use crate::model::properties::Object;
 use crate::model::time::Timestamp;
@@ -21,7 +21,7 @@ fn now() -> Timestamp {
 }
 
 fn fields(body: &str) -> Result<Fields<'_>, Error> {
-    Fields::of_body(body.as_bytes())
+    of_body(body.as_bytes())
 }
 
 fn update(body: &str) -> Result<pb::UpdateCustomerRequest, Error> {

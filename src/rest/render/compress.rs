@@ -1,4 +1,4 @@
-//! Compression of large answers, for callers that ask for it.
+//! Large responses are compressed for callers that ask for it.
 
 use std::io::Write as _;
 
@@ -14,9 +14,9 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use super::super::offload::{INLINE_BYTES_MAX, Offload};
 use crate::middleware::Body;
 
-/// Smaller answers fit into one packet anyway.
+/// Smallest response that is compressed, in bytes. A smaller one fits into one packet anyway.
 const BYTES_MIN: u64 = 1_400;
-/// How much of a large answer is compressed at once.
+/// Bytes of a large response that are compressed at once. More than [`INLINE_BYTES_MAX`].
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// Whether the caller takes gzip.
@@ -38,33 +38,31 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// Compresses an answer that is large enough to be worth it; a larger one in pieces, as the caller takes them.
+/// Compresses a large response. A very large one is compressed in pieces while the caller takes them.
 pub(super) fn gzip(response: Response<Body>, offload: &Offload) -> Response<Body> {
     let large = response.body().size_hint().exact() >= Some(BYTES_MIN);
     if !large || response.headers().contains_key(CONTENT_ENCODING) {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    // An answer of known length is in memory as a whole.
+    // A response of known length is in memory as a whole.
     let bytes = match body.collect().now_or_never() {
         Some(Ok(collected)) => collected.to_bytes(),
         Some(Err(_)) | None => Bytes::new(),
     };
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let body = match bytes.len() > INLINE_BYTES_MAX {
-        true => Some(in_pieces(bytes.clone(), offload.clone())),
-        false => compressed(&bytes).ok().map(|bytes| full(bytes.into())),
+        true => Some(in_pieces(encoder, bytes.clone(), offload.clone())),
+        false => next_piece(encoder, bytes.clone()).0.ok().map(full),
     };
-    let body = match body {
-        Some(body) => {
-            let gzip = HeaderValue::from_static("gzip");
-            head.headers.insert(CONTENT_ENCODING, gzip);
-            let vary = HeaderValue::from_static("accept-encoding");
-            head.headers.append(VARY, vary);
-            head.headers.remove(CONTENT_LENGTH);
-            body
-        }
-        None => full(bytes),
+    let Some(body) = body else {
+        return Response::from_parts(head, full(bytes));
     };
+    let gzip = HeaderValue::from_static("gzip");
+    head.headers.insert(CONTENT_ENCODING, gzip);
+    let vary = HeaderValue::from_static("accept-encoding");
+    head.headers.append(VARY, vary);
+    head.headers.remove(CONTENT_LENGTH);
     Response::from_parts(head, body)
 }
 
@@ -72,8 +70,7 @@ fn full(bytes: Bytes) -> Body {
     Body::new(Full::new(bytes))
 }
 
-fn in_pieces(bytes: Bytes, offload: Offload) -> Body {
-    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+fn in_pieces(encoder: GzEncoder<Vec<u8>>, bytes: Bytes, offload: Offload) -> Body {
     let pieces = stream::unfold(Some((encoder, bytes)), move |left| {
         let offload = offload.clone();
         async move {
@@ -88,7 +85,7 @@ fn in_pieces(bytes: Bytes, offload: Offload) -> Body {
 
 type Left = Option<(GzEncoder<Vec<u8>>, Bytes)>;
 
-/// Compresses the next bytes; what there is of the answer by then may be nothing, as long as there is more.
+/// Compresses the next bytes. The piece may be empty while more bytes are left.
 fn next_piece(mut encoder: GzEncoder<Vec<u8>>, mut bytes: Bytes) -> (std::io::Result<Bytes>, Left) {
     let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
     if let Err(error) = encoder.write_all(&piece) {
@@ -101,12 +98,6 @@ fn next_piece(mut encoder: GzEncoder<Vec<u8>>, mut bytes: Bytes) -> (std::io::Re
             (Ok(out.into()), Some((encoder, bytes)))
         }
     }
-}
-
-fn compressed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes)?;
-    encoder.finish()
 }
 
 #[cfg(test)]
@@ -130,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_answer_is_compressed_in_pieces_and_is_the_same() {
+    async fn a_large_response_is_compressed_in_pieces_and_is_the_same() {
         use std::io::Read as _;
 
         for size in [

@@ -1,7 +1,7 @@
-//! Which pages of other origins may call, and the headers of their answers.
+//! The pages of other origins that may call, and the headers for them.
 //!
-//! There are no cookies here, and a certificate is no key beside an `Origin`, so that credentials let nobody in. Where
-//! pages write they are allowed all the same: a beacon is always sent with them, and a browser drops it otherwise.
+//! The service has no cookies, and a certificate is no key beside an `Origin`. So credentials of a browser give no
+//! access. Tracking routes allow them all the same: a browser sends each beacon with them, or drops it.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Headers of every preflight's answer.
+/// Headers of every response to a preflight.
 const PREFLIGHT: [(HeaderName, &str); 2] = [
     (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
     (ACCESS_CONTROL_MAX_AGE, "86400"),
 ];
-/// Allowed headers for a preflight that asks for none.
+/// Headers that a preflight allows if it asks for none.
 const HEADERS: &str = "Authorization, Content-Type, x-request-id";
 const EXPOSED: &str = "Retry-After, RateLimit, RateLimit-Policy, x-request-id";
 /// The ports that browsers leave out.
 const DEFAULT_PORTS: [(&str, &str); 2] = [("https://", ":443"), ("http://", ":80")];
 
-/// Which pages of other origins may call.
+/// The pages of other origins that may call.
 #[derive(Clone, Debug)]
 pub enum Cors {
-    /// All.
+    /// All pages.
     Any,
-    /// Those of these origins.
+    /// Pages of these origins.
     Origins(Arc<[HeaderValue]>),
 }
 
-/// What of a request decides on the headers of its answer.
+/// The page that sends a request.
 #[derive(Debug)]
 pub(super) struct Page {
     origin: HeaderValue,
-    /// Whether it may send with credentials.
+    /// Whether the page may send credentials.
     credentials: bool,
 }
 
 impl Page {
-    /// The page that sends, if one does. `writes`: whether the path is one where pages write.
+    /// The page that sends a request, if there is one. `writes`: whether pages track on this path.
     pub(super) fn of(headers: &HeaderMap, writes: bool) -> Option<Self> {
         Some(Self {
             origin: headers.get(ORIGIN)?.clone(),
@@ -51,7 +51,7 @@ impl Page {
 }
 
 impl Cors {
-    /// `*` stands for all.
+    /// The pages of these origins. `*` stands for all.
     pub fn new(origins: &[String]) -> Self {
         if origins.iter().any(|origin| origin == "*") {
             return Self::Any;
@@ -61,7 +61,7 @@ impl Cors {
         Self::Origins(origins.filter_map(Result::ok).collect())
     }
 
-    /// Lets the page read the answer.
+    /// Allows the page to read the response.
     pub(super) fn allow(&self, page: &Page, headers: &mut HeaderMap) {
         let is_allowed = match self {
             Self::Any => true,
@@ -97,7 +97,7 @@ fn as_sent(origin: &str) -> &str {
         .unwrap_or(origin)
 }
 
-/// The headers that a preflight asks for; those that are no names of headers are left out.
+/// The headers that a preflight asks for. Invalid names are left out.
 pub(super) fn asked_for(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut asked = String::new();
     for value in headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
@@ -113,7 +113,7 @@ pub(super) fn asked_for(headers: &HeaderMap) -> Option<HeaderValue> {
     (!asked.is_empty()).then(|| HeaderValue::try_from(asked).ok())?
 }
 
-/// Tells a preflight what a page may send.
+/// Adds the headers of a response to a preflight.
 pub(super) fn preflight(asked: Option<HeaderValue>, headers: &mut HeaderMap) {
     for (name, value) in PREFLIGHT {
         headers.insert(name, HeaderValue::from_static(value));

@@ -3,16 +3,17 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message as _;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use tonic::Status;
 use tonic_types::pb;
 
-/// Appends the details as a JSON array. A detail of a type that is not known keeps its bytes.
-pub(super) fn write(status: &Status, out: &mut Vec<u8>) {
+/// The details as a JSON array without spaces. A detail of an unknown type keeps its bytes.
+pub(super) fn json(status: &Status) -> Box<RawValue> {
     let message = pb::Status::decode(status.details()).unwrap_or_default();
     let details: Vec<Value> = message.details.iter().map(detail).collect();
-    // Writing into memory has no way to fail.
-    let _ = serde_json::to_writer(out, &details);
+    // Writing into memory cannot fail.
+    to_raw_value(&details).unwrap_or_default()
 }
 
 fn detail(any: &prost_types::Any) -> Value {
@@ -87,12 +88,8 @@ mod tests {
             ..pb::Status::default()
         };
         let details = Bytes::from(message.encode_to_vec());
-        let mut out = Vec::new();
-        write(
-            &Status::with_details(Code::Internal, "x", details),
-            &mut out,
-        );
-        let json: Value = serde_json::from_slice(&out).unwrap();
+        let status = Status::with_details(Code::Internal, "x", details);
+        let json: Value = serde_json::from_str(super::json(&status).get()).unwrap();
         let expected = json!([{"@type": "type.googleapis.com/example.Thing", "value": "AQID"}]);
         assert_eq!(json, expected);
     }

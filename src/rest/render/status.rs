@@ -1,18 +1,26 @@
 //! A status as HTTP status, headers and JSON.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::details;
 use crate::middleware::{Body, HttpStatus};
-use crate::rest::answer::{put, text};
+use crate::rest::response::to_bytes;
 use crate::rest::serve::json_response;
 
-/// Headers of a status that the answer keeps.
-const KEPT: [&str; 2] = ["ratelimit", "ratelimit-policy"];
+/// Headers of a status that the response keeps.
+const KEPT: [HeaderName; 3] = [
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    ALLOW,
+];
 
 /// The name and the HTTP status of a code.
 pub(super) fn named(code: Code) -> (&'static str, u16) {
@@ -37,7 +45,7 @@ pub(super) fn named(code: Code) -> (&'static str, u16) {
     }
 }
 
-/// Renders a response that carries a status; others pass.
+/// Renders a response that carries a status. Other responses pass.
 pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body> {
     let Some(status) = Status::from_header_map(response.headers()) else {
         return response;
@@ -49,15 +57,12 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     };
     let mut rendered = json_response(body(&status, data));
     *rendered.status_mut() = http;
-    let kept = KEPT.into_iter().chain([ALLOW.as_str()]);
-    for name in kept {
-        if let Some(value) = response.headers().get(name)
-            && let Ok(name) = http::HeaderName::from_bytes(name.as_bytes())
-        {
+    for name in KEPT {
+        if let Some(value) = response.headers().get(&name) {
             rendered.headers_mut().insert(name, value.clone());
         }
     }
-    // Layers further out look for what goes with the answer.
+    // Outer layers read the extensions of the response.
     *rendered.extensions_mut() = std::mem::take(response.extensions_mut());
     let delay = status
         .get_details_retry_info()
@@ -70,54 +75,54 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     rendered
 }
 
-/// An error in the shape of those below `/track`, for what never reached a route.
+/// The body of an error. Each client reads another key.
+#[derive(Serialize)]
+struct ErrorResponse<'a> {
+    success: bool,
+    error: &'a str,
+    message: &'a str,
+    errors: Errors<'a>,
+    code: &'static str,
+    details: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Errors<'a> {
+    /// Below `/track`.
+    List([&'a str; 1]),
+    /// Below `/data`.
+    ByField(BTreeMap<String, [&'a str; 1]>),
+}
+
+/// An error in the shape of those below `/track`, for a request that reached no route.
 pub fn error_body(status: &Status) -> Bytes {
     body(status, false)
 }
 
-/// The one shape of every error: each client finds the key that it reads.
 fn body(status: &Status, data: bool) -> Bytes {
     let message = match status.message() {
         "" => status.code().description(),
         message => message,
     };
-    let mut json = Vec::with_capacity(256);
-    json.extend(br#"{"success": false, "error": "#);
-    text(&mut json, message);
-    json.extend(br#", "message": "#);
-    text(&mut json, message);
-    json.extend(br#", "errors": "#);
-    match data {
-        false => {
-            json.push(b'[');
-            text(&mut json, message);
-            json.push(b']');
-        }
-        true => {
-            json.push(b'{');
-            text(&mut json, &field(status).unwrap_or("_global".to_owned()));
-            json.extend(b": [");
-            text(&mut json, message);
-            json.extend(b"]}");
-        }
-    }
-    let (name, _) = named(status.code());
-    put(
-        &mut json,
-        format_args!(r#", "code": "{name}", "details": "#),
-    );
-    details::write(status, &mut json);
-    json.push(b'}');
-    json.into()
+    let field = || field(status).unwrap_or("_global".to_owned());
+    to_bytes(&ErrorResponse {
+        success: false,
+        error: message,
+        message,
+        errors: match data {
+            false => Errors::List([message]),
+            true => Errors::ByField(BTreeMap::from([(field(), [message])])),
+        },
+        code: named(status.code()).0,
+        details: details::json(status),
+    })
 }
 
-/// The field that is wrong.
+/// The first field that is wrong.
 fn field(status: &Status) -> Option<String> {
     let violations = status.get_details_bad_request()?.field_violations;
-    violations
-        .into_iter()
-        .next()
-        .map(|violation| violation.field)
+    Some(violations.into_iter().next()?.field)
 }
 
 #[cfg(test)]

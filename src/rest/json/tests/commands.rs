@@ -219,7 +219,7 @@ fn a_body_that_is_no_json_object_is_not_read() {
         assert_eq!(message(fields(body)), "Invalid JSON", "{body:?}");
     }
     assert_eq!(
-        message(super::Fields::of_body(b"{\"a\":\"\xff\"}")),
+        message(super::of_body::<super::Fields<'_>>(b"{\"a\":\"\xff\"}")),
         "Invalid JSON: the body is not UTF-8 at byte 6"
     );
 }

@@ -1,24 +1,21 @@
-//! Questions about customers.
+//! Requests to read customers.
 
 use super::super::{AttributePlan, attributes, customer, events};
-use super::{fields, ids, message};
+use super::{ids, message};
 use crate::grpc::pb;
 use crate::grpc::pb::attribute::Attribute;
 
 fn page(body: &str) -> Result<pb::ListEventsRequest, super::Error> {
-    events(&fields(body)?, "token")
+    events(body.as_bytes(), "token")
 }
 
-fn asked(body: &str) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>), super::Error> {
-    attributes(&fields(body)?, "token")
+fn requested(body: &str) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>), super::Error> {
+    attributes(body.as_bytes(), "token")
 }
 
 #[test]
 fn a_customer_is_asked_for_by_its_ids() {
-    let request = customer(
-        &fields(r#"{"customer_ids":{"registered":7}}"#).unwrap(),
-        "token",
-    );
+    let request = customer(br#"{"customer_ids":{"registered":7}}"#, "token");
     let request = request.unwrap();
     assert_eq!(request.project_token, "token");
     assert_eq!(request.customer_ids, ids(&[("registered", "7")]));
@@ -97,7 +94,7 @@ fn attributes_that_are_of_no_type_fail_alone_and_keep_their_places() {
         {"type":"id"},
         {}
     ]}"#;
-    let (request, plan) = asked(body).unwrap();
+    let (request, plan) = requested(body).unwrap();
     let read: Vec<_> = request
         .attributes
         .into_iter()
@@ -131,19 +128,19 @@ fn attributes_are_a_list_of_objects() {
     for list in ["5", r#""x""#, "{}"] {
         let expected = format!("Field 'attributes' must be a list of objects, not {list}.");
         assert_eq!(
-            message(asked(&format!(r#"{{"attributes":{list}}}"#))),
+            message(requested(&format!(r#"{{"attributes":{list}}}"#))),
             expected
         );
     }
-    let refused = message(asked(r#"{"attributes":[null]}"#));
+    let refused = message(requested(r#"{"attributes":[null]}"#));
     assert_eq!(
         refused,
         "Field 'attributes' must be a list of objects, not null."
     );
     let many = format!(r#"{{"attributes":[{}{{}}]}}"#, "{},".repeat(255));
     assert_eq!(
-        message(asked(&many)),
+        message(requested(&many)),
         "Field 'attributes' must have at most 255 entries, not 256."
     );
-    assert!(asked("{}").unwrap().1.is_empty());
+    assert!(requested("{}").unwrap().1.is_empty());
 }
