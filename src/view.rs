@@ -23,6 +23,7 @@ mod checkpoint;
 mod digest;
 mod erase;
 mod error;
+mod events;
 mod expire;
 mod export;
 mod hash;
@@ -31,6 +32,7 @@ mod ids;
 pub mod keys;
 mod named;
 mod nice;
+mod order;
 mod overlay;
 mod progress;
 mod projector;
@@ -61,11 +63,12 @@ pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
 pub use named::Named;
+pub use order::{EventPlace, Order};
 pub use progress::{Progress, ProjectProgress};
 use projector::Projector;
-pub use read::{Events, Order, StoredEvent};
+pub use read::{Events, StoredEvent};
 use store::Store;
-pub use timeline::{EventPlace, ROWS_MAX};
+pub use timeline::ROWS_MAX;
 
 /// What the view's engine may take.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::projects::ProjectRegistry;
 use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Failed, Meter, QuotaOutcome};
 use crate::model::address::ClientAddress;
@@ -166,19 +165,5 @@ impl Tracker {
             return None;
         }
         self.projects.borrow().enter(project, key)
-    }
-}
-
-impl ProjectRegistry {
-    /// Admits the caller if the project and key are as they were when the key was found.
-    fn enter(&self, project: &Arc<Project>, key: &Arc<Key>) -> Option<Access> {
-        let entry = self.entry(&project.token)?;
-        let is_same = Arc::ptr_eq(&entry.project, project);
-        is_same.then(|| Access {
-            project: project.clone(),
-            account: entry.account.clone(),
-            progress: entry.progress.clone(),
-            key: key.clone(),
-        })
     }
 }

@@ -46,6 +46,17 @@ pub(super) struct Entry {
 }
 
 impl ProjectRegistry {
+    /// Admits the caller if the project and key are as they were when the key was found.
+    pub(super) fn enter(&self, project: &Arc<Project>, key: &Arc<Key>) -> Option<Access> {
+        let entry = self.entry(&project.token)?;
+        let is_same = Arc::ptr_eq(&entry.project, project);
+        is_same.then(|| Access {
+            project: project.clone(),
+            account: entry.account.clone(),
+            progress: entry.progress.clone(),
+            key: key.clone(),
+        })
+    }
     /// The projects that replace `before`, with its debts.
     pub(super) fn succeeding(before: &Self, projects: Vec<RegisteredProject>, view: &View) -> Self {
         let mut keys = Keys::default();

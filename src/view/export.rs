@@ -7,7 +7,8 @@ use std::ops::Bound;
 
 use super::Error;
 use super::keys::{self, IdEntry, Table};
-use super::read::{Found, Order, Snapshot};
+use super::order::Order;
+use super::read::{Found, Snapshot};
 
 /// How many IDs one step passes.
 const STEP_IDS: usize = 256;

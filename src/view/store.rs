@@ -28,7 +28,7 @@ use arc_swap::ArcSwap;
 use fjall::{Slice, Snapshot};
 
 use super::keys::{self, Table};
-use super::read::Order;
+use super::order::Order;
 use super::{Error, Options};
 use crate::log::Position;
 use base::Base;

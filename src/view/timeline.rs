@@ -11,7 +11,8 @@ use std::ops::Bound;
 
 use super::Error;
 use super::keys::{self, Entry, Table};
-use super::read::{Events, Found, Order, Snapshot};
+use super::order::{EventPlace, Order};
+use super::read::{Events, Found, Snapshot};
 use super::store;
 use crate::model::event::EventType;
 use crate::model::time::Timestamp;
@@ -19,16 +20,6 @@ use selection::{Selection, ranked};
 
 /// Most rows that one page should pass.
 pub const ROWS_MAX: usize = 1_000_000;
-
-/// A place in a timeline: behind one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventPlace {
-    /// The event's time.
-    pub time: Timestamp,
-    /// The position of its record, and behind it the beginning of the content hash, which distinguishes the events that
-    /// one record caused.
-    pub arrival: u128,
-}
 
 /// What comes next.
 pub(super) enum Next {

@@ -155,3 +155,106 @@ fn an_import_that_climbs_is_found() {
     let source = "use crate::model::x;\nuse crate::{clock, rest::{Rest, Limits}};\n// crate::app\nlet x = crate::grpc::y();";
     assert_eq!(violations("log", source, "crate::"), ["rest", "grpc"]);
 }
+
+/// The files that a source takes names from: by `use`, and by paths that begin with `crate` or `super`. A file that
+/// only hands on the names of its children, as `mod` files do, is not one of them: what counts is where a name is.
+fn files_named(of: &Path, src: &Path, source: &str) -> Vec<PathBuf> {
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let code = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code = code.collect::<Vec<_>>().join("\n");
+    let module: Vec<_> = module_of(of, src);
+    let mut found = Vec::new();
+    for root in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(root) {
+            let is_start =
+                !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+            if !is_start {
+                continue;
+            }
+            let mut path = match root {
+                "crate::" => Vec::new(),
+                _ => module[..module.len().saturating_sub(1)].to_vec(),
+            };
+            let mut rest = &code[at + root.len()..];
+            while let Some(further) = rest.strip_prefix("super::") {
+                path.pop();
+                rest = further;
+            }
+            let word = |text: &str| -> String {
+                text.chars()
+                    .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
+                    .collect()
+            };
+            loop {
+                let name = word(rest);
+                let further = rest[name.len()..].strip_prefix("::");
+                if name.is_empty() || file_of(src, &path, &name).is_none() {
+                    break;
+                }
+                path.push(name);
+                match further {
+                    Some(further) => rest = further,
+                    None => break,
+                }
+            }
+            if let Some((last, above)) = path.split_last()
+                && let Some(file) = file_of(src, above, last)
+                && file != of
+            {
+                found.push(file);
+            }
+        }
+    }
+    found
+}
+
+fn module_of(file: &Path, src: &Path) -> Vec<String> {
+    let inside = file.strip_prefix(src).unwrap().with_extension("");
+    inside
+        .iter()
+        .map(|part| part.to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn file_of(src: &Path, above: &[String], name: &str) -> Option<PathBuf> {
+    let file = above
+        .iter()
+        .fold(src.to_owned(), |path, part| path.join(part))
+        .join(format!("{name}.rs"));
+    file.is_file().then_some(file)
+}
+
+#[test]
+fn no_two_files_import_each_other_but_a_module_and_its_children() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let named: BTreeMap<PathBuf, Vec<PathBuf>> = files
+        .iter()
+        .filter(|file| !file.components().any(|part| part.as_os_str() == "tests"))
+        .map(|file| {
+            (
+                file.clone(),
+                files_named(file, &src, &std::fs::read_to_string(file).unwrap()),
+            )
+        })
+        .collect();
+    assert!(
+        named.values().map(Vec::len).sum::<usize>() > 500,
+        "the imports were not found"
+    );
+    let is_parent = |a: &Path, b: &Path| b.starts_with(a.with_extension(""));
+    let mut circles = Vec::new();
+    for (file, others) in &named {
+        for other in others {
+            let back = named.get(other).is_some_and(|back| back.contains(file));
+            if back && file < other && !is_parent(file, other) && !is_parent(other, file) {
+                circles.push(format!("{} and {}", file.display(), other.display()));
+            }
+        }
+    }
+    circles.dedup();
+    assert!(circles.is_empty(), "{circles:#?}");
+}

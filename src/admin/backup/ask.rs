@@ -35,15 +35,16 @@ pub(super) async fn ask(data: &Path, dir: &Path) -> Result<Report, BackupError> 
         socket: socket.clone(),
         why: why.to_string(),
     };
-    let stream = socket::connect(data)
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => BackupError::NoSocket {
+    let not_connected = |error: io::Error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return BackupError::NoSocket {
                 data: data.to_owned(),
                 socket: socket.clone(),
-            },
-            _ => no_answer(&error),
-        })?;
+            };
+        }
+        no_answer(&error)
+    };
+    let stream = socket::connect(data).await.map_err(not_connected)?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| no_answer(&error))?;
     // The sender sees how it ends.

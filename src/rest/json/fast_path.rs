@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
-use super::fields::{Fields, Ids, Text};
+use super::super::error;
+use super::fields::{Fields, Ids, Part, Text};
 use crate::model::properties::{FastProperties, QUICK_BYTES_MAX};
 
 /// Fields with IDs and properties that have been read.
@@ -82,6 +83,12 @@ impl<'de> Deserialize<'de> for FastIds {
         }
 
         deserializer.deserialize_map(All).map(Self)
+    }
+}
+
+impl Part<Ids> for FastIds {
+    fn read(self) -> error::Result<Ids> {
+        Ok(self.0)
     }
 }
 

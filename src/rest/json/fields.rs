@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use tonic::Status;
 
 use super::super::error::{Error, Result};
-use super::fast_path::FastIds;
 use crate::grpc::convert::timestamp;
 use crate::grpc::pb;
 use crate::model::number::Decimal;
@@ -126,12 +125,6 @@ impl Part<Ids> for &RawValue {
             }
         }
         Ok(ids)
-    }
-}
-
-impl Part<Ids> for FastIds {
-    fn read(self) -> Result<Ids> {
-        Ok(self.0)
     }
 }
 

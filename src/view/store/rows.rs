@@ -7,7 +7,7 @@ use fjall::Slice;
 
 use super::super::Error;
 use super::layer::{Layer, Shown, prefix};
-use crate::view::read::Order;
+use crate::view::order::Order;
 
 /// A key, without its table, and its value.
 pub(in crate::view) type Entry = (Slice, Slice);

@@ -7,7 +7,7 @@ use fjall::{Slice, Snapshot};
 
 use super::super::Error;
 use super::super::keys::Table;
-use super::super::read::Order;
+use super::super::order::Order;
 use super::base::Base;
 use super::layer::{Layer, full_key};
 use super::rows::Rows;

@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::super::read::Order;
+use super::super::order::Order;
 use super::{EventPlace, Row};
 use crate::model::event::EventType;
 

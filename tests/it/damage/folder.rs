@@ -40,6 +40,9 @@ pub fn shorten(data: &Path, folder: &Path, found: &mut Vec<(PathBuf, u64)>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             shorten(data, &path, found);
+        }
+        // The socket of a killed service has no bytes.
+        if !path.is_file() {
             continue;
         }
         let bytes = fs::read(&path).unwrap();
@@ -71,9 +74,11 @@ pub fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &to);
+        } else if kind.is_file() {
+            fs::copy(entry.path(), to).unwrap();
         }
     }
 }
