@@ -31,7 +31,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// As with sections that are told as a table.
+    /// As the sections that are tables do.
     pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
         let trust = "client_address.trusted_proxies or trusted_hops";
         Self {

@@ -52,7 +52,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// As with sections that are told as a table.
+    /// As the sections that are tables do.
     pub(crate) fn reloaded(&self, new: &Self, left: &mut Vec<String>) -> Self {
         let (now, mut next) = (&self.addresses.slots, new.clone());
         next.addresses.slots = restart("rate_limit.slots", now, &new.addresses.slots, left);

@@ -14,7 +14,7 @@ const DEFAULT: &str = "default";
 /// The keys of one table, wherever they were written.
 ///
 /// Whatever is wrong with a key becomes a mistake, and its default is returned, so that reading goes on. A default is a
-/// word, as in a variable, so that it is told once for the code and for people.
+/// word, as in a variable, so that code and people read the same.
 /// A key is known once it was asked for; when the reading of a table ends, all others are mistakes.
 #[derive(Debug)]
 pub(super) struct Fields<'r, 's> {

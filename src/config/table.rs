@@ -1,4 +1,4 @@
-//! A section told once, as a table: each setting's meaning, type, kind and default, and whether a reload may change it.
+//! A section as a table: each setting's meaning, type, kind and default, and whether a reload may change it.
 
 /// Makes the `Options` of a section from its table, their default, their reader and what a reload leaves.
 ///

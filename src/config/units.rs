@@ -71,7 +71,7 @@ pub(super) const HEAD_SIZE: Kind<NonZeroU32> = Kind::new(
     },
 );
 
-/// The size of an answer: what clients take unless they are told otherwise, or more. The largest event fits.
+/// The size of an answer: what clients take unless they are set otherwise, or more. The largest event fits.
 pub(super) const ANSWER_SIZE: Kind<NonZeroUsize> = Kind::new(
     "a number of bytes or a size such as \"4MiB\", from \"4MiB\" to \"64MiB\"",
     |value| {

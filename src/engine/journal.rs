@@ -58,7 +58,7 @@ impl Extent {
 /// Cuts off what a power cut left of the last batches, for a store that may lose its end. Gives the damaged journal, if
 /// one is. Everything from the first incomplete batch on is cut. The engine syncs a journal before it begins the next
 /// one, so only the last may be torn. The store must not be open.
-pub(crate) fn cut(dir: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn truncate_torn(dir: &Path) -> io::Result<Option<PathBuf>> {
     let mut torn = None;
     for file in journals(dir)? {
         if let Some((file, _)) = torn {

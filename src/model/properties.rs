@@ -31,7 +31,7 @@ pub const NAME_CHARS_MAX: usize = 255;
 /// Largest value of one property, in bytes of JSON.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Longest text that may contain [`FastProperties`]: no value in it is too large.
-pub const QUICK_BYTES_MAX: usize = VALUE_BYTES_MAX;
+pub const FAST_PATH_BYTES_MAX: usize = VALUE_BYTES_MAX;
 /// Deepest nesting of objects and lists in one value.
 pub const DEPTH_MAX: usize = 32;
 

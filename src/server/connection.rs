@@ -179,7 +179,7 @@ async fn until_drained<C: Future>(
     }
 }
 
-/// The guard that ended a connection, if that can be told.
+/// The guard that ended a connection, if it is known.
 fn behind(error: &hyper::Error) -> Option<Guard> {
     if error.is_parse_too_large() {
         return Some(Guard::HeaderBytes);

@@ -103,7 +103,7 @@ impl Tls {
             Err((error, stream)) => {
                 self.fail(Reason::of(&error));
                 tracing::debug!(%error, "handshake");
-                // What the caller sent behind it must not cut off what it is told.
+                // What the caller sent behind it must not cut off the alert that it is sent.
                 let _ = LingeringClose::new(stream).shutdown().await;
                 None
             }

@@ -116,8 +116,8 @@ impl DiskStore {
         check_end(&dir, found.next, noted)?;
         let rewriting = Rewriting::open(&log, &descriptors);
         let (rewriting, rewritten) = rewriting.map_err(|why| refused(&dir, why))?;
-        found.cut().map_err(opened)?;
-        rewriting.cut().map_err(opened)?;
+        found.truncate_torn().map_err(opened)?;
+        rewriting.truncate_torn().map_err(opened)?;
         folder::tidy(&log).map_err(opened)?;
         let count = found.segments.len();
         let ends = (count, found.open.clone());
@@ -310,7 +310,7 @@ impl Found {
     }
 
     /// Cuts off what a power cut has left of an unacknowledged commit.
-    fn cut(&self) -> io::Result<()> {
+    fn truncate_torn(&self) -> io::Result<()> {
         let Some((path, from, to)) = &self.torn else {
             return Ok(());
         };

@@ -216,7 +216,7 @@ impl Rewriting {
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn cut(&self) -> io::Result<()> {
+    pub(super) fn truncate_torn(&self) -> io::Result<()> {
         let Some((from, to)) = self.torn else {
             return Ok(());
         };

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::encode::{self, Entries};
 use super::error::{Error, ValueError, check_name, check_size};
-use super::{COUNT_MAX, DEPTH_MAX, Properties, QUICK_BYTES_MAX};
+use super::{COUNT_MAX, DEPTH_MAX, FAST_PATH_BYTES_MAX, Properties};
 use crate::model::quote::quoted;
 
 /// A float beyond this may be an integer that was rounded.
@@ -28,7 +28,7 @@ pub(super) fn properties(text: &str) -> Result<Vec<u8>, Error> {
 /// Parses in one pass; none if that cannot rule out that a rule is broken: that a value is too large, or a number was
 /// rounded.
 fn fast_path(text: &str) -> Option<Vec<u8>> {
-    if text.len() > QUICK_BYTES_MAX || !text.starts_with('{') {
+    if text.len() > FAST_PATH_BYTES_MAX || !text.starts_with('{') {
         return None;
     }
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -51,7 +51,7 @@ fn in_one_pass<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Properties that were read in one pass, as part of a text of at most [`QUICK_BYTES_MAX`] bytes.
+/// Properties that were read in one pass, as part of a text of at most [`FAST_PATH_BYTES_MAX`] bytes.
 ///
 /// If this fails, [`Properties::from_json`] decides whether a rule is broken.
 #[derive(Debug, Default)]

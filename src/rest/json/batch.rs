@@ -15,7 +15,7 @@ use super::super::error::{Error, Result};
 use super::fast_path::{self, Fast, InObject};
 use super::fields::{Fields, Ids, Part, beginning, object_text, of_text, read, refused, text};
 use crate::grpc::pb;
-use crate::model::properties::{Object, QUICK_BYTES_MAX};
+use crate::model::properties::{FAST_PATH_BYTES_MAX, Object};
 use crate::model::quote::quoted;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
@@ -141,7 +141,7 @@ fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
         let Some((at, next)) = last.zip(next) else {
             return false;
         };
-        if next.saturating_sub(before) > QUICK_BYTES_MAX {
+        if next.saturating_sub(before) > FAST_PATH_BYTES_MAX {
             return false;
         }
         (before, last) = (at, Some(next));

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
 use super::super::error;
 use super::fields::{Fields, Ids, Part, Text};
-use crate::model::properties::{FastProperties, QUICK_BYTES_MAX};
+use crate::model::properties::{FAST_PATH_BYTES_MAX, FastProperties};
 
 /// Fields with IDs and properties that have been read.
 pub(super) type Fast<'a> = Fields<'a, FastIds, FastProperties>;
@@ -25,7 +25,7 @@ pub(super) fn fields(body: &[u8]) -> Option<Fast<'_>> {
 
 /// Reads the text of one object. No value is too large, because the whole text is not.
 pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    if text.len() > QUICK_BYTES_MAX {
+    if text.len() > FAST_PATH_BYTES_MAX {
         return None;
     }
     let InObject(read) = serde_json::from_str(text).ok()?;

@@ -156,7 +156,7 @@ pub(super) fn damage(dir: &Path) -> Result<Option<String>, Error> {
     if let Some(damage) = files::damage(dir).map_err(Error::store)? {
         return Ok(Some(damage));
     }
-    let damaged = journal::cut(dir).map_err(Error::store)?;
+    let damaged = journal::truncate_torn(dir).map_err(Error::store)?;
     Ok(damaged.map(|file| format!("{} is damaged", file.display())))
 }
 
