@@ -83,6 +83,9 @@ async fn held() -> (Arc<Held>, Server) {
     for _ in 0..3 {
         assert_eq!(server.track("batch", &batch).send().await.status, 200);
     }
+    server.stop().await;
+    // A service that has just started has no records in memory: a copy has to read the store.
+    let server = Setup::default().over(store.clone()).start().await;
     // The view has read them, and reads no more.
     let question = r#"{"customer_ids":{"registered":"a"},"event_types":["visit"]}"#;
     assert_eq!(server.data("events", question).send().await.status, 200);
