@@ -41,7 +41,7 @@ FOLDED = "rest"
 # Functions by which threads are known.
 SERVING = "multi_thread::worker::Context::run"
 LOG_WRITER = "footfall::log::writer::Writer::run"
-VIEW = "footfall::view::follow::Follower::run"
+VIEW = "footfall::view::projector::Projector::run"
 
 # No write is refused because the view, which valgrind slows down, has fallen behind.
 SETTINGS = """
