@@ -5,11 +5,12 @@ use std::io::Write as _;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::{FutureExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
+use tonic::Status;
 
 use super::super::offload::{INLINE_BYTES_MAX, Offload};
 use crate::middleware::Body;
@@ -45,10 +46,9 @@ pub(super) fn gzip(response: Response<Body>, offload: &Offload) -> Response<Body
         return response;
     }
     let (mut head, body) = response.into_parts();
-    // A response of known length is in memory as a whole.
-    let bytes = match body.collect().now_or_never() {
-        Some(Ok(collected)) => collected.to_bytes(),
-        Some(Err(_)) | None => Bytes::new(),
+    let bytes = match whole(body) {
+        Ok(bytes) => bytes,
+        Err(body) => return Response::from_parts(head, body),
     };
     let encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let body = match bytes.len() > INLINE_BYTES_MAX {
@@ -64,6 +64,25 @@ pub(super) fn gzip(response: Response<Body>, offload: &Offload) -> Response<Body
     head.headers.append(VARY, vary);
     head.headers.remove(CONTENT_LENGTH);
     Response::from_parts(head, body)
+}
+
+/// The bytes of a body that is in memory as a whole, as nearly all of known length are. Any other body stays as it is.
+fn whole(mut body: Body) -> Result<Bytes, Body> {
+    let Some(first) = body.frame().now_or_never() else {
+        return Err(body);
+    };
+    match first.map(|frame| frame.map(Frame::into_data)) {
+        None => Ok(Bytes::new()),
+        Some(Ok(Ok(data))) if body.is_end_stream() => Ok(data),
+        Some(Ok(Ok(data))) => Err(chained(Ok(Frame::data(data)), body)),
+        Some(Ok(Err(frame))) => Err(chained(Ok(frame), body)),
+        Some(Err(status)) => Err(chained(Err(status), body)),
+    }
+}
+
+fn chained(first: Result<Frame<Bytes>, Status>, rest: Body) -> Body {
+    let frames = stream::iter([first]).chain(BodyStream::new(rest));
+    Body::new(StreamBody::new(frames))
 }
 
 fn full(bytes: Bytes) -> Body {
@@ -102,6 +121,11 @@ fn next_piece(mut encoder: GzEncoder<Vec<u8>>, mut bytes: Bytes) -> (std::io::Re
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use http_body::SizeHint;
+
     use super::*;
 
     #[test]
@@ -139,6 +163,53 @@ mod tests {
             let mut decoder = flate2::read::GzDecoder::new(&*bytes);
             decoder.read_to_end(&mut read).unwrap();
             assert!(read == text, "{size}");
+        }
+    }
+
+    /// A body of known length that comes in frames, the first of them after a while.
+    struct Slow {
+        frames: Vec<Bytes>,
+        is_pending: bool,
+    }
+
+    impl http_body::Body for Slow {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            if std::mem::replace(&mut self.is_pending, false) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let next = (!self.frames.is_empty()).then(|| self.frames.remove(0));
+            Poll::Ready(next.map(|data| Ok(Frame::data(data))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.frames.is_empty()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.frames.iter().map(|data| data.len() as u64).sum())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_of_known_length_that_is_not_there_yet_is_sent_whole() {
+        for is_pending in [true, false] {
+            let frames = vec![
+                Bytes::from(vec![b'a'; 2_000]),
+                Bytes::from(vec![b'b'; 2_000]),
+            ];
+            let expected = frames.concat();
+            let response = Response::new(Body::new(Slow { frames, is_pending }));
+            let response = gzip(response, &Offload::new(1));
+            assert!(!response.headers().contains_key(CONTENT_ENCODING));
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(bytes == expected, "{is_pending}: {} bytes", bytes.len());
         }
     }
 }

@@ -93,20 +93,30 @@ impl Caller {
 
     /// The numbers of its events that are there.
     async fn stored(&self, address: SocketAddr, project: &Project) -> Vec<usize> {
-        let question = json!({"customer_ids": {"registered": self.id()}}).to_string();
-        let answer = project.data(address, "export-one", &question).send().await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let answer = answer.json();
-        assert_eq!(answer["properties"], json!({"name": self.id()}));
-        let mut numbers = Vec::new();
-        for event in answer["events"].as_array().unwrap() {
-            let n = event["timestamp"].as_f64().unwrap() as usize - START as usize;
-            assert_eq!(
-                event["properties"],
-                json!({"text": TEXT.repeat(n * 7 % 60)})
-            );
-            numbers.push(n);
+        let (mut numbers, mut properties) = (Vec::new(), serde_json::Map::new());
+        let mut token = String::new();
+        // A customer may have more than one answer holds.
+        loop {
+            let request = json!({"customer_ids": {"registered": self.id()}, "paged": true, "page_token": token});
+            let answer = project.data(address, "export-one", &request.to_string());
+            let answer = answer.send().await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let page = answer.json();
+            properties.extend(page["properties"].as_object().unwrap().clone());
+            for event in page["events"].as_array().unwrap() {
+                let n = event["timestamp"].as_f64().unwrap() as usize - START as usize;
+                assert_eq!(
+                    event["properties"],
+                    json!({"text": TEXT.repeat(n * 7 % 60)})
+                );
+                numbers.push(n);
+            }
+            match page["next_page_token"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
         }
+        assert_eq!(json!(properties), json!({"name": self.id()}));
         numbers
     }
 }
