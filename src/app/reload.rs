@@ -144,8 +144,8 @@ impl Reloaded {
     }
 }
 
-/// What will be in force, of the new settings all that can change and of the present ones the rest; and what differs and
-/// cannot change, by the names of settings.
+/// What will be in force, of the new settings all that can change and of the present ones the rest; and what differs
+/// and cannot change, by the names of settings.
 fn next(now: &Config, new: &Config) -> (Config, Vec<String>) {
     let mut left = Vec::new();
     let mut next = Config {
@@ -162,7 +162,8 @@ fn next(now: &Config, new: &Config) -> (Config, Vec<String>) {
         let name = "project (there is none any more)";
         next.projects = restart(name, &now.projects, &new.projects, &mut left);
     }
-    // The ID types say what is a customer: what was stored under the old ones would not be what the new ones make of it.
+    // The ID types say what is a customer: what was stored under the old ones would not be what the new ones make of
+    // it.
     for (index, project) in next.projects.iter_mut().enumerate() {
         let Some(now) = same(&now.projects, project) else {
             continue;

@@ -10,7 +10,8 @@ use crate::model::address::{Header, Hops, Trust};
 /// Whose word counts about a caller's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Which senders of the header are believed, by `trusted_proxies` or `trusted_hops`. Default: those on this machine.
+    /// Which senders of the header are believed, by `trusted_proxies` or `trusted_hops`. Default: those on this
+    /// machine.
     pub trust: Trust,
     /// The header that names the addresses a request came through. Default `X-Forwarded-For`.
     pub header: Header,

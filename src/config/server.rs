@@ -21,14 +21,15 @@ settings! {
         tls: Option<tls::Options> = section(tls::Options::read), files;
         /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
         admin_tls: Option<tls::Options> = section(tls::Options::read), files;
-        /// Whether each connection to [`Options::listen`] begins with a head of the PROXY protocol, which names its client.
+        /// Whether each connection to [`Options::listen`] begins with a head of the PROXY protocol, which names its
+        /// client.
         proxy_protocol: bool = read(SWITCH, "false"), restart;
         /// Open connections beyond which no more are accepted.
         connections_max: NonZeroUsize = read(count(), "10000"), restart;
         /// Open connections of [`Options::admin_listen`].
         admin_connections_max: NonZeroUsize = read(count(), "256"), restart;
-        /// Open connections of one address (IPv6: of a /64) beyond which further ones are closed at once; proxies that are
-        /// believed may have any number.
+        /// Open connections of one address (IPv6: of a /64) beyond which further ones are closed at once; proxies that
+        /// are believed may have any number.
         connections_per_address_max: NonZeroUsize = read(count(), "512"), restart;
         /// Concurrent HTTP/2 streams of one connection.
         streams_max: NonZeroU32 = read(count(), "256"), restart;
@@ -42,16 +43,16 @@ settings! {
         requests_max: NonZeroUsize = read(count(), "16384"), restart;
         /// Calls in flight of one client address (IPv6: of a /64), until it has taken its answers over HTTP/2.
         requests_per_address_max: NonZeroUsize = read(count(), "1024"), restart;
-        /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first bytes
-        /// and for the end of a TLS handshake.
+        /// Longest an HTTP/1.1 connection waits for the head of its next request, and any connection for its first
+        /// bytes and for the end of a TLS handshake.
         header_timeout: Duration = read(DURATION, "10s"), restart;
         /// Longest that a kept HTTP/1.1 connection waits for the first byte of its next request.
         keep_alive_timeout: Duration = read(DURATION, "75s"), restart;
         /// Longest a caller may take to send a request's body, over both protocols, or the first message of a stream of
         /// commands.
         body_timeout: Duration = read(DURATION, "30s"), restart;
-        /// How long an HTTP/2 connection is silent before the caller is asked whether it is still there; without an answer
-        /// it is closed.
+        /// How long an HTTP/2 connection is silent before the caller is asked whether it is still there; without an
+        /// answer it is closed.
         idle_timeout: Duration = read(DURATION, "5m"), restart;
         /// Longest a read waits for the view, and an append for the disk.
         request_timeout: Duration = read(DURATION, "10s"), restart;
@@ -79,7 +80,8 @@ settings! {
         streaming_calls_per_address_max: NonZeroUsize = read(count(), "256"), restart;
         /// Streams of commands of one key.
         streaming_calls_per_key_max: NonZeroUsize = read(count(), "4096"), restart;
-        /// Streams that send, commands or questions to reflection, and whose callers do not take what they are answered.
+        /// Streams that send, commands or questions to reflection, and whose callers do not take what they are
+        /// answered.
         stalled_streams_max: NonZeroUsize = read(count(), "256"), restart;
         /// What the bodies and messages that are received, decompressed or not yet handled may take of the memory, in
         /// bytes. The first 4 KiB of each call are not counted.

@@ -2,8 +2,8 @@
 
 /// Makes the `Options` of a section from its table, their default, their reader and what a reload leaves.
 ///
-/// A line is `key: Type = method(kind, "default"), rule;`: a method of `Fields` and what it is given behind the key, and
-/// a rule of this module. A function named behind the section checks what was read.
+/// A line is `key: Type = method(kind, "default"), rule;`: a method of `Fields` and what it is given behind the key,
+/// and a rule of this module. A function named behind the section checks what was read.
 macro_rules! settings {
     (
         $(#[$doc:meta])*

@@ -37,8 +37,8 @@ pub struct DrainedBody {
 }
 
 impl DrainedBody {
-    /// The request, as it is passed on. `permits`: of bodies whose rest is waited for. `ended` says over HTTP/2 that the
-    /// caller has closed its sending side.
+    /// The request, as it is passed on. `permits`: of bodies whose rest is waited for. `ended` says over HTTP/2 that
+    /// the caller has closed its sending side.
     pub fn request(
         request: Request<Incoming>,
         permits: &Arc<Semaphore>,
