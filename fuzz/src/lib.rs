@@ -130,7 +130,7 @@ impl Service {
         let projects = config::projects_from_toml(PROJECT).unwrap();
         let members = projects
             .iter()
-            .map(|project| settings::member(project, false).unwrap());
+            .map(|project| settings::member(project, false));
         let tracker = Arc::new(Tracker::new(
             members.collect(),
             Arc::new(AuthFailureLimiter::new(None, NonZeroUsize::MIN, [0, 0])),
