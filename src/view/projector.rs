@@ -380,7 +380,7 @@ impl Batch {
     }
 }
 
-/// Reports a panic of the view's thread, as readers would wait for it in vain.
+/// Reports a panic of the view's thread, as readers would wait for it without end.
 struct FailOnPanic<'a>(Option<&'a Projector>);
 
 impl Drop for FailOnPanic<'_> {

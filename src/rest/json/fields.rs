@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use tonic::Status;
 
@@ -23,6 +23,10 @@ use crate::tracker::{self, COMMAND_BYTES_MAX};
 
 /// The fields of every command. `null` counts as absent. IDs and properties are JSON text, or have been read already.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[expect(
+    dead_code,
+    reason = "some fields are there to be noticed if they come twice"
+)]
 #[serde(bound(deserialize = "I: Deserialize<'de>, P: Deserialize<'de>"))]
 pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     customer_ids: Option<I>,
@@ -37,6 +41,15 @@ pub(super) struct Fields<'a, I = &'a RawValue, P = &'a RawValue> {
     age: Option<&'a RawValue>,
     #[serde(borrow)]
     url: Option<&'a RawValue>,
+    // Of requests to read. They mean nothing here, and still may not be there twice.
+    attributes: Option<IgnoredAny>,
+    event_types: Option<IgnoredAny>,
+    order: Option<IgnoredAny>,
+    limit: Option<IgnoredAny>,
+    skip: Option<IgnoredAny>,
+    paged: Option<IgnoredAny>,
+    page_token: Option<IgnoredAny>,
+    format: Option<IgnoredAny>,
 }
 
 /// Reads a body.

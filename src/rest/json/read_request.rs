@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::error::{Error, Result};
-use super::fields::{beginning, ids, object_text, of_body, read, refused, text, wrong_type};
+use super::fields::{
+    Fields, beginning, ids, object_text, of_body, read, refused, text, wrong_type,
+};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
@@ -86,7 +88,7 @@ struct ExportBody<R> {
 
 /// The request for one customer.
 pub(in super::super) fn customer(body: &[u8], token: &str) -> Result<pb::GetCustomerRequest> {
-    let body: CustomerBody<&RawValue> = of_body(body)?;
+    let body: CustomerBody<&RawValue> = fields(body)?;
     let paged = match (body.paged, body.paged.map(RawValue::get)) {
         (None, _) | (_, Some("false")) => false,
         (_, Some("true")) => true,
@@ -105,7 +107,7 @@ pub(in super::super) fn anonymize(
     body: &[u8],
     token: &str,
 ) -> Result<pb::AnonymizeCustomerRequest> {
-    let body: AnonymizeBody<&RawValue> = of_body(body)?;
+    let body: AnonymizeBody<&RawValue> = fields(body)?;
     Ok(pb::AnonymizeCustomerRequest {
         project_token: token.to_owned(),
         customer_ids: ids(body.customer_ids)?,
@@ -142,7 +144,7 @@ pub(in super::super) fn attributes(
     body: &[u8],
     token: &str,
 ) -> Result<(pb::GetAttributesRequest, Vec<AttributePlan>)> {
-    let body: AttributesBody<&RawValue> = of_body(body)?;
+    let body: AttributesBody<&RawValue> = fields(body)?;
     let listed = list("attributes", "a list of objects", body.attributes)?;
     if listed.len() > ATTRIBUTES_MAX {
         return Err(refused(tracker::Error::TooManyAttributes(listed.len())));
@@ -191,7 +193,7 @@ fn attribute(raw: &RawValue) -> Result<Result<pb::attribute::Attribute, String>>
 
 /// The request for a page of events.
 pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEventsRequest> {
-    let body: EventsBody<&RawValue> = of_body(body)?;
+    let body: EventsBody<&RawValue> = fields(body)?;
     let listed = list("event_types", "a list of strings", body.event_types)?;
     if listed.len() > TYPES_MAX {
         return Err(refused(tracker::Error::EventTypes(listed.len())));
@@ -216,7 +218,7 @@ pub(in super::super) fn events(body: &[u8], token: &str) -> Result<pb::ListEvent
 
 /// The format of an export.
 pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
-    let body: ExportBody<&RawValue> = of_body(body)?;
+    let body: ExportBody<&RawValue> = fields(body)?;
     match (body.format, &*text("format", body.format)?) {
         (None, _) => {
             let message = "Field 'format' is required.".to_owned();
@@ -231,6 +233,12 @@ pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
             other,
         )),
     }
+}
+
+/// Reads the fields of a request. No field of any request may be there twice.
+fn fields<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
+    of_body::<Fields<'_>>(body)?;
+    of_body(body)
 }
 
 /// The elements of a list as JSON text. There are none if the field is absent.

@@ -199,7 +199,7 @@ fn config() -> ProptestConfig {
     let asked = ProptestConfig::default();
     ProptestConfig {
         cases: asked.cases.max(1_000),
-        // A history in which a caller waits in vain takes long.
+        // A history in which a caller waits without an answer takes long.
         max_shrink_time: 60_000,
         ..asked
     }

@@ -144,3 +144,16 @@ fn attributes_are_a_list_of_objects() {
     );
     assert!(requested("{}").unwrap().1.is_empty());
 }
+
+#[test]
+fn a_field_of_another_request_may_not_be_there_twice_either() {
+    let read = customer(
+        br#"{"customer_ids":{"cookie":"c"},"limit":1,"limit":2}"#,
+        "token",
+    );
+    let write = br#"{"customer_ids":{"cookie":"c"},"event_type":"e","limit":1,"limit":2}"#;
+    let write = super::super::event(write, "token", super::now()).map(drop);
+    for refused in [read.map(drop), write] {
+        assert!(message(refused).contains("limit"));
+    }
+}
