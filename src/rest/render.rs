@@ -56,8 +56,9 @@ pub struct Rendered {
     method: Method,
     /// Whether the path is below `/data`. Errors look different there.
     data: bool,
-    /// Compresses the response, if the caller accepts gzip.
-    gzip: Option<Offload>,
+    /// The codings that the caller takes.
+    accepted: Vec<HeaderValue>,
+    offload: Offload,
     page: Option<Page>,
     /// Present if the request is OPTIONS.
     options: Option<Options>,
@@ -87,9 +88,7 @@ impl Finish<Body> for Rendered {
         if response.status() == StatusCode::UNAUTHORIZED {
             challenge(&mut response, self.from_browser);
         }
-        if let Some(offload) = &self.gzip {
-            response = compress::gzip(response, offload);
-        }
+        response = compress::gzip(response, self.accepted, &self.offload);
         if self.method == Method::HEAD {
             response = without_body(response);
         }
@@ -144,7 +143,8 @@ where
         let rendered = Rendered {
             method: request.method().clone(),
             data: path.starts_with("data/"),
-            gzip: compress::accepts_gzip(request.headers()).then(|| self.offload.clone()),
+            accepted: compress::accepted(request.headers()),
+            offload: self.offload.clone(),
             from_browser: [ORIGIN, SEC_FETCH_MODE]
                 .iter()
                 .any(|name| request.headers().contains_key(name)),

@@ -1,169 +1,166 @@
-//! Large responses are compressed for callers that ask for it.
+//! Large responses are compressed for callers that take gzip, by tower-http. It works on the thread that polls it, and
+//! for a very large response that is one that serves no other callers.
 
-use std::io::Write as _;
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
 
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, VARY};
-use http::{HeaderMap, HeaderValue, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::Either;
+use futures_util::{
+    FutureExt as _, Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream,
+};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
-use tonic::Status;
+use http_body_util::{BodyExt as _, Collected, Full, StreamBody};
+use tokio::runtime::Handle;
+use tower::{Service as _, service_fn};
+use tower_http::compression::{Compression, CompressionBody};
+use tower_http::{BoxError, CompressionLevel};
 
 use super::super::offload::{INLINE_BYTES_MAX, Offload};
 use crate::middleware::Body;
 
 /// Smallest response that is compressed, in bytes. A smaller one fits into one packet anyway.
-const BYTES_MIN: u64 = 1_400;
-/// Bytes of a large response that are compressed at once. More than [`INLINE_BYTES_MAX`].
-const PIECE_BYTES: usize = 128 * 1024;
+const BYTES_MIN: usize = 1_400;
+/// Compressed bytes of a very large response that are made at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
-/// Whether the caller takes gzip.
-pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter();
-    let codings = values.filter_map(|value| value.to_str().ok());
-    let mut any = false;
-    for coding in codings.flat_map(|value| value.split(',')) {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let (name, weight) = (name.trim(), parameters.trim());
-        let refused = weight
-            .strip_prefix("q=")
-            .is_some_and(|q| q.trim().parse() == Ok(0.0_f32));
-        if name.eq_ignore_ascii_case("gzip") {
-            return !refused;
-        }
-        any |= name == "*" && !refused;
-    }
-    any
+/// The codings that a caller takes, as it says.
+pub(super) fn accepted(headers: &HeaderMap) -> Vec<HeaderValue> {
+    headers.get_all(ACCEPT_ENCODING).iter().cloned().collect()
 }
 
-/// Compresses a large response. A very large one is compressed in pieces while the caller takes them.
-pub(super) fn gzip(response: Response<Body>, offload: &Offload) -> Response<Body> {
-    let large = response.body().size_hint().exact() >= Some(BYTES_MIN);
-    if !large || response.headers().contains_key(CONTENT_ENCODING) {
+/// Compresses a large response of known length while the caller takes it.
+pub(super) fn gzip(
+    response: Response<Body>,
+    accepted: Vec<HeaderValue>,
+    offload: &Offload,
+) -> Response<Body> {
+    let bytes = response.body().size_hint().exact();
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let Some(bytes) = bytes.filter(|bytes| *bytes >= BYTES_MIN && !accepted.is_empty()) else {
         return response;
+    };
+    let mut request = Request::new(());
+    let accepted = accepted.into_iter().map(|value| (ACCEPT_ENCODING, value));
+    request.headers_mut().extend(accepted);
+    let status = response.status();
+    let mut response = Some(response);
+    // It is called once, and ready at once.
+    let service = service_fn(|_| ready(Ok::<_, Infallible>(response.take().unwrap_or_default())));
+    let mut compression = Compression::new(service).quality(CompressionLevel::Fastest);
+    let Some(Ok(mut response)) = compression.call(request).now_or_never() else {
+        return Response::default();
+    };
+    // A caller that takes no coding at all would get 406 for a call that has been done.
+    *response.status_mut() = status;
+    if !response.headers().contains_key(CONTENT_ENCODING) {
+        return response.map(CompressionBody::into_inner);
     }
-    let (mut head, body) = response.into_parts();
-    let bytes = match whole(body) {
-        Ok(bytes) => bytes,
-        Err(body) => return Response::from_parts(head, body),
-    };
-    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let body = match bytes.len() > INLINE_BYTES_MAX {
-        true => Some(in_pieces(encoder, bytes.clone(), offload.clone())),
-        false => next_piece(encoder, bytes.clone()).0.ok().map(full),
-    };
-    let Some(body) = body else {
-        return Response::from_parts(head, full(bytes));
-    };
-    let gzip = HeaderValue::from_static("gzip");
-    head.headers.insert(CONTENT_ENCODING, gzip);
-    let vary = HeaderValue::from_static("accept-encoding");
-    head.headers.append(VARY, vary);
-    head.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(head, body)
+    response.map(|body| match bytes > INLINE_BYTES_MAX {
+        true => in_pieces(body, bytes, offload.clone()),
+        false => at_once(body),
+    })
 }
 
-/// The bytes of a body that is in memory as a whole, as nearly all of known length are. Any other body stays as it is.
-fn whole(mut body: Body) -> Result<Bytes, Body> {
-    let Some(first) = body.frame().now_or_never() else {
-        return Err(body);
+/// The body, compressed by this thread: with its length, if it is there already.
+fn at_once(body: CompressionBody<Body>) -> Body {
+    let mut whole = Box::pin(body.collect().map_ok(Collected::to_bytes));
+    let encoded = match (&mut whole).now_or_never() {
+        Some(Ok(bytes)) => return Body::new(Full::new(bytes)),
+        Some(Err(error)) => Either::Left(ready(Err(error))),
+        None => Either::Right(whole),
     };
-    match first.map(|frame| frame.map(Frame::into_data)) {
-        None => Ok(Bytes::new()),
-        Some(Ok(Ok(data))) if body.is_end_stream() => Ok(data),
-        Some(Ok(Ok(data))) => Err(chained(Ok(Frame::data(data)), body)),
-        Some(Ok(Err(frame))) => Err(chained(Ok(frame), body)),
-        Some(Err(status)) => Err(chained(Err(status), body)),
-    }
+    Body::new(StreamBody::new(stream::once(encoded).map_ok(Frame::data)))
 }
 
-fn chained(first: Result<Frame<Bytes>, Status>, rest: Body) -> Body {
-    let frames = stream::iter([first]).chain(BodyStream::new(rest));
-    Body::new(StreamBody::new(frames))
-}
-
-fn full(bytes: Bytes) -> Body {
-    Body::new(Full::new(bytes))
-}
-
-fn in_pieces(encoder: GzEncoder<Vec<u8>>, bytes: Bytes, offload: Offload) -> Body {
-    let pieces = stream::unfold(Some((encoder, bytes)), move |left| {
-        let offload = offload.clone();
+/// The body, compressed by other threads.
+fn in_pieces(body: CompressionBody<Body>, bytes: usize, offload: Offload) -> Body {
+    let encoder = Box::pin(body.into_data_stream().fuse());
+    let pieces = stream::try_unfold(encoder, move |mut encoder| {
+        let (offload, runtime) = (offload.clone(), Handle::current());
         async move {
-            let (encoder, bytes) = left?;
-            let size = bytes.len().clamp(INLINE_BYTES_MAX + 1, PIECE_BYTES);
-            let (piece, left) = offload.run(size, move || next_piece(encoder, bytes)).await;
-            Some((piece.map(Frame::data), left))
+            let encode = move || {
+                let piece = runtime.block_on(piece(encoder.as_mut()));
+                piece.map(|piece| (piece, encoder))
+            };
+            let (piece, encoder) = offload.run(bytes, encode).await?;
+            Ok::<_, BoxError>((!piece.is_empty()).then(|| (Frame::data(piece), encoder)))
         }
     });
     Body::new(StreamBody::new(pieces))
 }
 
-type Left = Option<(GzEncoder<Vec<u8>>, Bytes)>;
-
-/// Compresses the next bytes. The piece may be empty while more bytes are left.
-fn next_piece(mut encoder: GzEncoder<Vec<u8>>, mut bytes: Bytes) -> (std::io::Result<Bytes>, Left) {
-    let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
-    if let Err(error) = encoder.write_all(&piece) {
-        return (Err(error), None);
+/// The next bytes; none at the end.
+async fn piece(
+    mut encoder: Pin<&mut impl Stream<Item = Result<Bytes, BoxError>>>,
+) -> Result<Bytes, BoxError> {
+    let mut piece = BytesMut::new();
+    while piece.len() < PIECE_BYTES
+        && let Some(bytes) = encoder.try_next().await?
+    {
+        piece.extend_from_slice(&bytes);
     }
-    match bytes.is_empty() {
-        true => (encoder.finish().map(Bytes::from), None),
-        false => {
-            let out = std::mem::take(encoder.get_mut());
-            (Ok(out.into()), Some((encoder, bytes)))
-        }
-    }
+    Ok(piece.freeze())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use http_body::SizeHint;
+    use tonic::Status;
 
     use super::*;
 
+    fn accepting(value: &'static str) -> Vec<HeaderValue> {
+        vec![HeaderValue::from_static(value)]
+    }
+
+    fn response(bytes: usize) -> Response<Body> {
+        let text: Vec<u8> = (0..=250).cycle().take(bytes).collect();
+        Response::new(Body::new(Full::new(text.into())))
+    }
+
     #[test]
-    fn gzip_is_used_only_when_it_is_asked_for() {
-        let accepts = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(value));
-            accepts_gzip(&headers)
+    fn gzip_is_used_only_when_it_is_asked_for_and_the_status_stays() {
+        let is_gzip = |accepted| {
+            let response = gzip(response(BYTES_MIN), accepted, &Offload::new(1));
+            assert_eq!(response.status(), 200);
+            response.headers().contains_key(CONTENT_ENCODING)
         };
-        assert!(accepts("gzip, deflate"));
-        assert!(accepts("br;q=1.0, GZIP;q=0.5"));
-        assert!(accepts("*"));
-        assert!(!accepts("gzip;q=0, *"));
-        assert!(!accepts("*;q=0"));
-        assert!(!accepts("br"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
+        assert!(is_gzip(accepting("gzip, deflate")));
+        assert!(is_gzip(accepting("br;q=1.0, GZIP;q=0.5")));
+        assert!(is_gzip(accepting("*")));
+        assert!(is_gzip([accepting("br"), accepting("gzip")].concat()));
+        assert!(!is_gzip(accepting("gzip;q=0, *")));
+        assert!(!is_gzip(accepting("*;q=0")));
+        assert!(!is_gzip(accepting("br;q=1, identity;q=0")));
+        assert!(!is_gzip(accepting("br")));
+        assert!(!is_gzip(accepting("identity, gzip;q=0.5")));
+        assert!(!is_gzip(Vec::new()));
     }
 
     #[tokio::test]
     async fn a_large_response_is_compressed_in_pieces_and_is_the_same() {
-        use std::io::Read as _;
-
-        for size in [
-            INLINE_BYTES_MAX,
-            INLINE_BYTES_MAX + 1,
-            PIECE_BYTES,
-            3 * PIECE_BYTES + 7,
-        ] {
-            let text: Vec<u8> = (0..=250).cycle().take(size).collect();
-            let response = Response::new(full(text.clone().into()));
-            let response = gzip(response, &Offload::new(1));
+        for size in [INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 4 * 1024 * 1024] {
+            let expected = response(size).into_body().collect().await.unwrap();
+            let response = gzip(response(size), accepting("gzip"), &Offload::new(1));
             assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
-            let mut read = Vec::new();
-            let mut decoder = flate2::read::GzDecoder::new(&*bytes);
-            decoder.read_to_end(&mut read).unwrap();
-            assert!(read == text, "{size}");
+            assert!(decompressed(&bytes) == expected.to_bytes(), "{size}");
         }
+    }
+
+    fn decompressed(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Read as _;
+
+        let mut read = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(bytes);
+        decoder.read_to_end(&mut read).unwrap();
+        read
     }
 
     /// A body of known length that comes in frames, the first of them after a while.
@@ -198,18 +195,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_of_known_length_that_is_not_there_yet_is_sent_whole() {
-        for is_pending in [true, false] {
-            let frames = vec![
-                Bytes::from(vec![b'a'; 2_000]),
-                Bytes::from(vec![b'b'; 2_000]),
-            ];
+    async fn a_body_that_comes_after_a_while_is_compressed_as_well() {
+        for (is_pending, size) in [(true, 2_000), (false, 2_000), (true, INLINE_BYTES_MAX)] {
+            let frames = vec![Bytes::from(vec![b'a'; size]), Bytes::from(vec![b'b'; size])];
             let expected = frames.concat();
             let response = Response::new(Body::new(Slow { frames, is_pending }));
-            let response = gzip(response, &Offload::new(1));
-            assert!(!response.headers().contains_key(CONTENT_ENCODING));
+            let response = gzip(response, accepting("gzip"), &Offload::new(1));
             let bytes = response.into_body().collect().await.unwrap().to_bytes();
-            assert!(bytes == expected, "{is_pending}: {} bytes", bytes.len());
+            assert!(decompressed(&bytes) == expected, "{is_pending}, {size}");
         }
     }
 }
