@@ -1,8 +1,9 @@
-//! A request's body, which over HTTP/2 is read to its end even where its call is answered before.
+//! A request's body, which is read to its end even where its call is answered before.
 //!
-//! Dropping an incomplete body resets its stream. By the protocol, later frames for that stream are the caller's error,
-//! and h2 ends a connection with many of them: that of a caller that goes on sending while it is refused, or that of a
-//! proxy, with other callers' calls. So the rest is read and dropped, within bounds.
+//! Dropping an incomplete body ends the connection over HTTP/1.1, and resets its stream over HTTP/2. There, later frames
+//! for that stream are the caller's error, and h2 ends a connection with many of them: that of a caller that goes on
+//! sending while it is refused, or that of a proxy, with other callers' calls. So the rest is read and dropped, within
+//! bounds.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -29,7 +31,8 @@ const REST_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct DrainedBody {
     /// None once it was dropped.
     body: Option<Incoming>,
-    is_http2: bool,
+    /// Whether the caller sends it without being asked to.
+    is_coming: bool,
     /// Over HTTP/2: ends the wait for a rest that cannot come any more.
     ended: Option<CallerEnded>,
     /// Permits for waiting for a rest.
@@ -45,10 +48,11 @@ impl DrainedBody {
         ended: impl FnOnce() -> CallerEnded,
     ) -> Request<Self> {
         let is_http2 = request.version() == Version::HTTP_2;
+        let is_coming = is_http2 || !request.headers().contains_key(EXPECT);
         request.map(|body| Self {
             ended: (is_http2 && !body.is_end_stream()).then(ended),
             body: Some(body),
-            is_http2,
+            is_coming,
             permits: permits.clone(),
         })
     }
@@ -93,7 +97,7 @@ impl Body for DrainedBody {
 impl Drop for DrainedBody {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
-        let Some(body) = rest.filter(|_| self.is_http2) else {
+        let Some(body) = rest.filter(|_| self.is_coming) else {
             return;
         };
         let mut rest = Rest {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{UPDATE, half_sent, path, time};
-use crate::harness::keep_alive::Connection;
+use crate::harness::keep_alive::{Connection, post};
 use crate::harness::{Answer, PUBLIC, Server, Setup};
 
 /// How long the hasty services of these scenarios wait.
@@ -160,6 +160,36 @@ async fn a_body_that_does_not_end_in_time_is_504() {
         (504, "The body did not arrive within 0.3 s")
     );
     assert_eq!(server.rejected("body_timeout").await, 1);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_refused_before_its_body_has_come_costs_no_connection() {
+    let server = Server::start().await;
+    let mut kept = Connection::open(server.address).await.unwrap();
+    for _ in 0..3 {
+        let request = post("/unknown", PUBLIC, &" ".repeat(48 * 1024));
+        let (begin, end) = request.split_at(request.len() / 2);
+        kept.write(begin.as_bytes()).await.unwrap();
+        assert_eq!(kept.answer().await.unwrap().status, 404);
+        kept.write(end.as_bytes()).await.unwrap();
+    }
+    let answer = kept.post(&path(), PUBLIC, UPDATE).await.unwrap();
+    assert_eq!(answer.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_call_s_body_is_not_asked_for_and_not_read_without_an_end() {
+    let server = Server::start().await;
+    let asking = post("/unknown", PUBLIC, "{}").replace("host:", "expect: 100-continue\r\nhost:");
+    let head = &asking[..asking.len() - 2];
+    let endless = post("/unknown", PUBLIC, &" ".repeat(1024 * 1024));
+    for sent in [head, &endless] {
+        let read = String::from_utf8(closed(&server, sent.as_bytes()).await).unwrap();
+        assert!(read.starts_with("HTTP/1.1 404 "), "{read}");
+        assert_eq!(read.matches("HTTP/1.1").count(), 1, "{read}");
+    }
     server.stop().await;
 }
 
