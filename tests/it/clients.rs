@@ -34,6 +34,9 @@ fn environment(name: &str, requirements: &str) -> PathBuf {
         .join(requirements);
     let wanted = fs::read_to_string(&requirements).unwrap();
     let installed = dir.join("installed.txt");
+    // Other processes of the same tests need it too.
+    let lock = fs::File::create(dir.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     let python = dir.join("bin/python");
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return python;
