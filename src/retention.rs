@@ -1,6 +1,10 @@
 //! Floor 2: removes what was erased or is too old from the disk in time.
 
 mod due;
+mod erase;
+mod expire;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::io;
@@ -14,6 +18,8 @@ use crate::config::data;
 use crate::log::{Log, Receipts, Start};
 use crate::view::{Error, View};
 use due::Due;
+use erase::{oldest_erasure, purge, take_out};
+use expire::expire;
 use trust::{Doubt, Trust};
 
 /// How often it is checked whether there is something to do.
@@ -26,9 +32,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Whether something that was erased or is too old may still be on the disk. True also if that is unknown.
 pub(crate) fn is_purge_pending(log: &Log, view: &View) -> bool {
     log.is_purge_pending().unwrap_or(true)
-        || view
-            .oldest_erasure()
-            .map_or(true, |oldest| oldest.is_some())
+        || oldest_erasure(view).map_or(true, |oldest| oldest.is_some())
 }
 
 /// What to keep, and how soon to remove the rest.
@@ -201,16 +205,16 @@ impl RetentionWorker {
     }
 
     fn has_due_erasure(&self, due: &mut Due) -> Result<bool, Error> {
-        let oldest = self.view.oldest_erasure()?;
+        let oldest = oldest_erasure(&self.view)?;
         Ok(due.is_due(oldest, self.clock.now(), self.clock.elapsed()))
     }
 
     fn work(&self, plan: &mut Plan, expires: bool) -> Result<(), Error> {
-        while let Some(erasure) = self.view.oldest_erasure()? {
+        while let Some(erasure) = oldest_erasure(&self.view)? {
             if self.is_over() {
                 return Ok(());
             }
-            self.view.take_out(erasure.position)?;
+            take_out(&self.view, erasure.position)?;
             tracing::info!(
                 position = erasure.position.get(),
                 "a customer was taken out of the log"
@@ -221,12 +225,12 @@ impl RetentionWorker {
             let now = (self.clock.now(), self.clock.elapsed());
             let retention = expiry.retention;
             let cutoff = expiry.receipts.old(&self.log, now, retention, &is_over)?;
-            self.view.expire(cutoff, &is_over)?;
+            expire(&self.view, cutoff, &is_over)?;
             let pause = self.delay.max(LOOK_EVERY);
             expiry.at = self.clock.elapsed().saturating_add(pause);
         }
         if self.log.is_purge_pending()? && !self.is_over() {
-            self.view.purge()?;
+            purge(&self.view)?;
             tracing::info!("what was erased or too old has left the disk");
         }
         Ok(())

@@ -8,10 +8,9 @@
 //! - [`apply`] turns one record into writes, with what it remembers of IDs (`ids`), customers (`summaries`) and
 //!   properties (`updates`)
 //! - `store` keeps them: layers in memory over a base on the disk, which a `checkpoint` brings up to date
-//! - `erase` and `expire` remove from the log and the view what has to leave
 //! - [`read`] answers queries, each from one snapshot, and ends once no caller waits (`cancel`); `timeline` puts events
 //!   in their order, `attribution` finds where a record's event is, `export` walks over a project's customers
-//! - [`keys`] defines the keys and values of the tables
+//! - [`keys`] and [`values`] define what is in the tables
 
 mod anonymous;
 mod apply;
@@ -21,10 +20,8 @@ mod cache;
 mod cancel;
 mod checkpoint;
 mod digest;
-mod erase;
 mod error;
 mod events;
-mod expire;
 mod export;
 mod hash;
 pub mod identity;
@@ -44,6 +41,7 @@ mod summaries;
 pub(crate) mod tests;
 mod timeline;
 mod updates;
+pub mod values;
 pub mod verify;
 
 use std::path::Path;
@@ -59,7 +57,6 @@ pub use apply::Counts;
 pub use backpressure::Backpressure;
 pub use cancel::{Cancel, Waiting};
 use checkpoint::Checkpoints;
-pub use erase::Asked;
 pub use error::Error;
 pub use export::Place;
 pub use named::Named;
@@ -67,7 +64,7 @@ pub use order::{EventPlace, Order};
 pub use progress::{Progress, ProjectProgress};
 use projector::Projector;
 pub use read::{Events, StoredEvent};
-use store::Store;
+pub(crate) use store::{Store, Write};
 pub use timeline::ROWS_MAX;
 
 /// What the view's engine may take.
@@ -251,6 +248,16 @@ impl View {
     /// As [`Self::snapshot`], for readers that may keep it for long. Blocks on the disk.
     pub fn lasting_snapshot(&self) -> read::Snapshot {
         read::Snapshot::new(self.log.clone(), self.store.lasting_snapshot())
+    }
+
+    /// Its tables.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The log that it follows.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Keeps the view from applying anything until the guard is dropped.

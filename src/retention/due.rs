@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::erase::Asked;
 use crate::log::{Position, Start};
 use crate::model::time::Timestamp;
-use crate::view::Asked;
 
 /// The oldest erasure, and when it is due.
 #[derive(Debug)]

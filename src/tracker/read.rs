@@ -11,8 +11,8 @@ use crate::model::event::EventType;
 use crate::model::project::Permission;
 use crate::model::properties::{self, Value};
 use crate::model::quote::quoted;
-use crate::view::keys::HeldId;
 use crate::view::read::{Found, Snapshot};
+use crate::view::values::HeldId;
 use crate::view::{Events, Order, ROWS_MAX};
 
 /// Most events in one page.

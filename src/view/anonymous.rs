@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::Error;
-use super::keys::{self, HeldId, Table};
+use super::keys::{self, Table};
 use super::read::Snapshot;
+use super::values::HeldId;
 use crate::model::customer_id::{CustomerId, CustomerIds};
 
 /// Most anonymous customers that are found at once; the others are found once these are gone.

@@ -16,11 +16,12 @@ use prost::Message as _;
 
 use super::Error;
 use super::ids::Ids;
-use super::keys::{self, ContentHash, Customer, Entry, Involvement, Table};
+use super::keys::{self, ContentHash, Table};
 use super::overlay::Overlay;
 use super::store::{Store, number};
 use super::summaries::{MayHave, Summaries};
 use super::updates::Updates;
+use super::values::{Customer, Entry, Involvement};
 use crate::log::Position;
 use crate::log::record::{Command, Prepared, Record};
 use crate::model::event::EventType;
@@ -82,7 +83,7 @@ pub(super) struct Apply<'a> {
     front: Position,
     /// By token: the position up to which a project's records are applied, if that is not the front.
     lanes: BTreeMap<String, Position>,
-    /// By token: the numbers with a [`keys::Chore`], oldest first.
+    /// By token: the numbers with a [`values::Chore`], oldest first.
     chores: BTreeMap<String, VecDeque<u64>>,
     /// The counts of the records that are not written yet.
     counts: Counts,

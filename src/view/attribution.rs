@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Error;
-use super::keys::{self, Entry, IdEntry, Table};
+use super::keys::{self, Table};
 use super::read::{Found, Snapshot};
+use super::values::{Entry, IdEntry};
 use crate::log::Position;
 use crate::log::record::Event;
 use crate::model::customer_id::CustomerIds;

@@ -1,9 +1,9 @@
 //! Reads the events of a customer.
 
 use super::Error;
-use super::keys::Entry;
 use super::read::{Events, Found, Rest, Snapshot, StoredEvent};
 use super::timeline::{Next, Timeline};
+use super::values::Entry;
 use crate::log::record::Command;
 use crate::model::properties::Properties;
 

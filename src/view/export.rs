@@ -6,9 +6,10 @@
 use std::ops::Bound;
 
 use super::Error;
-use super::keys::{self, IdEntry, Table};
+use super::keys::{self, Table};
 use super::order::Order;
 use super::read::{Found, Snapshot};
+use super::values::IdEntry;
 
 /// How many IDs one step passes.
 const STEP_IDS: usize = 256;

@@ -15,7 +15,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::keys::Customer;
+use super::values::Customer;
 use crate::model::customer_id::CustomerId;
 
 /// A known customer, by number.
@@ -110,7 +110,7 @@ fn resolve_clash(ids: &[CustomerId], holders: &[Option<u64>], known: &Known) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::HeldId;
+    use super::super::values::HeldId;
     use super::*;
 
     fn hard(kind: &str, value: &str) -> CustomerId {

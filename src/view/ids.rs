@@ -8,9 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::digest::{Digest, Digester};
-use super::keys::IdEntry;
 use super::slots::Slots;
 use super::store::Epoch;
+use super::values::IdEntry;
 use crate::model::customer_id::CustomerId;
 
 /// What is known of an ID.

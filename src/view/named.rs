@@ -1,8 +1,9 @@
 //! The customer that the IDs of a query name.
 
 use super::Error;
-use super::keys::{self, IdEntry, Table};
+use super::keys::{self, Table};
 use super::read::{Found, Snapshot};
+use super::values::IdEntry;
 use crate::model::customer_id::CustomerIds;
 
 /// The customers that are named.

@@ -3,9 +3,10 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use super::keys::{self, Customer, HeldId, Property, Table};
+use super::keys::{self, Table};
 use super::order::{EventPlace, Order};
 use super::store::{Held, Rows, State};
+use super::values::{Customer, HeldId, Property};
 use super::{Cancel, Error};
 use crate::log::Log;
 use crate::model::event::EventType;

@@ -59,10 +59,10 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(super) const PAGE_ENTRIES: usize = if cfg!(test) { 4 } else { 1_024 };
 
 /// What to write under a key; `None` removes it.
-pub(super) type Write = (Table, Slice, Option<Slice>);
+pub(crate) type Write = (Table, Slice, Option<Slice>);
 
 /// The view's rows.
-pub(super) struct Store {
+pub(crate) struct Store {
     base: Arc<Base>,
     options: Options,
     /// The state that readers get.
@@ -199,7 +199,7 @@ impl Store {
         }));
     }
 
-    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, Error> {
         self.state.load().get(table, key)
     }
 
@@ -225,7 +225,7 @@ impl Store {
     }
 
     /// Some of the entries whose key begins with `prefix`, from behind the key `after` on.
-    pub(super) fn page(
+    pub(crate) fn page(
         &self,
         table: Table,
         prefix: &[u8],
@@ -266,7 +266,7 @@ impl Store {
     }
 
     /// As [`Self::write`], of some writes.
-    pub(super) fn write_all(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
+    pub(crate) fn write_all(&self, writes: impl IntoIterator<Item = Write>) -> Result<(), Error> {
         let mut batch = Batch::default();
         for (table, key, value) in writes {
             batch.put(table, &key, value.as_deref());
@@ -278,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`]: nothing has changed; it may be tried again.
-    pub(super) fn checkpoint(&self) -> Result<(), Error> {
+    pub(crate) fn checkpoint(&self) -> Result<(), Error> {
         let _one = lock(&self.checkpointing);
         let sealed = {
             let mut layers = self.layers();
@@ -355,7 +355,7 @@ impl Store {
     }
 
     /// The disk space that it takes, in bytes. A purge temporarily takes as much again.
-    pub(super) fn disk_space(&self) -> u64 {
+    pub(crate) fn disk_space(&self) -> u64 {
         self.base.disk_space()
     }
 
@@ -367,7 +367,7 @@ impl Store {
     }
 
     /// Keeps others from writing until it is dropped: the rows that a write is decided on must not change meanwhile.
-    pub(super) fn write_lock(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn write_lock(&self) -> MutexGuard<'_, ()> {
         lock(&self.writing)
     }
 
@@ -389,7 +389,7 @@ impl Store {
     }
 
     /// The position up to which the log is applied for every project.
-    pub(super) fn applied(&self) -> Result<Position, Error> {
+    pub(crate) fn applied(&self) -> Result<Position, Error> {
         // A lane that ends in between has reached the front.
         let lanes = self.lanes()?;
         let front = self.front()?;

@@ -3,8 +3,8 @@
 //! Most events are later than all others of their customer, so none of those can be the same one. Most customers have
 //! one soft ID of a type, so its last use does not matter. A new customer has no properties.
 
-use super::keys::Customer;
 use super::slots::Slots;
+use super::values::Customer;
 use crate::model::time::Timestamp;
 
 /// Flags of an entry.

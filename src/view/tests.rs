@@ -3,17 +3,15 @@
 mod anonymize;
 mod bench;
 mod eviction;
-mod forget;
 mod histories;
 mod lanes;
-mod meant;
 mod naive;
 mod pages;
 mod projector;
 mod request;
 mod scenes;
 
-pub(crate) use bench::{Answer, scratch, with_sorted_lists};
-pub(crate) use histories::commands;
+pub(crate) use bench::{Answer, Bench, scratch, with_sorted_lists};
+pub(crate) use histories::{check, commands, requests};
 pub(crate) use naive::Naive;
-pub(crate) use request::{KINDS, Request, What};
+pub(crate) use request::{KINDS, Request, What, anonymize, erase, event, ids, update};

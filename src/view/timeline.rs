@@ -10,10 +10,11 @@ use std::iter::Peekable;
 use std::ops::Bound;
 
 use super::Error;
-use super::keys::{self, Entry, Table};
+use super::keys::{self, Table};
 use super::order::{EventPlace, Order};
 use super::read::{Events, Found, Snapshot};
 use super::store;
+use super::values::Entry;
 use crate::model::event::EventType;
 use crate::model::time::Timestamp;
 use selection::{Selection, ranked};

@@ -8,7 +8,8 @@ use crate::log::Position;
 use crate::log::record::Record;
 use crate::view::Error;
 use crate::view::anonymous;
-use crate::view::keys::{Involvement, Table};
+use crate::view::keys::Table;
+use crate::view::values::Involvement;
 
 impl Apply<'_> {
     /// Removes the IDs and properties of the customer that the record means. The rows of merged customers have moved to

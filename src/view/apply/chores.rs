@@ -11,8 +11,9 @@ use prost::Message as _;
 use super::Apply;
 use crate::log::Position;
 use crate::view::Error;
-use crate::view::keys::{self, Chore, Table};
+use crate::view::keys::{self, Table};
 use crate::view::store::{PAGE_ENTRIES, Store};
+use crate::view::values::Chore;
 
 /// The rows that move when a customer merges into another, in this order.
 const MOVED: [Table; 4] = [

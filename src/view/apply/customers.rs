@@ -12,7 +12,8 @@ use crate::view::Error;
 use crate::view::cache::{self, ENTRY_BYTES};
 use crate::view::hash::Seeded;
 use crate::view::ids::Known;
-use crate::view::keys::{self, Customer, HeldId, IdEntry, Table};
+use crate::view::keys::{self, Table};
+use crate::view::values::{Customer, HeldId, IdEntry};
 
 /// Most memory of customers that are kept from one record to the next, in bytes. So little in tests that customers are
 /// evicted.

@@ -18,7 +18,8 @@ use crate::log::Position;
 use crate::log::record::{Record, Taken};
 use crate::view::Error;
 use crate::view::anonymous;
-use crate::view::keys::{self, Chore, Customer, Entry, Involvement, Table};
+use crate::view::keys::{self, Table};
+use crate::view::values::{Chore, Customer, Entry, HeldId, Involvement};
 
 impl Apply<'_> {
     /// Erases the customers that the record means.
@@ -186,8 +187,7 @@ impl Apply<'_> {
             Some(_) | None => return Ok(()),
         }
         let mut customer = self.customer(taken.customer)?;
-        let is_taken =
-            |held: &mut keys::HeldId| held.kind == taken.kind && held.since == taken.since;
+        let is_taken = |held: &mut HeldId| held.kind == taken.kind && held.since == taken.since;
         let ids = &mut Arc::make_mut(&mut customer).ids;
         let lost: Vec<_> = ids.extract_if(.., is_taken).collect();
         for held in lost {

@@ -9,7 +9,7 @@ use crate::log::record::Record;
 use crate::model::customer_id::CustomerId;
 use crate::view::Error;
 use crate::view::identity::{self, Known};
-use crate::view::keys::{Customer, HeldId, Involvement, TakenId};
+use crate::view::values::{Customer, HeldId, Involvement, TakenId};
 
 /// Most soft IDs of one type that a customer has; one more drops the least recently used one.
 const SOFT_IDS_MAX: usize = 64;

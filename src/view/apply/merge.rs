@@ -13,7 +13,8 @@ use crate::log::record::{Event, Record};
 use crate::model::event::EventType;
 use crate::model::properties::{Properties, Value};
 use crate::view::Error;
-use crate::view::keys::{self, Chore, Customer, EVENT_BYTES, Entry, Involvement, Property, Table};
+use crate::view::keys::{self, EVENT_BYTES, Table};
+use crate::view::values::{Chore, Customer, Entry, Involvement, Property};
 
 /// Most bytes of IDs in the event of a merge; further ones are left out. A merge costs its caller a short command.
 pub(in crate::view) const DESCRIBED_BYTES_MAX: usize = if cfg!(test) { 40 } else { 4 * 1024 };

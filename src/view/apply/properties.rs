@@ -16,7 +16,8 @@ use crate::model::time::Timestamp;
 use crate::view::Error;
 use crate::view::cache;
 use crate::view::hash::Seeded;
-use crate::view::keys::{self, Customer, Property, Table};
+use crate::view::keys::{self, Table};
+use crate::view::values::{Customer, Property};
 
 /// Most properties of a customer; one more drops the least recently updated one. So few in tests that some are dropped.
 pub(in crate::view) const PROPERTIES_MAX: usize = if cfg!(test) { 8 } else { 1_024 };

@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::StillRead`], [`Error::Store`].
-    pub(in crate::view) fn let_go(&self) -> Result<(), Error> {
+    pub(crate) fn let_go(&self) -> Result<(), Error> {
         self.checkpoint()?;
         // For the engine, a reader of the last checkpoint may also want what that overwrote.
         self.checkpoint_again()?;
@@ -95,7 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::StillRead`], [`Error::Store`].
-    pub(in crate::view) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
+    pub(crate) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
         let checked = || aside.check().map_err(Error::store);
         checked()?;
         self.checkpoint_again()?;

@@ -10,7 +10,7 @@ use super::layer::{Layer, Shown, prefix};
 use crate::view::order::Order;
 
 /// A key, without its table, and its value.
-pub(in crate::view) type Entry = (Slice, Slice);
+pub(crate) type Entry = (Slice, Slice);
 
 /// The rows of some layers between two keys.
 struct OfLayer {

@@ -29,13 +29,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The types of the events, in order.
-    pub(super) fn event_types(&self) -> Vec<&str> {
+    pub(crate) fn event_types(&self) -> Vec<&str> {
         let types = self.events.iter().map(|(_, event_type, _)| &**event_type);
         types.collect()
     }
 
     /// The values of the IDs of a type, oldest first.
-    pub(super) fn values(&self, kind: &str) -> Vec<&str> {
+    pub(crate) fn values(&self, kind: &str) -> Vec<&str> {
         let of_kind = self.ids.iter().filter(|(_, of, _)| of == kind);
         of_kind.map(|(_, _, value)| &**value).collect()
     }
@@ -48,7 +48,7 @@ pub(crate) fn scratch() -> TempDir {
         .unwrap()
 }
 
-pub(super) struct Bench {
+pub(crate) struct Bench {
     runtime: Runtime,
     store: Arc<MemoryStore>,
     log: Log,
@@ -57,7 +57,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
         let store = Arc::new(MemoryStore::default());
@@ -74,7 +74,7 @@ impl Bench {
     }
 
     /// A view that has seen nothing yet, over the same log.
-    pub(super) fn fresh(&self) -> Self {
+    pub(crate) fn fresh(&self) -> Self {
         let mut fresh = Self {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
             store: self.store.clone(),
@@ -86,34 +86,34 @@ impl Bench {
         fresh
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    pub(super) fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         let handle = self.runtime.handle().clone();
         let view = View::start(&self.dir.path().join("view"), self.log.clone(), handle);
         self.view = Some(view.unwrap());
     }
 
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if let Some(view) = self.view.take() {
             view.close();
         }
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(view) = self.view.take() {
             view.kill();
         }
     }
 
-    pub(super) fn view(&self) -> &View {
+    pub(crate) fn view(&self) -> &View {
         self.view.as_ref().unwrap()
     }
 
     /// Appends requests at once. The view may be in the middle of earlier ones.
-    pub(super) fn append(&self, requests: &[Request]) {
+    pub(crate) fn append(&self, requests: &[Request]) {
         let last = self.log.last().get();
         let records = (last + 1..).zip(requests);
         self.append_records(records.map(|(arrival, request)| request.record(arrival)));
@@ -124,14 +124,14 @@ impl Bench {
     }
 
     /// Waits until a project's requests can be read.
-    pub(super) fn shows(&self, project: &str) {
+    pub(crate) fn shows(&self, project: &str) {
         let progress = self.view().project(project);
         let shown = self.view().shows(&progress, Duration::from_secs(60));
         self.runtime.block_on(shown).unwrap();
     }
 
     /// Appends records at once.
-    pub(super) fn append_records(&self, records: impl Iterator<Item = Record>) {
+    pub(crate) fn append_records(&self, records: impl Iterator<Item = Record>) {
         let written = records.enumerate().map(|(index, record)| {
             let bytes = record.encode();
             // Some as their writer knows them, the others to be read.
@@ -143,7 +143,7 @@ impl Bench {
     }
 
     /// Waits until the view has applied everything.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let caught_up = self
             .view()
             .caught_up(self.log.last(), Duration::from_secs(60));
@@ -151,26 +151,13 @@ impl Bench {
     }
 
     /// Appends requests, and waits until the view has applied them.
-    pub(super) fn takes(&self, requests: &[Request]) {
+    pub(crate) fn takes(&self, requests: &[Request]) {
         self.append(requests);
         self.settle();
     }
 
-    /// Takes everything that was erased out of the log.
-    pub(super) fn take_out(&self) {
-        while let Some(erasure) = self.view().oldest_erasure().unwrap() {
-            self.view().take_out(erasure.position).unwrap();
-        }
-    }
-
-    /// Takes out the first so many arrivals.
-    pub(super) fn expire(&self, arrivals: u64) {
-        let cutoff = Position::from_number(arrivals);
-        self.view().expire(cutoff, &|| false).unwrap();
-    }
-
     /// Where the view differs from a fresh fold of the log. The view is reopened for it.
-    pub(super) fn differences(&mut self) -> Vec<String> {
+    pub(crate) fn differences(&mut self) -> Vec<String> {
         self.close();
         let mut found = Vec::new();
         let (view, scratch) = (self.dir.path().join("view"), scratch());
@@ -182,7 +169,7 @@ impl Bench {
     }
 
     /// Whether the log contains a text anywhere.
-    pub(super) fn log_says(&self, text: &str) -> bool {
+    pub(crate) fn log_says(&self, text: &str) -> bool {
         let records = self.log.read_after(Position::START, usize::MAX).unwrap();
         let mut records = records.iter();
         records.any(|(_, record)| {
@@ -193,7 +180,7 @@ impl Bench {
     }
 
     /// How many IDs each record of the log has.
-    pub(super) fn ids_in_log(&self) -> Vec<usize> {
+    pub(crate) fn ids_in_log(&self) -> Vec<usize> {
         let records = self.log.read_after(Position::START, usize::MAX).unwrap();
         let records = records
             .into_iter()
@@ -202,11 +189,11 @@ impl Bench {
         ids.collect()
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.view().counts()
     }
 
-    pub(super) fn ask(&self, project: &str, kind: &'static str, value: &str) -> Option<Answer> {
+    pub(crate) fn ask(&self, project: &str, kind: &'static str, value: &str) -> Option<Answer> {
         let snapshot = self.view().snapshot();
         let ids = ids(&[(kind, value.to_owned())]);
         let found = snapshot.find(project, &ids).unwrap()?;
@@ -232,11 +219,11 @@ impl Bench {
         })
     }
 
-    pub(super) fn asks(&self, kind: &'static str, value: &str) -> Answer {
+    pub(crate) fn asks(&self, kind: &'static str, value: &str) -> Answer {
         self.ask("p", kind, value).unwrap()
     }
 
-    pub(super) fn events(
+    pub(crate) fn events(
         &self,
         project: &str,
         kind: &'static str,
@@ -262,7 +249,7 @@ impl Drop for Bench {
     }
 }
 
-pub(super) fn everything() -> Events<'static> {
+pub(crate) fn everything() -> Events<'static> {
     Events {
         types: None,
         order: Order::Ascending,

@@ -30,7 +30,7 @@ const EVENTS: [&str; 6] = [
     "{ }",
 ];
 
-pub(super) fn requests() -> impl Strategy<Value = Request> {
+pub(crate) fn requests() -> impl Strategy<Value = Request> {
     let ids = (
         weighted(0.4, 0..VALUES[0].1),
         weighted(0.3, 0..VALUES[1].1),
@@ -70,7 +70,7 @@ pub(crate) fn commands() -> impl Strategy<Value = What> {
 }
 
 /// Compares everything that can be asked.
-pub(super) fn check(bench: &Bench, naive: &Naive) -> Result<(), TestCaseError> {
+pub(crate) fn check(bench: &Bench, naive: &Naive) -> Result<(), TestCaseError> {
     for project in PROJECTS {
         for (kind, count) in VALUES {
             for value in (0..count).map(|number| format!("{kind}-{number}")) {

@@ -94,28 +94,6 @@ fn a_customer_whose_events_are_being_moved_has_all_of_them() {
 }
 
 #[test]
-fn an_event_that_two_customers_had_stays_twice_after_they_merge_and_is_the_same_for_a_retry() {
-    let (b, visit) = (("cookie", "b"), |id| event(&[id], "visit", "{}", 5));
-    let mut bench = Bench::new();
-    bench.takes(&[
-        visit(b),
-        visit(A),
-        update(&[A, b], "{}", 1),
-        visit(A),
-        visit(b),
-    ]);
-    assert_eq!(
-        bench.asks(A.0, A.1).event_types(),
-        ["visit", "visit", "merge"]
-    );
-    assert_eq!(bench.counts().duplicates, 2);
-    assert_eq!(bench.differences(), Vec::<String>::new());
-    bench.expire(1);
-    assert_eq!(bench.asks(A.0, A.1).event_types(), ["visit", "merge"]);
-    assert_eq!(bench.differences(), Vec::<String>::new());
-}
-
-#[test]
 fn a_customer_that_merges_with_thousands_stays_one_number_to_ask() {
     let mut bench = Bench::new();
     let devices: Vec<_> = (0..300).map(|number| format!("d-{number}")).collect();

@@ -14,7 +14,7 @@ pub(crate) struct Naive {
     arrived: u64,
     /// In the order in which they were created. One that merged into another stays, empty.
     customers: Vec<Customer>,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 #[derive(Debug, Default)]
@@ -184,7 +184,7 @@ impl Naive {
     }
 
     /// Removes the events among the first so many arrivals.
-    pub(super) fn expire(&mut self, arrivals: u64) {
+    pub(crate) fn expire(&mut self, arrivals: u64) {
         for customer in &mut self.customers {
             customer.events.retain(|event| event.arrived > arrivals);
         }

@@ -38,20 +38,20 @@ pub(crate) enum What {
     Erase,
 }
 
-pub(super) fn anonymize(ids: &[(&'static str, &str)]) -> Request {
+pub(crate) fn anonymize(ids: &[(&'static str, &str)]) -> Request {
     request(ids, What::Anonymize)
 }
 
-pub(super) fn erase(ids: &[(&'static str, &str)]) -> Request {
+pub(crate) fn erase(ids: &[(&'static str, &str)]) -> Request {
     request(ids, What::Erase)
 }
 
-pub(super) fn update(ids: &[(&'static str, &str)], json: &str, seconds: i64) -> Request {
+pub(crate) fn update(ids: &[(&'static str, &str)], json: &str, seconds: i64) -> Request {
     let json = json.to_owned();
     request(ids, What::Update { json, seconds })
 }
 
-pub(super) fn event(
+pub(crate) fn event(
     ids: &[(&'static str, &str)],
     event_type: &'static str,
     json: &str,
@@ -78,7 +78,7 @@ fn request(ids: &[(&'static str, &str)], what: What) -> Request {
 }
 
 /// When the request that arrives as the `arrival`th was received, in seconds: later than all times in requests.
-pub(super) fn received(arrival: u64) -> i64 {
+pub(crate) fn received(arrival: u64) -> i64 {
     1_000_000 + arrival.cast_signed()
 }
 
@@ -86,7 +86,7 @@ fn time(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000).unwrap()
 }
 
-pub(super) fn ids(ids: &[(&str, String)]) -> CustomerIds {
+pub(crate) fn ids(ids: &[(&str, String)]) -> CustomerIds {
     let names = |soft: bool| -> Vec<String> {
         let kinds = KINDS.iter().filter(|(_, is_soft)| *is_soft == soft);
         kinds.map(|(kind, _)| (*kind).to_owned()).collect()

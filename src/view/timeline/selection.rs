@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::log::Position;
     use crate::model::time::Timestamp;
-    use crate::view::keys::Entry;
+    use crate::view::values::Entry;
 
     fn row(position: u64, event_type: &str) -> Row {
         let place = EventPlace {

@@ -6,48 +6,50 @@
 //! duplicates, and a merge's event with the record that caused it.
 
 use super::erase::read;
-use super::keys::{self, Customer, Entry, IdEntry, Involvement, Property, Table};
-use super::store::Write;
-use super::{Error, View};
 use crate::log::record::{Command, Record};
 use crate::log::{self, Position};
 use crate::model::properties::Properties;
 use crate::model::time::Timestamp;
+use crate::view::keys::{self, Table};
+use crate::view::values::{Customer, Entry, IdEntry, Involvement, Property};
+use crate::view::{Error, View, Write};
 
-impl View {
-    /// Takes out the records up to `cutoff`, which are all too old. Their content stays on the disk until the log and
-    /// the view are purged. If interrupted, a second call resumes. `is_over` interrupts it. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`Error::Store`], [`Error::Log`].
-    pub fn expire(&self, cutoff: Position, is_over: &dyn Fn() -> bool) -> Result<(), Error> {
-        // Records that are not folded yet have no place yet.
-        let cutoff = cutoff.min(self.store.applied()?);
-        if cutoff == Position::START {
+/// Takes out the records up to `cutoff`, which are all too old. Their content stays on the disk until the log and
+/// the view are purged. If interrupted, a second call resumes. `is_over` interrupts it. Blocks on the disk.
+///
+/// # Errors
+/// [`Error::Store`], [`Error::Log`].
+pub(crate) fn expire(
+    view: &View,
+    cutoff: Position,
+    is_over: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    // Records that are not folded yet have no place yet.
+    let cutoff = cutoff.min(view.store().applied()?);
+    if cutoff == Position::START {
+        return Ok(());
+    }
+    // As for an erasure: no kill may take the view back to before what is rewritten.
+    view.store().checkpoint()?;
+    let sweep = Sweep {
+        view,
+        cutoff,
+        is_over,
+    };
+    sweep.pages(Table::Records, keys::NOBODY)?;
+    let mut last = None;
+    loop {
+        let page = view.store().page(Table::Customers, &[], last.as_deref())?;
+        if page.is_empty() {
             return Ok(());
         }
-        // As for an erasure: no kill may take the view back to before what is rewritten.
-        self.store.checkpoint()?;
-        let sweep = Sweep {
-            view: self,
-            cutoff,
-            is_over,
-        };
-        sweep.pages(Table::Records, keys::NOBODY)?;
-        let mut last = None;
-        loop {
-            let page = self.store.page(Table::Customers, &[], last.as_deref())?;
-            if page.is_empty() {
-                return Ok(());
+        for (key, value) in page {
+            if Customer::read(&value)?.merged_into.is_none() {
+                let number = keys::read_number(&key)?;
+                sweep.pages(Table::Timeline, number)?;
+                sweep.pages(Table::Records, number)?;
             }
-            for (key, value) in page {
-                if Customer::read(&value)?.merged_into.is_none() {
-                    let number = keys::read_number(&key)?;
-                    sweep.pages(Table::Timeline, number)?;
-                    sweep.pages(Table::Records, number)?;
-                }
-                last = Some(key);
-            }
+            last = Some(key);
         }
     }
 }
@@ -70,12 +72,12 @@ struct Page {
 impl Sweep<'_> {
     /// Goes through a table's entries of a customer.
     fn pages(&self, table: Table, number: u64) -> Result<(), Error> {
-        let store = &self.view.store;
+        let store = self.view.store();
         let prefix = keys::customer(number);
         let mut last = None;
         while !(self.is_over)() {
             // A backup may keep this waiting, and the fold must go on then.
-            let lock = self.view.log.rewrite_lock();
+            let lock = self.view.log().rewrite_lock();
             // The rows that it decides on must not change meanwhile.
             let _lock = store.write_lock();
             let customer = match number {
@@ -135,7 +137,7 @@ impl Sweep<'_> {
         loop {
             let duplicates = self
                 .view
-                .store
+                .store()
                 .page(Table::Duplicates, key, last.as_deref())?;
             if duplicates.is_empty() {
                 return Ok(());
@@ -156,7 +158,10 @@ impl Sweep<'_> {
     fn give_plain_key(&self, page: &mut Page, plain: &[u8]) -> Result<(), Error> {
         let mut last = fjall::Slice::from(plain);
         loop {
-            let others = self.view.store.page(Table::Timeline, plain, Some(&last))?;
+            let others = self
+                .view
+                .store()
+                .page(Table::Timeline, plain, Some(&last))?;
             if others.is_empty() {
                 return Ok(());
             }
@@ -174,9 +179,9 @@ impl Sweep<'_> {
 
     /// Reduces an event to its IDs at most.
     fn expire(&self, page: &mut Page, position: Position) -> Result<(), Error> {
-        let record = read(&self.view.log, position)?;
+        let record = read(self.view.log(), position)?;
         let key = keys::record(page.number, position);
-        let involvement = self.view.store.get(Table::Records, &key)?;
+        let involvement = self.view.store().get(Table::Records, &key)?;
         let involvement = involvement.map_or(Ok(Involvement::default()), |involvement| {
             Involvement::read(&involvement)
         })?;
@@ -189,7 +194,7 @@ impl Sweep<'_> {
         if position > self.cutoff || involvement.owner.is_some() {
             return Ok(());
         }
-        let record = read(&self.view.log, position)?;
+        let record = read(self.view.log(), position)?;
         match &record.command {
             Command::Update { properties, time } => {
                 let stays = self.shown(page.number, properties, *time, position)?;
@@ -213,7 +218,7 @@ impl Sweep<'_> {
         let mut shown = Vec::new();
         for (name, value) in properties.entries() {
             let property = keys::property(number, name);
-            if let Some(property) = self.view.store.get(Table::Properties, &property)?
+            if let Some(property) = self.view.store().get(Table::Properties, &property)?
                 && Property::decode(&property)?.updated == (time.micros(), position.get())
             {
                 shown.push((name, value));
@@ -267,7 +272,7 @@ impl Sweep<'_> {
     fn is_last_use(&self, page: &Page, record: &Record, position: Position) -> Result<bool, Error> {
         for id in record.ids.as_slice().iter().filter(|id| id.soft) {
             let key = keys::id(page.customer.project, id);
-            if let Some(entry) = self.view.store.get(Table::Ids, &key)? {
+            if let Some(entry) = self.view.store().get(Table::Ids, &key)? {
                 let entry = IdEntry::decode(&entry)?;
                 if entry.customer == page.number && entry.last_used == position.get() {
                     return Ok(true);

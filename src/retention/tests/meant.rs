@@ -1,8 +1,8 @@
 //! Records that name the customer that they forget.
 
-use super::bench::Bench;
-use super::request::{Request, anonymize, erase, event, update};
+use super::take_out;
 use crate::log::record::Record;
+use crate::view::tests::{Bench, Request, anonymize, erase, event, update};
 
 const A: (&str, &str) = ("registered", "a");
 const C: (&str, &str) = ("cookie", "c");
@@ -24,7 +24,7 @@ fn after(requests: &[Request], named: &[(Request, &[u64])]) -> Bench {
 
 /// Checks that a fold of what is left gives the same, once everything erased is taken out.
 fn is_of_one_piece(mut bench: Bench) {
-    bench.take_out();
+    take_out(&bench);
     assert_eq!(bench.differences(), Vec::<String>::new());
 }
 
@@ -84,7 +84,7 @@ fn an_anonymous_customer_goes_with_its_events_and_leaves_nothing_behind() {
     ];
     let bench = after(&requests, &[(erase(&[A]), &[1, 4])]);
     assert_eq!(bench.counts().erased, 2);
-    bench.take_out();
+    take_out(&bench);
     assert!(!bench.log_says("secret"));
     assert_eq!(bench.ids_in_log(), [0; 5]);
     is_of_one_piece(bench);
@@ -108,7 +108,7 @@ fn what_leads_to_anonymous_customers_needs_all_ids_that_anybody_had() {
             .iter()
             .map(|(kind, value)| (*kind, (*value).to_owned()))
             .collect();
-        let ids = super::request::ids(&ids);
+        let ids = crate::view::tests::ids(&ids);
         bench.view().snapshot().anonymous("p", &ids).unwrap()
     };
     assert_eq!(leads_to(&[A]), [1]);
@@ -128,7 +128,7 @@ fn what_leads_to_anonymous_customers_needs_all_ids_that_anybody_had() {
 fn an_anonymisation_that_finds_nobody_does_not_keep_its_ids_in_the_log() {
     let mut bench = Bench::new();
     bench.takes(&[update(&[A], "{}", 1), erase(&[A]), anonymize(&[A])]);
-    bench.take_out();
+    take_out(&bench);
     assert_eq!(bench.ids_in_log(), [0; 3]);
     assert_eq!(bench.differences(), Vec::<String>::new());
 }

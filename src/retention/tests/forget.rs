@@ -4,11 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::Error;
-use super::bench::Bench;
-use super::histories::{check, requests};
-use super::naive::Naive;
-use super::request::{Request, erase, event, update};
+use super::super::purge;
+use super::{expire, take_out};
+use crate::view::Error;
+use crate::view::tests::{Bench, Naive, Request, check, erase, event, requests, update};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -45,9 +44,9 @@ proptest! {
                     arrived += requests.len() as u64;
                     bench.takes(&requests);
                 }
-                Step::TakeOut => bench.take_out(),
+                Step::TakeOut => take_out(&bench),
                 Step::Expire(left) => {
-                    bench.expire(arrived.saturating_sub(left));
+                    expire(&bench, arrived.saturating_sub(left));
                     naive.expire(arrived.saturating_sub(left));
                 }
                 Step::Rebuild => {
@@ -82,7 +81,7 @@ fn an_erased_customer_is_nobody_at_once_and_nowhere_in_the_log_later() {
     }
     assert_eq!(bench.counts().erased, 1);
     assert!(bench.log_says("secret"));
-    bench.take_out();
+    take_out(&bench);
     assert!(!bench.log_says("secret"));
     assert_eq!(bench.asks("registered", "b").event_types(), ["visit"]);
     assert_eq!(bench.differences(), Vec::<String>::new());
@@ -97,7 +96,7 @@ fn a_record_of_somebody_else_keeps_what_is_not_the_erased_customer_s() {
         update(&[B, E], r#"{"x":1}"#, 2),
         erase(&[A]),
     ]);
-    bench.take_out();
+    take_out(&bench);
     assert!(!bench.log_says("secret"));
     let fresh = bench.fresh();
     fresh.settle();
@@ -116,7 +115,7 @@ fn an_id_that_an_erased_customer_took_does_not_come_back() {
         update(&[A, C], "{}", 2),
         erase(&[A]),
     ]);
-    bench.take_out();
+    take_out(&bench);
     let fresh = bench.fresh();
     fresh.settle();
     assert_eq!(fresh.ask("p", C.0, C.1), None);
@@ -129,7 +128,7 @@ fn who_comes_with_an_id_of_an_erased_customer_is_new() {
     let bench = Bench::new();
     let visit = event(&[A], "visit", "{}", 1);
     bench.takes(&[visit.clone(), erase(&[A]), visit]);
-    bench.take_out();
+    take_out(&bench);
     let new = bench.asks(A.0, A.1);
     assert_eq!(new.ids, [(3, A.0.into(), A.1.into())]);
     assert_eq!(new.event_types(), ["visit"]);
@@ -141,7 +140,7 @@ fn a_customer_with_more_records_than_a_page_goes_as_a_whole() {
     let visits = (0..3_000).map(|second| event(&[A], "visit", r#"{"y":"secret"}"#, second));
     bench.takes(&visits.collect::<Vec<_>>());
     bench.takes(&[erase(&[A])]);
-    bench.take_out();
+    take_out(&bench);
     assert!(!bench.log_says("secret"));
     assert_eq!(bench.differences(), Vec::<String>::new());
 }
@@ -157,7 +156,7 @@ fn what_is_too_old_leaves_the_log_but_for_what_a_profile_shows() {
         event(&[A], "visit", r#"{"z":"young"}"#, 1),
         event(&[A], "visit", r#"{"z":"old-2"}"#, 1),
     ]);
-    bench.expire(4);
+    expire(&bench, 4);
     assert!(!bench.log_says("old-"));
     assert!(bench.log_says("shown") && bench.log_says("young"));
     let a = bench.asks(A.0, A.1);
@@ -170,11 +169,33 @@ fn what_is_too_old_leaves_the_log_but_for_what_a_profile_shows() {
 }
 
 #[test]
+fn an_event_that_two_customers_had_stays_twice_after_they_merge_and_is_the_same_for_a_retry() {
+    let (b, visit) = (("cookie", "b"), |id| event(&[id], "visit", "{}", 5));
+    let mut bench = Bench::new();
+    bench.takes(&[
+        visit(b),
+        visit(A),
+        update(&[A, b], "{}", 1),
+        visit(A),
+        visit(b),
+    ]);
+    assert_eq!(
+        bench.asks(A.0, A.1).event_types(),
+        ["visit", "visit", "merge"]
+    );
+    assert_eq!(bench.counts().duplicates, 2);
+    assert_eq!(bench.differences(), Vec::<String>::new());
+    expire(&bench, 1);
+    assert_eq!(bench.asks(A.0, A.1).event_types(), ["visit", "merge"]);
+    assert_eq!(bench.differences(), Vec::<String>::new());
+}
+
+#[test]
 fn records_that_changed_nothing_leave_not_even_their_ids() {
     let bench = Bench::new();
     let visit = |second| event(&[A], "visit", "{}", second);
     bench.takes(&[visit(1), visit(2), visit(3), visit(4)]);
-    bench.expire(3);
+    expire(&bench, 3);
     let left = bench.ids_in_log();
     assert_eq!(left, [1, 0, 0, 1], "IDs of each record");
 }
@@ -186,12 +207,12 @@ fn the_view_goes_on_while_a_backup_keeps_what_is_too_old_in_the_log() {
     bench.takes(&[visit(1), visit(2), visit(3), visit(4)]);
     let (begins, begun) = std::sync::mpsc::channel();
     let view = bench.view();
-    let cutoff = view.log.last();
-    let still = view.log.pin();
+    let cutoff = view.log().last();
+    let still = view.log().pin();
     std::thread::scope(|scope| {
         let sweep = scope.spawn(move || {
             let is_over = || begins.send(()).is_err();
-            view.expire(cutoff, &is_over).unwrap();
+            super::super::expire(view, cutoff, &is_over).unwrap();
         });
         begun.recv().unwrap();
         for second in 5..100 {
@@ -210,14 +231,14 @@ fn the_view_goes_on_while_a_backup_keeps_what_is_too_old_in_the_log() {
 fn nothing_counts_as_gone_while_somebody_reads_what_was_there() {
     let bench = Bench::new();
     bench.takes(&[update(&[A], "{}", 1), erase(&[A])]);
-    bench.take_out();
+    take_out(&bench);
     let reader = bench.view().snapshot();
     // A second try does not forget the earlier reader.
     for _ in 0..2 {
-        assert!(matches!(bench.view().purge(), Err(Error::StillRead)));
-        assert!(bench.view().log.is_purge_pending().unwrap());
+        assert!(matches!(purge(bench.view()), Err(Error::StillRead)));
+        assert!(bench.view().log().is_purge_pending().unwrap());
     }
     drop(reader);
-    bench.view().purge().unwrap();
-    assert!(!bench.view().log.is_purge_pending().unwrap());
+    purge(bench.view()).unwrap();
+    assert!(!bench.view().log().is_purge_pending().unwrap());
 }
