@@ -25,7 +25,7 @@ use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::DiskStore;
 use crate::log::{self, Log, Store};
-use crate::middleware::{ConcurrencyLimit, Limiters, Rejections, observe};
+use crate::middleware::{ConcurrencyLimit, Limiters, Refusals, Rejections, observe};
 use crate::model::address::Resolver;
 use crate::model::panics::Panics;
 use crate::retention::RetentionWorker;
@@ -161,6 +161,7 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
+        let refusals = Refusals::new(&mut registry);
         let client_address::Options { trust, header } = config.client_address.clone();
         let resolver = Arc::new(Resolver::new(trust, header));
         let concurrency = ConcurrencyLimit::new(
@@ -202,6 +203,7 @@ impl App {
             concurrency,
             header_bytes_max: config.server.header_bytes_max,
             rejections,
+            refusals,
             metrics: requests,
             panics,
             clock,

@@ -5,6 +5,7 @@
 //! - [`class`] decides what the request is, for all that follows
 //! - [`observe`] counts and times, and gives the call its ID
 //! - `rest::render` turns a refusal into HTTP and JSON for REST callers
+//! - [`reasons`] says why something was refused, and counts it
 //! - [`catch_panic`] confines a panic to its call, and logs why a call failed ([`cause`])
 //! - [`peer`] finds the client's address
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
@@ -33,6 +34,7 @@ pub mod observe;
 mod path;
 pub mod peer;
 pub mod rate_limit;
+pub mod reasons;
 pub mod refusal;
 pub mod rpc;
 mod stalls;
@@ -55,6 +57,7 @@ pub use message_coding::{Decoded, MessageCoding};
 pub use observe::Observe;
 pub use peer::ResolveClient;
 pub use rate_limit::{Limiters, MessageCharge, RateLimit};
+pub use reasons::{Explain, Refusals, RefusedFor, because, explained, reason_of};
 pub use rpc::{Answers, Rpc, Service};
 pub use stalls::Stalls;
 

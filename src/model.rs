@@ -13,5 +13,6 @@ pub mod panics;
 pub mod project;
 pub mod properties;
 pub mod quote;
+pub mod reason;
 mod text;
 pub mod time;

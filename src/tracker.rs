@@ -27,7 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limit::{Account, AccountCounters, AccountCounts, AuthFailureLimiter, KeyHolder, Meter};
+use crate::limit::{
+    Account, AccountCounters, AccountCounts, AuthFailureLimiter, KeyHolder, Meter, QuotaOutcome,
+};
 use crate::log::Log;
 use crate::model::project::{Key, Permission, Project};
 use crate::model::time::Timestamp;
@@ -116,6 +118,16 @@ impl Access {
     /// The project's token.
     pub fn token(&self) -> &str {
         &self.project.token
+    }
+
+    /// The project.
+    pub fn project(&self) -> &Project {
+        &self.project
+    }
+
+    /// Notes whose call it is.
+    pub fn note(&self, quota_outcome: &QuotaOutcome) {
+        quota_outcome.note_project(&self.project);
     }
 
     /// Counts what the caller holds from now on for its key too.

@@ -74,6 +74,7 @@ pub(super) fn authenticate(
     // Credentials in the headers of a gRPC call have been checked already.
     let known = extensions.get::<CandidateKeys>();
     if let Some(access) = known.and_then(|known| tracker.enter(known, token)) {
+        access.note(quota_outcome);
         return Ok(access);
     }
     let context = CallContext::of(extensions)?;

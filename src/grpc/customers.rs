@@ -10,6 +10,7 @@ use super::response::{self, CustomerResponse, EventsResponse};
 use super::status::rpc_status;
 use super::streams;
 use super::{pb, status};
+use crate::model::reason::Reason;
 use crate::tracker::{
     Access, Attribute, Export, GetCustomer, Held, ListEvents, Page, ResponseWriter, Tracker,
     WatchEvents,
@@ -197,6 +198,7 @@ fn attribute(attribute: pb::Attribute) -> Result<Attribute, Status> {
         Some(pb::attribute::Attribute::Property(name)) => Ok(Attribute::Property(name)),
         Some(pb::attribute::Attribute::Id(kind)) => Ok(Attribute::Id(kind)),
         None => Err(status::invalid(
+            Reason::QueryInvalid,
             Some("attributes"),
             "an attribute names neither a property nor an ID".to_owned(),
         )),
@@ -208,6 +210,7 @@ fn order(order: i32) -> Result<Order, Status> {
         Ok(pb::Order::Unspecified | pb::Order::Asc) => Ok(Order::Ascending),
         Ok(pb::Order::Desc) => Ok(Order::Descending),
         Err(_) => Err(status::invalid(
+            Reason::QueryInvalid,
             Some("order"),
             format!("Field 'order' must be ORDER_ASC or ORDER_DESC, not {order}."),
         )),

@@ -4,7 +4,9 @@ use tonic::Status;
 
 use super::convert::time;
 use super::{pb, status};
+use crate::middleware::because;
 use crate::model::project::Permission;
+use crate::model::reason::Reason;
 use crate::tracker::{
     Accepted, Access, AccessError, AddEvent, Error, TrackClick, Tracker, UpdateCustomer,
 };
@@ -71,6 +73,7 @@ pub(super) fn prepare(
     use pb::command::Command;
     let Some(command) = command.command else {
         return Err(status::invalid(
+            Reason::CommandUnknown,
             Some("command"),
             "the command is missing".to_owned(),
         ));
@@ -89,12 +92,13 @@ fn in_batch(error: Error) -> Status {
     let Error::Access(AccessError::NoPermission(permission)) = error else {
         return error.into();
     };
-    Status::permission_denied(match permission {
+    let text = match permission {
         Permission::SetEvents => "Not authorized to add event of specified type",
         Permission::SetCustomers
         | Permission::GetCustomers
         | Permission::GetEvents
         | Permission::AnonymizeCustomers
         | Permission::EraseCustomers => "not authorized to update specified customer properties",
-    })
+    };
+    because(Reason::PermissionMissing, Status::permission_denied(text))
 }

@@ -6,8 +6,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::log::Position;
-use crate::middleware::{Cause, Guard, refusal};
+use crate::middleware::{Cause, Guard, because, explained, refusal};
 use crate::model::properties;
+use crate::model::reason::Reason;
 use crate::tracker::{AccessError, Error};
 use crate::{log, view};
 
@@ -19,21 +20,20 @@ const FAILURE_DELAY: Duration = Duration::from_secs(5);
 /// A status as it is inside of a message.
 pub(super) fn rpc_status(status: &Status) -> tonic_types::Status {
     use prost::Message as _;
-    // The details of a status are this very message; without any it has only code and text.
-    match tonic_types::Status::decode(status.details()) {
-        Ok(message) if message.code != Code::Ok as i32 => message,
-        Ok(_) | Err(_) => tonic_types::Status {
-            code: status.code() as i32,
-            message: status.message().to_owned(),
-            details: Vec::new(),
-        },
-    }
+    let status = explained(status.clone());
+    // The details of a status are this very message.
+    tonic_types::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
 }
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        let (reason, field) = (error.reason(), error.field());
         let message = error.to_string();
-        match &error {
+        let status = match error {
             Error::Access(AccessError::UnknownProject) => Self::invalid_argument(message),
             Error::Access(
                 AccessError::NoKey | AccessError::UnreadableKey | AccessError::UnknownKey,
@@ -42,9 +42,11 @@ impl From<Error> for Status {
                 Self::permission_denied(message)
             }
             Error::Properties(properties::Error::TooDeep(_)) => {
-                Guard::Depth.behind(invalid(error.field(), message))
+                return Guard::Depth.behind(invalid(reason, field, message));
             }
-            Error::TooManyCommands(_) => Guard::Commands.behind(invalid(error.field(), message)),
+            Error::TooManyCommands(_) => {
+                return Guard::Commands.behind(invalid(reason, field, message));
+            }
             Error::CustomerIds(_)
             | Error::NoCustomerId
             | Error::EventType(_)
@@ -58,46 +60,52 @@ impl From<Error> for Status {
             | Error::TooManyAttributes(_)
             | Error::Cursor
             | Error::CursorAhead
-            | Error::PageToken(_) => invalid(error.field(), message),
+            | Error::PageToken(_) => invalid(reason, field, message),
             Error::UnknownCustomer => Self::not_found(message),
             Error::SeveralCustomers(_) => Self::failed_precondition(message),
             Error::TooLarge(_) => Self::out_of_range(message),
             // The layer in front replaces it: it knows all quotas that apply to the call.
             Error::OverQuota { retry_after } => {
-                let details = ErrorDetails::with_retry_info(Some(*retry_after));
+                let details = ErrorDetails::with_retry_info(Some(retry_after));
                 let status = Self::with_error_details(Code::ResourceExhausted, message, details);
-                refusal::pushed_back(status, *retry_after)
+                refusal::pushed_back(status, retry_after)
             }
             // Transient: other streams end. Not from the rate limit either.
-            Error::TooManyStreams(_) => Guard::Watchers.behind(unavailable(message, FAILURE_DELAY)),
-            Error::TooManyReads(_) => Guard::Reads.behind(unavailable(message, OVERLOAD_DELAY)),
-            Error::AnswersNotTaken(_) => {
-                Guard::Answers.behind(unavailable(message, OVERLOAD_DELAY))
+            Error::TooManyStreams(_) => {
+                return Guard::Watchers.behind(unavailable(message, FAILURE_DELAY));
             }
-            Error::Log(error) => of_log(error),
-            Error::View(error) => of_view(error),
-        }
+            Error::TooManyReads(_) => {
+                return Guard::Reads.behind(unavailable(message, OVERLOAD_DELAY));
+            }
+            Error::AnswersNotTaken(_) => {
+                return Guard::Answers.behind(unavailable(message, OVERLOAD_DELAY));
+            }
+            Error::Log(error) => return of_log(&error, reason),
+            Error::View(error) => return of_view(&error, reason),
+        };
+        because(reason, status)
     }
 }
 
 /// The status of a request that breaks a rule, and the field that does.
-pub fn invalid(field: Option<&str>, message: String) -> Status {
-    match field {
+pub fn invalid(reason: Reason, field: Option<&str>, message: String) -> Status {
+    let status = match field {
         None => Status::invalid_argument(message),
         Some(field) => {
             let details = ErrorDetails::with_bad_request_violation(field, message.clone());
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
-    }
+    };
+    because(reason, status)
 }
 
-fn of_log(error: &log::Error) -> Status {
+fn of_log(error: &log::Error, reason: Reason) -> Status {
     let message = error.fragment();
     let status = match error {
-        log::Error::Overloaded => return unavailable(message, OVERLOAD_DELAY),
+        log::Error::Overloaded => return because(reason, unavailable(message, OVERLOAD_DELAY)),
         // The log reports these itself, once, and not for each call.
         log::Error::Full | log::Error::Failed(_) | log::Error::Stalled(_) | log::Error::Closed => {
-            return unavailable(message, FAILURE_DELAY);
+            return because(reason, unavailable(message, FAILURE_DELAY));
         }
         log::Error::NoStore(_) | log::Error::Locked(_) | log::Error::Open { .. } => {
             unavailable(message, FAILURE_DELAY)
@@ -110,29 +118,31 @@ fn of_log(error: &log::Error) -> Status {
     let cause = Cause {
         chain: error.to_string(),
         position: error.position().map(Position::get),
+        reason,
     };
     cause.behind(status)
 }
 
-fn of_view(error: &view::Error) -> Status {
+fn of_view(error: &view::Error, reason: Reason) -> Status {
     let message = error.fragment();
     let status = match error {
         view::Error::Behind(_) | view::Error::Backlog(_) | view::Error::StillRead => {
-            return unavailable(message, OVERLOAD_DELAY);
+            return because(reason, unavailable(message, OVERLOAD_DELAY));
         }
         view::Error::Stopped(_) | view::Error::Ahead { .. } => {
-            return unavailable(message, FAILURE_DELAY);
+            return because(reason, unavailable(message, FAILURE_DELAY));
         }
-        view::Error::Cancelled => return Status::cancelled(message),
+        view::Error::Cancelled => return because(reason, Status::cancelled(message)),
         view::Error::Damaged(_) => Status::data_loss(message),
         view::Error::Store(_) | view::Error::Full | view::Error::Panicked => {
             Status::internal(message)
         }
-        view::Error::Log(error) => return of_log(error),
+        view::Error::Log(error) => return of_log(error, reason),
     };
     let cause = Cause {
         chain: error.to_string(),
         position: None,
+        reason,
     };
     cause.behind(status)
 }

@@ -6,7 +6,8 @@ use tonic::{Extensions, Status};
 
 use super::convert::{Messages, event, id};
 use super::{pb, response, status};
-use crate::middleware::{CallContext, cause};
+use crate::middleware::{CallContext, cause, explained};
+use crate::model::reason::Reason;
 use crate::tracker::{Export, Start, Watch, Watched};
 
 /// Where a watch begins.
@@ -17,6 +18,7 @@ pub(super) fn start(request: &pb::WatchEventsRequest) -> Result<Start<'_>, Statu
         ("", Ok(pb::WatchStart::Beginning)) => Ok(Start::Beginning),
         (cursor, Ok(_)) => Ok(Start::After(cursor)),
         (_, Err(_)) => Err(status::invalid(
+            Reason::QueryInvalid,
             Some("start"),
             format!("Field 'start' must be WATCH_START_NOW or WATCH_START_BEGINNING, not {start}."),
         )),
@@ -30,12 +32,15 @@ pub(super) fn id_of(extensions: &Extensions) -> Option<HeaderValue> {
     Some(context.id().clone())
 }
 
-/// Logs why the messages of a call end with a failure: tonic turns it into trailers, which do not say. Over REST there
-/// is no call ID here, and the body's layer logs it.
+/// Says why the messages of a call end with a failure: to the caller by the reason, to the operator by the log, for
+/// tonic turns it into trailers, which do not say. Over REST there is no call ID here, and the body's layer logs it.
 fn logged<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messages<T> {
     match call {
         None => messages,
-        Some(id) => Box::pin(messages.inspect_err(move |status| cause::tell(status, Some(&id)))),
+        Some(id) => Box::pin(messages.map_err(move |status| {
+            cause::tell(&status, Some(&id));
+            explained(status)
+        })),
     }
 }
 

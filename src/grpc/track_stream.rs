@@ -24,8 +24,11 @@ use super::status::rpc_status;
 use super::status::{invalid, unavailable};
 use super::streams::id_of;
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
-use crate::middleware::{CallContext, Guard, MessageCharge, cause, refusal};
+use crate::middleware::{
+    CallContext, Guard, MessageCharge, Refusals, because, cause, explained, reason_of, refusal,
+};
 use crate::model::credentials::Credentials;
+use crate::model::reason::Reason;
 use crate::tracker::{Accepted, Access, Tracker};
 
 /// Most commands that are committed together.
@@ -67,7 +70,11 @@ pub(super) fn acknowledged(
         let group = stream.next_group().await?;
         let goes_on = group.end.is_none();
         Some((
-            group.commit(&stream.tracker, id_of(&stream.extensions)),
+            group.commit(
+                &stream.tracker,
+                id_of(&stream.extensions),
+                stream.refusals(),
+            ),
             goes_on.then_some(stream),
         ))
     });
@@ -108,6 +115,20 @@ struct IngestStream {
     taken: u64,
 }
 
+/// Counts what is refused inside of a stream.
+struct StreamRefusals {
+    refusals: Option<Refusals>,
+    access: Option<Access>,
+}
+
+impl StreamRefusals {
+    fn count(&self, reason: Reason) {
+        if let Some(refusals) = &self.refusals {
+            refusals.count(reason, self.access.as_ref().map(Access::project));
+        }
+    }
+}
+
 /// Commands that are committed together.
 #[derive(Default)]
 struct Group {
@@ -134,7 +155,7 @@ impl IngestStream {
         loop {
             match next {
                 Some(Ok(message)) => self.take(message, &mut group),
-                Some(Err(status)) => group.end = Some(status),
+                Some(Err(status)) => group.end = Some(self.refuse(status)),
                 None => break,
             }
             let is_full = group.results.len() == GROUP_COMMANDS_MAX
@@ -170,9 +191,8 @@ impl IngestStream {
             _ = self.ended.changed() => Some(Err(draining())),
             () = first => {
                 self.count(Some(Guard::BodyTimeout));
-                Some(Err(Status::invalid_argument(
-                    "the first message did not come, which says whose stream it is"
-                )))
+                let text = "the first message did not come, which says whose stream it is";
+                Some(Err(Guard::BodyTimeout.behind(Status::invalid_argument(text))))
             }
         }
     }
@@ -182,7 +202,7 @@ impl IngestStream {
         let access = match self.access(&message.project_token) {
             Ok(access) => access,
             Err(status) => {
-                group.end = Some(status);
+                group.end = Some(self.refuse(status));
                 return;
             }
         };
@@ -211,7 +231,7 @@ impl IngestStream {
             Ok(Prepared::Time) => result.time = Some(timestamp(self.tracker.now())),
             Err(status) => {
                 self.count(Guard::of(&status));
-                result.error = Some(rpc_status(&status));
+                result.error = Some(rpc_status(&self.refuse(status)));
             }
         }
         group.result_bytes += result.encoded_len();
@@ -255,6 +275,7 @@ impl IngestStream {
     ) -> Result<Prepared, Status> {
         if !token.is_empty() && token != access.token() {
             return Err(invalid(
+                Reason::FieldInvalid,
                 Some("project_token"),
                 "Field 'project_token' must be empty or that of the first message.".to_owned(),
             ));
@@ -262,7 +283,22 @@ impl IngestStream {
         prepare::prepare(&self.tracker, access, command)
     }
 
-    /// Counts what a guard refused: the answer has begun, and no layer sees the statuses inside of it.
+    /// The refusal of a command, or of what the stream would have sent yet, as the caller gets it. It is counted here:
+    /// the answer has begun, and no layer sees the statuses inside of it.
+    fn refuse(&self, status: Status) -> Status {
+        self.refusals().count(reason_of(&status));
+        explained(status)
+    }
+
+    fn refusals(&self) -> StreamRefusals {
+        let context = CallContext::of(&self.extensions).ok();
+        StreamRefusals {
+            refusals: context.and_then(|context| context.stream().refusals.clone()),
+            access: self.access.clone(),
+        }
+    }
+
+    /// Counts what a guard refused.
     fn count(&self, guard: Option<Guard>) {
         let context = CallContext::of(&self.extensions).ok();
         let rejections = context.and_then(|context| context.stream().rejections.as_ref());
@@ -293,6 +329,7 @@ impl Group {
         self,
         tracker: &Tracker,
         call: Option<HeaderValue>,
+        refusals: StreamRefusals,
     ) -> impl Future<Output = Vec<Result<pb::TrackStreamResponse, Status>>> + Send + use<> {
         let committed = tracker.commit(self.writes);
         let (results, end) = (self.results, self.end);
@@ -301,10 +338,12 @@ impl Group {
             if let Some(status) = &failure {
                 cause::tell(status, call.as_ref());
             }
+            let reason = failure.as_ref().map(reason_of);
             let failure = failure.as_ref().map(rpc_status);
             let acknowledge = |(mut acknowledgement, kind): (pb::Acknowledgement, Kind)| {
                 if let (Some(result), Kind::Write) = (&mut acknowledgement.result, kind) {
                     result.error.clone_from(&failure);
+                    reason.inspect(|reason| refusals.count(*reason));
                 }
                 acknowledgement
             };
@@ -324,6 +363,7 @@ fn check_id(id: &str) -> Result<(), Status> {
     match id.len() {
         0..=COMMAND_ID_BYTES_MAX => Ok(()),
         bytes => Err(invalid(
+            Reason::FieldInvalid,
             Some("command_id"),
             format!("Field 'command_id' has {bytes} bytes, at most {COMMAND_ID_BYTES_MAX}."),
         )),
@@ -336,5 +376,6 @@ fn refused(quota_outcome: &QuotaOutcome, status: Status) -> Status {
 }
 
 fn draining() -> Status {
-    unavailable("the service is draining".to_owned(), DRAIN_DELAY)
+    let status = unavailable("the service is draining".to_owned(), DRAIN_DELAY);
+    because(Reason::Draining, status)
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Verdict;
 use crate::model::address::{AddressKey, Width};
+use crate::model::project::Project;
 
 /// The subject of a quota. Displayed without secrets: `address:203.0.113.7`, `project:TOKEN`, `project:TOKEN/key:ID`,
 /// and a public key by its place among the project's keys, `project:TOKEN/key[1]`; `failures:203.0.113.7`.
@@ -39,21 +40,38 @@ pub struct Charge {
     pub verdict: Verdict,
 }
 
-/// Goes with a call to where its caller is authenticated, and reports to the layers in front what it was charged to
-/// there.
+/// Goes with a call to where its caller is authenticated, and reports to the layers in front whose call it is, and what
+/// it was charged to there.
 #[derive(Clone, Debug, Default)]
-pub struct QuotaOutcome(Arc<OnceLock<Vec<Charge>>>);
+pub struct QuotaOutcome(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    project: OnceLock<Arc<Project>>,
+    charges: OnceLock<Vec<Charge>>,
+}
 
 impl QuotaOutcome {
     /// Notes what the call was charged to. The first note stays: a call is charged once.
     pub fn note(&self, charges: Vec<Charge>) {
         // If there is a note already, the call was decided by that one.
-        let _ = self.0.set(charges);
+        let _ = self.0.charges.set(charges);
     }
 
     /// What was noted.
     pub fn charges(&self) -> &[Charge] {
-        self.0.get().map(Vec::as_slice).unwrap_or_default()
+        self.0.charges.get().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Notes whose call it is. The first note stays.
+    pub fn note_project(&self, project: &Arc<Project>) {
+        // If there is a note already, it is of the same token.
+        let _ = self.0.project.set(project.clone());
+    }
+
+    /// The project of the call, once it is known.
+    pub fn project(&self) -> Option<&Arc<Project>> {
+        self.0.project.get()
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tonic::Status;
 
+use crate::model::reason::Reason;
+
 /// The cause of a failure of the service's own.
 #[derive(Debug)]
 pub struct Cause {
@@ -14,6 +16,8 @@ pub struct Cause {
     pub chain: String,
     /// The place in the log, where it is known.
     pub position: Option<u64>,
+    /// Why the call is refused.
+    pub reason: Reason,
 }
 
 impl fmt::Display for Cause {
@@ -39,7 +43,10 @@ impl Cause {
 
 /// Logs a status that has a cause behind it. To be called once for each.
 pub fn tell(status: &Status, id: Option<&HeaderValue>) {
-    if let Some(Cause { chain, position }) = Cause::of(status) {
+    if let Some(Cause {
+        chain, position, ..
+    }) = Cause::of(status)
+    {
         let code = status.code();
         tracing::error!(?code, cause = chain, position, request_id = ?id, "a call failed");
     }
@@ -78,6 +85,7 @@ mod tests {
         let cause = Cause {
             chain: "the checksum differs".to_owned(),
             position: Some(7),
+            reason: Reason::Damaged,
         };
         let status = cause.behind(Status::data_loss("the log is damaged"));
         with_default(subscriber, || {

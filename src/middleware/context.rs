@@ -4,7 +4,7 @@
 use http::{Extensions, HeaderValue, Response};
 use tonic::Status;
 
-use super::{Body, Classified, KeyStreams, MessageCharge, Rejections};
+use super::{Body, Classified, KeyStreams, MessageCharge, Refusals, Rejections};
 use crate::limit::{Meter, QuotaOutcome};
 use crate::model::address::{ClientAddress, Peer};
 use crate::model::certificate::CertificateNames;
@@ -38,8 +38,10 @@ pub struct StreamLimits {
     pub message_charge: Option<MessageCharge>,
     /// How many streams its key may have. None: as many as it likes.
     pub keys: Option<KeyStreams>,
-    /// Counts what is refused once the answer has begun.
+    /// Counts what guards refuse once the answer has begun.
     pub rejections: Option<Rejections>,
+    /// Counts whatever is refused then.
+    pub refusals: Option<Refusals>,
 }
 
 /// A part of the context that no layer has set.
@@ -153,6 +155,11 @@ impl CallContext {
     ) {
         self.quota_outcome = Some(quota_outcome);
         self.stream.message_charge = message_charge;
+    }
+
+    /// Sets what counts refusals inside of its answer.
+    pub fn set_refusals(&mut self, refusals: Refusals) {
+        self.stream.refusals = Some(refusals);
     }
 
     /// Sets what takes the memory of its body.

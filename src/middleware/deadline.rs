@@ -13,9 +13,10 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::Body;
+use super::{Body, because};
 use crate::clock::late::Late;
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// Most digits of a timeout, by the protocol.
@@ -38,10 +39,11 @@ impl Deadline {
         };
         let timeout = timeout(value.as_bytes()).ok_or_else(|| {
             let value = String::from_utf8_lossy(value.as_bytes());
-            Status::invalid_argument(format!(
+            let text = format!(
                 "grpc-timeout must be 1 to {DIGITS_MAX} digits and one of H, M, S, m, u, n, not '{}'",
                 quoted(&value)
-            ))
+            );
+            because(Reason::DeadlineInvalid, Status::invalid_argument(text))
         })?;
         let deadline = Instant::now().checked_add(timeout);
         Ok(deadline.filter(|_| timeout <= TIMEOUT_MAX).map(Self))

@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-use super::CallerEnded;
+use super::{CallerEnded, because};
+use crate::model::reason::Reason;
 
 /// Most bytes of a rest.
 const REST_BYTES_MAX: usize = 64 * 1024;
@@ -77,7 +78,7 @@ impl Body for DrainedBody {
         match &mut this.ended {
             Some(ended) => ended.poll(context).map(|()| {
                 let status = Status::invalid_argument("The body ended early");
-                Some(Err(status.into()))
+                Some(Err(because(Reason::BodyIncomplete, status).into()))
             }),
             None => Poll::Pending,
         }

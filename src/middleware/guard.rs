@@ -15,6 +15,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tonic::{Code, Status};
 
+use super::reason_of;
+use crate::model::reason::Reason;
+
 /// A limit that refused something, or cut it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
@@ -132,6 +135,36 @@ impl Guard {
         }
     }
 
+    /// Why it refuses a call.
+    pub const fn reason(self) -> Reason {
+        match self {
+            // What these end has no status.
+            Self::Connections
+            | Self::ConnectionsPerAddress
+            | Self::ProxyProtocol
+            | Self::HeaderTimeout
+            | Self::IdleTimeout
+            | Self::Http2Flood => Reason::Unavailable,
+            Self::HeaderBytes => Reason::HeadersTooLarge,
+            Self::Requests | Self::RequestsPerAddress => Reason::RequestsInFlight,
+            Self::BodyTimeout => Reason::BodyTimeout,
+            Self::BodyBytes | Self::BatchBytes => Reason::BodyTooLarge,
+            Self::MessageBytes => Reason::MessageTooLarge,
+            Self::Depth => Reason::PropertyTooDeep,
+            Self::Commands => Reason::BatchTooLong,
+            Self::BodyMemory | Self::BodyMemoryPerAddress | Self::BodyMemoryPerKey => {
+                Reason::BodyMemory
+            }
+            Self::Watchers
+            | Self::StreamingCalls
+            | Self::StreamingCallsPerAddress
+            | Self::StreamingCallsPerKey
+            | Self::StalledStreams => Reason::StreamsOpen,
+            Self::Reads => Reason::ReadsInFlight,
+            Self::Answers => Reason::AnswersNotTaken,
+        }
+    }
+
     /// The status, with this guard behind it.
     pub fn behind(self, mut status: Status) -> Status {
         status.set_source(Arc::new(self));
@@ -150,14 +183,14 @@ impl Guard {
     }
 }
 
-/// Goes with an answer: the guards whose refusals are inside of it.
+/// Goes with an answer: the refusals inside of it.
 #[derive(Clone, Debug, Default)]
-pub struct NestedRejections(Vec<Guard>);
+pub struct NestedRejections(Vec<(Reason, Option<Guard>)>);
 
 impl NestedRejections {
-    /// Notes the guard behind a status, if there is one.
+    /// Notes why a status is one.
     pub fn note(&mut self, status: &Status) {
-        self.0.extend(Guard::of(status));
+        self.0.push((reason_of(status), Guard::of(status)));
     }
 
     /// Adds those of another answer that became a part of this one.
@@ -174,7 +207,12 @@ impl NestedRejections {
 
     /// The guards, each as often as it refused something.
     pub fn guards(&self) -> impl Iterator<Item = Guard> {
-        self.0.iter().copied()
+        self.0.iter().filter_map(|(_, guard)| *guard)
+    }
+
+    /// The reasons, one for each refusal.
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.0.iter().map(|(reason, _)| *reason)
     }
 }
 

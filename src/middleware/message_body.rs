@@ -28,10 +28,11 @@ use tonic::Status;
 
 use super::guard::{Guard, Rejections};
 use super::rate_limit::MessageCharge;
-use super::refusal;
+use super::{because, refusal};
 use crate::clock::late::Late;
 use crate::limit::Meter;
 use crate::limit::budget::FREE_BYTES;
+use crate::model::reason::Reason;
 pub use checked::Checked;
 pub use ending::{Ending, Verdict};
 use messages::Messages;
@@ -302,7 +303,10 @@ fn ended(messages: &Messages, pace: &Pace) -> Result<(), Status> {
         (false, Pace::One) if messages.begun == 0 => "the message is missing",
         (false, _) => return Ok(()),
     };
-    Err(Status::invalid_argument(text))
+    Err(because(
+        Reason::BodyIncomplete,
+        Status::invalid_argument(text),
+    ))
 }
 
 /// Accounts for received data, before it is passed on.

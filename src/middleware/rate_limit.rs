@@ -14,6 +14,7 @@ use http::{Request, Response};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
+use super::reasons::{RefusedFor, refuses};
 use super::{Body, CallContext, Classified, refusal};
 use crate::clock::Clock;
 use crate::limit::{
@@ -111,7 +112,18 @@ pub struct QuotaHeaders {
 }
 
 impl Finish<Body> for QuotaHeaders {
-    fn finish(self, mut response: Response<Body>) -> Response<Body> {
+    fn finish(self, response: Response<Body>) -> Response<Body> {
+        let project = self.quota_outcome.project().cloned();
+        let mut response = self.with_headers(response);
+        if let Some(project) = project.filter(|_| refuses(response.extensions())) {
+            response.extensions_mut().insert(RefusedFor(project));
+        }
+        response
+    }
+}
+
+impl QuotaHeaders {
+    fn with_headers(self, mut response: Response<Body>) -> Response<Body> {
         let all: Vec<_>;
         let charges = match self.quota_outcome.charges() {
             // Most projects and keys have no quota of their own.

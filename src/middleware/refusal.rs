@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, QuotaViolation, StatusExt as _};
 
+use super::reasons::DOMAIN;
 use super::{Body, Guard};
 use crate::limit::{Charge, Quota, Refusal, Spent, Subject, Verdict};
 use crate::model::address::{AddressKey, Width};
@@ -19,6 +20,8 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Bytes that are enough for most items of a header.
 const ITEM_BYTES: usize = 48;
+/// The reason, as clients know it.
+const RATE_LIMIT_EXCEEDED: &str = "RATE_LIMIT_EXCEEDED";
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// How long a caller should wait for capacity that others hold, before it calls again.
@@ -103,7 +106,7 @@ pub fn status(charges: &[Charge]) -> Option<Status> {
     details
         .set_retry_info(Some(*retry_after))
         .set_quota_failure(violations.collect::<Vec<_>>())
-        .set_error_info("RATE_LIMIT_EXCEEDED", "footfall", metadata);
+        .set_error_info(RATE_LIMIT_EXCEEDED, DOMAIN, metadata);
     let message = format!(
         "Rate limit exceeded: {} {}",
         rule(subject, *quota),

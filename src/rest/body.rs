@@ -18,8 +18,9 @@ use tonic::Status;
 use super::error::{Error, Result};
 use super::offload::Offload;
 use crate::limit::{Meter, Spent};
-use crate::middleware::{Guard, refusal};
+use crate::middleware::{Guard, because, refusal};
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 pub(super) use content_type::check as check_type;
 
 /// The smallest buffer in which pieces are joined, in bytes.
@@ -143,7 +144,10 @@ async fn collect(body: impl HttpBody<Data = Bytes>, limits: Limits<'_>) -> Resul
     let mut body = std::pin::pin!(body);
     let (mut first, mut joined) = (Bytes::new(), Vec::new());
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Status::cancelled("The body ended early"))?;
+        let frame = frame.map_err(|_| {
+            let status = Status::cancelled("The body ended early");
+            because(Reason::BodyIncomplete, status)
+        })?;
         let Ok(piece) = frame.into_data() else {
             continue;
         };
@@ -183,7 +187,7 @@ fn coding(headers: &HeaderMap) -> Result<Coding> {
     };
     match (coding, values.next()) {
         (Some(coding), None) => Ok(coding),
-        (None, _) | (Some(_), Some(_)) => Err(Error::unsupported(format!(
+        (None, _) | (Some(_), Some(_)) => Err(Error::unsupported_coding(format!(
             "Content-Encoding must be one of gzip, deflate, br, zstd, not '{}'",
             quoted(&String::from_utf8_lossy(value))
         ))),

@@ -3,8 +3,9 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::{Body, Guard, HttpStatus, Missing};
+use crate::middleware::{Body, Guard, HttpStatus, Missing, because};
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 
 pub(super) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -34,27 +35,28 @@ impl From<Status> for Error {
 
 impl Error {
     /// A request that breaks a rule of JSON or HTTP.
-    pub(super) fn invalid(field: Option<&str>, message: String) -> Self {
-        crate::grpc::status::invalid(field, message).into()
+    pub(super) fn invalid(reason: Reason, field: Option<&str>, message: String) -> Self {
+        crate::grpc::status::invalid(reason, field, message).into()
     }
 
     /// A type of customer IDs that stands twice.
     pub(super) fn duplicate_id(kind: &str) -> Self {
         let message = format!("duplicate key '{}'", quoted(kind));
-        Self::invalid(Some("customer_ids"), message)
+        Self::invalid(Reason::KeyTwice, Some("customer_ids"), message)
     }
 
     /// An unknown path.
     pub(super) fn unknown_path() -> Self {
-        Status::not_found("Not found").into()
+        because(Reason::PathUnknown, Status::not_found("Not found")).into()
     }
 
     /// A path with another method.
     pub(super) fn wrong_method(allow: &'static str) -> Self {
+        let status = Status::unimplemented(format!("Method not allowed, use {allow}"));
         Self {
             http: Some(StatusCode::METHOD_NOT_ALLOWED),
             allow: Some(allow),
-            ..Status::unimplemented(format!("Method not allowed, use {allow}")).into()
+            ..because(Reason::MethodNotAllowed, status).into()
         }
     }
 
@@ -67,9 +69,18 @@ impl Error {
 
     /// A body of another type than JSON.
     pub(super) fn unsupported(message: String) -> Self {
+        Self::media_type(Reason::MediaTypeUnsupported, message)
+    }
+
+    /// A body that is compressed in an unknown way.
+    pub(super) fn unsupported_coding(message: String) -> Self {
+        Self::media_type(Reason::CodingUnsupported, message)
+    }
+
+    fn media_type(reason: Reason, message: String) -> Self {
         Self {
             http: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            ..Status::invalid_argument(message).into()
+            ..because(reason, Status::invalid_argument(message)).into()
         }
     }
 
@@ -84,13 +95,14 @@ impl Error {
 
     /// A body that is not JSON.
     pub(super) fn not_json() -> Self {
-        Status::invalid_argument("Invalid JSON").into()
+        Self::invalid(Reason::JsonInvalid, None, "Invalid JSON".to_owned())
     }
 
     /// A body that is not text.
     pub(super) fn not_utf8(error: std::str::Utf8Error) -> Self {
         let at = error.valid_up_to();
-        Status::invalid_argument(format!("Invalid JSON: the body is not UTF-8 at byte {at}")).into()
+        let message = format!("Invalid JSON: the body is not UTF-8 at byte {at}");
+        Self::invalid(Reason::JsonInvalid, None, message)
     }
 
     /// The status alone, for a command of a batch.

@@ -7,6 +7,7 @@ use http::request::Parts;
 use super::error::{Error, Result};
 use crate::grpc::pb;
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 
 /// An event source that was cut off sends the cursor of its last event here.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -59,7 +60,7 @@ fn start(value: &str) -> Result<pb::WatchStart> {
         other => {
             let other = quoted(other);
             let message = format!("Field 'start' must be now or beginning, not '{other}'.");
-            Err(Error::invalid(Some("start"), message))
+            Err(Error::invalid(Reason::QueryInvalid, Some("start"), message))
         }
     }
 }

@@ -26,9 +26,9 @@ use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
     Body, CallContext, CatchPanic, Checked, Classified, ConcurrencyLimit, Deadline, Decoded,
-    DrainedBody, Ending, HeaderList, InFlight, InTime, Limiters, MessageBody, MessageCoding,
-    Observe, Pace, RateLimit, Rejections, RequestClass, ResolveClient, Rpc, Service as Serves,
-    class, message_body, message_coding,
+    DrainedBody, Ending, Explain, HeaderList, InFlight, InTime, Limiters, MessageBody,
+    MessageCoding, Observe, Pace, RateLimit, Refusals, Rejections, RequestClass, ResolveClient,
+    Rpc, Service as Serves, class, message_body, message_coding,
 };
 use crate::model::address::Resolver;
 use crate::model::panics::Panics;
@@ -56,6 +56,7 @@ pub(crate) struct Stack {
     pub(crate) concurrency: ConcurrencyLimit,
     pub(crate) header_bytes_max: NonZeroU32,
     pub(crate) rejections: Rejections,
+    pub(crate) refusals: Refusals,
     pub(crate) metrics: Metrics,
     pub(crate) panics: Panics,
     pub(crate) clock: Arc<dyn Clock>,
@@ -67,7 +68,7 @@ pub(crate) struct Stack {
 
 /// The whole of it, from the outermost layer in.
 pub(crate) type Layers =
-    Observe<Render<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Router>>>>>>>;
+    Observe<Render<Explain<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Router>>>>>>>>;
 
 impl Stack {
     pub(crate) fn build(self) -> Result<Layers, tonic_reflection::server::Error> {
@@ -103,7 +104,8 @@ impl Stack {
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
         let peering = ResolveClient::layer(self.resolver).layer(limited);
         let contained = CatchPanic::layer(self.panics).layer(peering);
-        let rendered = Render::layer(self.cors, offload).layer(contained);
+        let explained = Explain::layer(self.refusals).layer(contained);
+        let rendered = Render::layer(self.cors, offload).layer(explained);
         let observe = Observe::layer(self.metrics, classify, self.ids, self.clock);
         Ok(observe.layer(rendered))
     }

@@ -1,5 +1,6 @@
 use super::read::{ATTRIBUTES_MAX, EVENTS_MAX, TYPES_MAX};
 use super::write::{COMMAND_BYTES_MAX, COMMANDS_MAX};
+use crate::model::reason::Reason;
 use crate::model::{customer_id, event, project, properties, time};
 use crate::{log, view};
 
@@ -94,6 +95,55 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why it is refused.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Access(error) => match error {
+                project::Error::UnknownProject => Reason::ProjectUnknown,
+                project::Error::NoKey => Reason::KeyMissing,
+                project::Error::UnreadableKey => Reason::KeyUnreadable,
+                project::Error::UnknownKey => Reason::KeyUnknown,
+                project::Error::WrongSecret => Reason::SecretWrong,
+                project::Error::NoPermission(_) => Reason::PermissionMissing,
+            },
+            Self::CustomerIds(customer_id::Error::None) | Self::NoCustomerId => Reason::IdsMissing,
+            Self::CustomerIds(customer_id::Error::UnknownType { .. }) => Reason::IdTypeUnknown,
+            Self::CustomerIds(customer_id::Error::TooLong { .. }) => Reason::IdInvalid,
+            Self::EventType(_) => Reason::EventTypeInvalid,
+            Self::Properties(error) => match error {
+                properties::Error::TooDeep(_) => Reason::PropertyTooDeep,
+                properties::Error::ValueTooLarge { .. } => Reason::PropertyTooLarge,
+                properties::Error::Duplicate(_) => Reason::KeyTwice,
+                properties::Error::NotAnObject(_)
+                | properties::Error::Malformed(_)
+                | properties::Error::TooMany(_)
+                | properties::Error::NameEmpty
+                | properties::Error::NameTooLong(_)
+                | properties::Error::IntegerTooLarge { .. }
+                | properties::Error::NotFinite(_)
+                | properties::Error::Kind(_) => Reason::PropertiesInvalid,
+            },
+            Self::Time { .. } => Reason::TimeInvalid,
+            Self::NoUrl => Reason::UrlMissing,
+            Self::CommandTooLarge(_) => Reason::CommandTooLarge,
+            Self::NoCommands => Reason::BatchEmpty,
+            Self::TooManyCommands(_) => Reason::BatchTooLong,
+            Self::EventTypes(_) | Self::Limit(_) | Self::TooManyAttributes(_) => {
+                Reason::QueryInvalid
+            }
+            Self::UnknownCustomer => Reason::CustomerUnknown,
+            Self::SeveralCustomers(_) => Reason::CustomersSeveral,
+            Self::TooLarge(_) => Reason::AnswerTooLarge,
+            Self::PageToken(_) | Self::Cursor | Self::CursorAhead => Reason::CursorInvalid,
+            Self::TooManyReads(_) => Reason::ReadsInFlight,
+            Self::OverQuota { .. } => Reason::RateLimitExceeded,
+            Self::TooManyStreams(_) => Reason::StreamsOpen,
+            Self::AnswersNotTaken(_) => Reason::AnswersNotTaken,
+            Self::Log(error) | Self::View(view::Error::Log(error)) => of_log(error),
+            Self::View(error) => of_view(error),
+        }
+    }
+
     /// The field that is wrong, by its name in the contract.
     pub fn field(&self) -> Option<&'static str> {
         match self {
@@ -120,5 +170,33 @@ impl Error {
             | Self::Log(_)
             | Self::View(_) => None,
         }
+    }
+}
+
+fn of_log(error: &log::Error) -> Reason {
+    match error {
+        log::Error::Overloaded => Reason::Overloaded,
+        log::Error::Full => Reason::DiskFull,
+        log::Error::Failed(_) | log::Error::Stalled(_) => Reason::LogFailed,
+        log::Error::Closed => Reason::Draining,
+        log::Error::NoStore(_) | log::Error::Locked(_) | log::Error::Open { .. } => {
+            Reason::Unavailable
+        }
+        log::Error::Damaged { .. } | log::Error::EndLost { .. } => Reason::Damaged,
+        log::Error::Read(_) | log::Error::Rewrite(_) | log::Error::Panicked => Reason::Internal,
+    }
+}
+
+fn of_view(error: &view::Error) -> Reason {
+    match error {
+        view::Error::Behind(_) | view::Error::Backlog(_) | view::Error::StillRead => {
+            Reason::ViewBehind
+        }
+        view::Error::Stopped(_) | view::Error::Ahead { .. } => Reason::ViewStopped,
+        view::Error::Cancelled => Reason::Cancelled,
+        view::Error::Damaged(_) => Reason::Damaged,
+        view::Error::Full => Reason::DiskFull,
+        view::Error::Store(_) | view::Error::Panicked => Reason::Internal,
+        view::Error::Log(error) => of_log(error),
     }
 }

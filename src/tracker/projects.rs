@@ -158,10 +158,16 @@ impl Tracker {
             refuse(failed)?;
         }
         let today = self.clock.now();
-        let let_in = self
-            .projects
-            .borrow()
-            .authenticate(token, credentials, today);
+        let let_in = {
+            let projects = self.projects.borrow();
+            let let_in = projects.authenticate(token, credentials, today);
+            let known = match &let_in {
+                Ok(access) => Some(&access.project),
+                Err(_) => projects.entry(token).map(|entry| &entry.project),
+            };
+            known.inspect(|project| quota_outcome.note_project(project));
+            let_in
+        };
         match let_in {
             Err(Error::Access(AccessError::WrongSecret)) => {
                 self.failures.charge(address, failed, now);

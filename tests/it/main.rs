@@ -63,6 +63,7 @@ mod promises;
 mod purge;
 mod quotas;
 mod real_clients;
+mod reasons;
 mod reflection;
 mod reload;
 mod rest_access;

@@ -13,9 +13,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
+use super::super::because;
 use super::super::guard::Guard;
 use super::super::message_body::{Limits, MessageMemory, Verdict};
 use super::{HEAD_BYTES, MessageCoding, first, head};
+use crate::model::reason::Reason;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -164,7 +166,8 @@ fn read(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => {
                 let text = "malformed message: it is not compressed as grpc-encoding says";
-                return Err(Status::invalid_argument(text));
+                let status = Status::invalid_argument(text);
+                return Err(because(Reason::CodingInvalid, status));
             }
         };
         let piece = buffer.get(..read).unwrap_or_default();

@@ -9,6 +9,7 @@ use flate2::read::{DeflateDecoder, ZlibDecoder};
 use super::super::error::{Error, Result};
 use super::{Coding, Limits, no_memory};
 use crate::limit::Spent;
+use crate::model::reason::Reason;
 
 /// Bytes that are decompressed at once.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -83,7 +84,7 @@ fn take(mut reader: impl Read, limits: Limits<'_>) -> Result<Bytes> {
             }
             Err(_) => {
                 let text = "The body is not compressed as Content-Encoding says";
-                return Err(Error::invalid(None, text.to_owned()));
+                return Err(Error::invalid(Reason::CodingInvalid, None, text.to_owned()));
             }
         };
         let piece = buffer.get(..read).unwrap_or_default();

@@ -17,6 +17,7 @@ use super::fields::{Fields, Ids, Part, beginning, object_text, of_text, read, re
 use crate::grpc::pb;
 use crate::model::properties::{FAST_PATH_BYTES_MAX, Object};
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::tracker::{self, COMMANDS_MAX};
 
@@ -224,7 +225,11 @@ impl<D> Named<'_, D> {
             _ => {
                 let name = self.name.map_or("null", RawValue::get);
                 let message = format!("Unknown command {}", quoted(name));
-                return Err(Error::invalid(Some("name"), message));
+                return Err(Error::invalid(
+                    Reason::CommandUnknown,
+                    Some("name"),
+                    message,
+                ));
             }
         })
     }

@@ -18,6 +18,7 @@ use crate::grpc::pb;
 use crate::model::number::Decimal;
 use crate::model::properties::{FastProperties, Object, Properties};
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 use crate::model::time::{self, Age, Timestamp};
 use crate::tracker::{self, COMMAND_BYTES_MAX};
 
@@ -249,7 +250,11 @@ fn id_value(kind: &str, raw: &RawValue) -> Result<String> {
     }
     let (kind, text) = (quoted(kind), quoted(text));
     let message = format!("customer ID '{kind}' must be a string or a whole number, not {text}");
-    Err(Error::invalid(Some("customer_ids"), message))
+    Err(Error::invalid(
+        Reason::IdInvalid,
+        Some("customer_ids"),
+        message,
+    ))
 }
 
 /// The text of an object without the blanks around it.
@@ -265,7 +270,14 @@ pub(super) fn object_text(text: &str) -> Result<&str> {
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     use serde_json::error::Category;
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => Error::invalid(None, error.to_string()),
+        Category::Data => {
+            let text = error.to_string();
+            let reason = match text.starts_with("duplicate") {
+                true => Reason::KeyTwice,
+                false => Reason::FieldInvalid,
+            };
+            Error::invalid(reason, None, text)
+        }
         Category::Syntax | Category::Eof | Category::Io => Error::not_json(),
     })
 }
@@ -288,7 +300,7 @@ pub(super) fn wrong_type(field: &str, expected: &str, raw: &RawValue) -> Error {
         "Field '{field}' must be {expected}, not {}.",
         quoted(raw.get())
     );
-    Error::invalid(Some(field), message)
+    Error::invalid(Reason::FieldInvalid, Some(field), message)
 }
 
 fn bad_time(field: &'static str, error: time::Error) -> Error {

@@ -9,6 +9,7 @@ use super::fields::{
 };
 use crate::grpc::pb;
 use crate::model::quote::quoted;
+use crate::model::reason::Reason;
 use crate::tracker::{self, ATTRIBUTES_MAX, TYPES_MAX};
 
 /// Most customers that are anonymised by one request.
@@ -126,7 +127,11 @@ pub(in super::super) fn anonymize_bulk(
         let found = listed.len();
         let message =
             format!("Field 'customers' must have 1 to {BULK_MAX} customers, not {found}.");
-        return Err(Error::invalid(Some("customers"), message));
+        return Err(Error::invalid(
+            Reason::QueryInvalid,
+            Some("customers"),
+            message,
+        ));
     }
     let customer = |raw: &RawValue| {
         let text = beginning('{', "customers", "a list of objects", raw)?;
@@ -222,7 +227,11 @@ pub(in super::super) fn export(body: &[u8]) -> Result<Format> {
     match (body.format, &*text("format", body.format)?) {
         (None, _) => {
             let message = "Field 'format' is required.".to_owned();
-            Err(Error::invalid(Some("format"), message))
+            Err(Error::invalid(
+                Reason::QueryInvalid,
+                Some("format"),
+                message,
+            ))
         }
         (_, "native_json") => Ok(Format::NativeJson),
         (_, "table_json") => Ok(Format::TableJson),

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use footfall::middleware::rpc::RPCS;
+use footfall::model::reason::Reason;
 use footfall::rest::routes::{ENTRIES, Entry};
 use footfall::view::keys::Table;
 use serde_json::Value;
@@ -88,6 +89,17 @@ fn settings() -> BTreeMap<(String, String), String> {
     }
     assert!(found.len() > 50, "{found:?}");
     found
+}
+
+#[test]
+fn the_page_of_reasons_is_the_list_in_the_code() {
+    let rows = page("docs/reasons.md").rows();
+    let shown: Vec<_> = rows.iter().map(|row| row.join(" | ")).collect();
+    let listed = Reason::ALL.iter().map(|reason| {
+        let (tag, meaning, advice) = (reason.tag(), reason.meaning(), reason.advice());
+        format!("`{tag}` | {meaning} | {advice}")
+    });
+    assert_eq!(shown, listed.collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,285 @@
+//! Says why a call or command was refused: to its caller as `google.rpc.ErrorInfo`, to the operator as a count.
+//!
+//! A status has its [`Reason`] as its source, or a [`Guard`] or [`Cause`] that knows it. What a library refuses has
+//! none, and its code says which it is. So no refusal leaves without a reason.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use http::{Extensions, HeaderName, HeaderValue, Request, Response};
+use memchr::memmem;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use prost::Message as _;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tower::{Layer, Service, layer::layer_fn};
+
+use super::{Body, CallContext, Cause, Finish, Finished, Guard, NestedRejections};
+use crate::model::project::Project;
+use crate::model::reason::{Reason, Severity};
+
+/// Who gives the reasons, as `ErrorInfo.domain`.
+pub(super) const DOMAIN: &str = "footfall";
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// The project of what is refused before one of the settings is known.
+const OTHER: &str = "other";
+
+/// The status, with this reason behind it.
+pub fn because(reason: Reason, mut status: Status) -> Status {
+    status.set_source(Arc::new(reason));
+    status
+}
+
+/// Why a status is one.
+pub fn reason_of(status: &Status) -> Reason {
+    if let Some(guard) = Guard::of(status) {
+        return guard.reason();
+    }
+    if let Some(cause) = Cause::of(status) {
+        return cause.reason;
+    }
+    let source = std::error::Error::source(status).and_then(|source| source.downcast_ref());
+    source.copied().unwrap_or(match status.code() {
+        Code::Cancelled => Reason::Cancelled,
+        Code::InvalidArgument => Reason::MessageInvalid,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        Code::OutOfRange => Reason::MessageTooLarge,
+        Code::ResourceExhausted => Reason::RateLimitExceeded,
+        Code::Unimplemented => Reason::RpcUnknown,
+        Code::Unavailable => Reason::Unavailable,
+        Code::Ok
+        | Code::Unknown
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => Reason::Internal,
+    })
+}
+
+/// The details of a status with its reason among them; none if they have it already.
+fn details(status: &Status) -> Option<Bytes> {
+    let before = status.details();
+    if memmem::find(before, b"google.rpc.ErrorInfo").is_some() {
+        return None;
+    }
+    let reason = reason_of(status).tag().to_ascii_uppercase();
+    let info = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    let info = Status::with_error_details(status.code(), status.message(), info);
+    if before.is_empty() {
+        return Some(Bytes::copy_from_slice(info.details()));
+    }
+    // Messages that are concatenated are one, with the details of both.
+    let mut info = tonic_types::Status::decode(info.details()).ok()?;
+    (info.code, info.message) = Default::default();
+    let mut details = before.to_vec();
+    // A vector takes any number of bytes.
+    let _ = info.encode(&mut details);
+    Some(details.into())
+}
+
+/// The status as a caller gets it, with its reason among its details.
+pub fn explained(status: Status) -> Status {
+    match details(&status) {
+        None => status,
+        Some(details) => {
+            let reason = reason_of(&status);
+            let metadata = status.metadata().clone();
+            let explained = Status::with_details_and_metadata(
+                status.code(),
+                status.message(),
+                details,
+                metadata,
+            );
+            because(reason, explained)
+        }
+    }
+}
+
+/// Goes with an answer that refuses something: the project that it is about.
+#[derive(Clone, Debug)]
+pub struct RefusedFor(pub Arc<Project>);
+
+/// Whether an answer refuses something.
+pub(super) fn refuses(extensions: &Extensions) -> bool {
+    extensions.get::<Status>().is_some() || extensions.get::<NestedRejections>().is_some()
+}
+
+/// Counts what is refused, by reason and project. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Refusals(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
+    /// Of no project, in the order of the reasons. They need no look-up: a flood is counted here.
+    others: Vec<Counter>,
+    by_project: Family<Labels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    reason: &'static str,
+    project: String,
+}
+
+impl Refusals {
+    /// Counters in `registry`, with each reason from the start.
+    pub fn new(registry: &mut Registry) -> Self {
+        let by_project: Family<Labels, Counter> = Family::default();
+        registry.register(
+            "footfall_refused",
+            "Calls and commands that were refused, by reason and project",
+            by_project.clone(),
+        );
+        let counter = |reason: &Reason| {
+            by_project.get_or_create_owned(&Labels {
+                reason: reason.tag(),
+                project: OTHER.to_owned(),
+            })
+        };
+        let refused = |reason: &&Reason| reason.severity() == Severity::Refused;
+        let others = Reason::ALL.iter().filter(refused).map(counter).collect();
+        Self(Arc::new(Counters { others, by_project }))
+    }
+
+    /// Counts one.
+    pub fn count(&self, reason: Reason, project: Option<&Project>) {
+        match project {
+            None => {
+                if let Some(counter) = self.0.others.get(reason as usize) {
+                    counter.inc();
+                }
+            }
+            Some(project) => {
+                let labels = Labels {
+                    reason: reason.tag(),
+                    project: project.token.clone(),
+                };
+                self.0.by_project.get_or_create(&labels).inc();
+            }
+        }
+    }
+}
+
+/// Explains and counts the refusals that answers are, or contain.
+#[derive(Clone, Debug)]
+pub struct Explain<S> {
+    inner: S,
+    refusals: Refusals,
+}
+
+impl<S> Explain<S> {
+    /// The layer that counts into `refusals`.
+    pub fn layer(refusals: Refusals) -> impl Layer<S, Service = Self> + Clone {
+        layer_fn(move |inner| Self {
+            inner,
+            refusals: refusals.clone(),
+        })
+    }
+}
+
+impl Finish<Body> for Refusals {
+    fn finish(self, mut response: Response<Body>) -> Response<Body> {
+        let extensions = response.extensions();
+        if !refuses(extensions) {
+            return response;
+        }
+        let status = extensions.get::<Status>();
+        let nested = extensions.get::<NestedRejections>();
+        let project = extensions.get().map(|RefusedFor(project)| &**project);
+        let nested = nested.into_iter().flat_map(NestedRejections::reasons);
+        for reason in status.map(reason_of).into_iter().chain(nested) {
+            self.count(reason, project);
+        }
+        if let Some(details) = status.and_then(details) {
+            let details = STANDARD_NO_PAD.encode(details);
+            if let Ok(details) = HeaderValue::from_maybe_shared(Bytes::from(details)) {
+                response.headers_mut().insert(DETAILS, details);
+            }
+        }
+        response
+    }
+}
+
+impl<S, B> Service<Request<B>> for Explain<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Finished<S::Future, Refusals>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // Without a context, the layers below refuse the call.
+        if let Ok(context) = CallContext::of_mut(request.extensions_mut()) {
+            context.set_refusals(self.refusals.clone());
+        }
+        Finished::new(self.inner.call(request), self.refusals.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_keeps_its_details_and_gets_its_reason_once() {
+        let violation = ErrorDetails::with_bad_request_violation("url", "x");
+        let status = Status::with_error_details(Code::InvalidArgument, "x", violation);
+        for status in [status, Status::invalid_argument("x")] {
+            let had_violation = status.get_details_bad_request().is_some();
+            let mut status = because(Reason::UrlMissing, status);
+            for _ in 0..2 {
+                status = explained(status);
+                let details = tonic_types::Status::decode(status.details()).unwrap();
+                assert_eq!(details.details.len(), 1 + usize::from(had_violation));
+                assert_eq!((details.code, &*details.message), (3, "x"));
+                let info = status.get_details_error_info().unwrap();
+                assert_eq!((&*info.reason, &*info.domain), ("URL_MISSING", "footfall"));
+                assert_eq!(status.get_details_bad_request().is_some(), had_violation);
+                assert_eq!(reason_of(&status), Reason::UrlMissing);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_library_refuses_has_a_reason_too() {
+        let of = |status| reason_of(&status);
+        assert_eq!(of(Status::unimplemented("")), Reason::RpcUnknown);
+        assert_eq!(of(Status::unknown("")), Reason::Internal);
+        assert_eq!(
+            of(Guard::Depth.behind(Status::invalid_argument(""))),
+            Reason::PropertyTooDeep
+        );
+    }
+
+    #[test]
+    fn each_reason_is_counted_apart_and_shown_from_the_start() {
+        let mut registry = Registry::default();
+        let refusals = Refusals::new(&mut registry);
+        for reason in Reason::ALL {
+            refusals.count(*reason, None);
+        }
+        let mut shown = String::new();
+        prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+        for reason in Reason::ALL {
+            let tag = reason.tag();
+            let line = format!("footfall_refused_total{{reason=\"{tag}\",project=\"other\"}} 1\n");
+            assert!(shown.contains(&line), "{line}{shown}");
+        }
+    }
+}
