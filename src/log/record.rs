@@ -322,6 +322,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_bytes_of_a_record_stay_as_they_are() {
+        let bytes = record().encode();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let known = concat!(
+            "0136a68e6f0a0170108180f9c0c1c482031a0f0a06636f6f6b69651203632d3118012a310a057669",
+            "736974121f0a1d0a016112182a160a140a0162120f320d0a0238010a031a01780a02080018808090",
+            "bd90e6eb025001588080bbdd8305",
+        );
+        assert_eq!(hex, known);
+        let read = Record::decode(Position::from_number(7), bytes).unwrap();
+        assert_eq!(read, record());
+    }
+
     /// The message, for the generated code to encode.
     fn message(record: &Record) -> pb::Record {
         let ids = record.ids.as_slice().iter().map(|id| pb::CustomerId {

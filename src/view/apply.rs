@@ -83,7 +83,7 @@ pub(super) struct Apply<'a> {
     front: Position,
     /// By token: the position up to which a project's records are applied, if that is not the front.
     lanes: BTreeMap<String, Position>,
-    /// By token: the numbers with a [`values::Chore`], oldest first.
+    /// By token: the numbers with a [`Chore`](super::values::Chore), oldest first.
     chores: BTreeMap<String, VecDeque<u64>>,
     /// The counts of the records that are not written yet.
     counts: Counts,
