@@ -2,8 +2,10 @@
 
 pub mod backup;
 mod endpoint;
+mod hosts;
 mod limits;
 mod metrics;
+mod refusals;
 mod socket;
 
 pub(crate) use endpoint::{AdminEndpoint, Commands};

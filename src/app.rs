@@ -161,7 +161,7 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
-        let refusals = Refusals::new(&mut registry);
+        let refusals = Refusals::new(&mut registry, clock.clone());
         let client_address::Options { trust, header } = config.client_address.clone();
         let resolver = Arc::new(Resolver::new(trust, header));
         let concurrency = ConcurrencyLimit::new(
@@ -193,7 +193,9 @@ impl App {
             registry: Arc::new(registry),
             health: health.clone(),
             limiters: limiters.clone(),
+            refusals: refusals.recent().clone(),
             clock: clock.clone(),
+            hosts: config.server.admin_hosts.as_slice().into(),
         };
         let stack = Stack {
             tracker,

@@ -57,7 +57,9 @@ pub use message_coding::{Decoded, MessageCoding};
 pub use observe::Observe;
 pub use peer::ResolveClient;
 pub use rate_limit::{Limiters, MessageCharge, RateLimit};
-pub use reasons::{Explain, Refusals, RefusedFor, because, explained, reason_of};
+pub use reasons::{
+    Explain, RecentRefusals, Refusals, RefusedCaller, because, explained, reason_of,
+};
 pub use rpc::{Answers, Rpc, Service};
 pub use stalls::Stalls;
 

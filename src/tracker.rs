@@ -120,14 +120,14 @@ impl Access {
         &self.project.token
     }
 
-    /// The project.
-    pub fn project(&self) -> &Project {
-        &self.project
+    /// The project and the key.
+    pub fn caller(&self) -> (&Arc<Project>, &Arc<Key>) {
+        (&self.project, &self.key)
     }
 
     /// Notes whose call it is.
     pub fn note(&self, quota_outcome: &QuotaOutcome) {
-        quota_outcome.note_project(&self.project);
+        quota_outcome.note_caller(&self.project, Some(&self.key));
     }
 
     /// Counts what the caller holds from now on for its key too.

@@ -9,21 +9,30 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use prometheus_client::registry::Registry;
 use tower::Service;
 
 use super::backup::Backups;
-use super::limits;
+use super::{hosts, limits, refusals};
 use crate::clock::Clock;
 use crate::grpc::health::Health;
-use crate::middleware::{Body, Limiters};
+use crate::middleware::{Body, Limiters, RecentRefusals};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
 const BACKUP: &str = "/backup";
+/// What browsers are told of every answer: it is what its type says, nobody keeps it, and no page frames it.
+const SAFE: [(HeaderName, &str); 3] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CACHE_CONTROL, "no-store"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'self'; frame-ancestors 'none'",
+    ),
+];
 
 /// Answers operators.
 #[derive(Clone, Debug)]
@@ -31,7 +40,10 @@ pub(crate) struct AdminEndpoint {
     pub(crate) registry: Arc<Registry>,
     pub(crate) health: Health,
     pub(crate) limiters: Arc<Limiters>,
+    pub(crate) refusals: RecentRefusals,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Names under which callers may ask for data of customers: `server.admin_hosts`.
+    pub(crate) hosts: Arc<[String]>,
 }
 
 /// Answers commands over the unix socket: all that operators can ask, and backups.
@@ -42,9 +54,9 @@ pub(crate) struct Commands {
 }
 
 impl AdminEndpoint {
-    fn answer(&self, path: &str) -> Response<Body> {
+    fn answer(&self, uri: &Uri) -> Response<Body> {
         let state = self.health.get();
-        match path {
+        match uri.path() {
             "/metrics" => self.metrics(),
             "/healthz" => health(true),
             "/readyz" => health(state.is_ready()),
@@ -54,11 +66,15 @@ impl AdminEndpoint {
                 let limits = limits::json(refused, self.clock.as_ref());
                 response(StatusCode::OK, JSON, limits)
             }
+            "/refusals" => match refusals::json(&self.refusals, uri.query().unwrap_or_default()) {
+                Ok(refusals) => response(StatusCode::OK, JSON, refusals),
+                Err(text) => error(StatusCode::BAD_REQUEST, &text),
+            },
             "/buildz" => response(StatusCode::OK, JSON, build()),
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /limits, /healthz, /readyz, /startupz, /buildz; /backup over the unix socket admin.sock\"}"
+                "{\"error\": \"known: /metrics, /limits, /refusals, /healthz, /readyz, /startupz, /buildz; /backup over the unix socket admin.sock\"}"
                     .into(),
             ),
         }
@@ -95,11 +111,20 @@ fn health(serves: bool) -> Response<Body> {
     response(status, JSON, text.into())
 }
 
+fn error(status: StatusCode, text: &str) -> Response<Body> {
+    let error = serde_json::json!({ "error": text });
+    response(status, JSON, error.to_string())
+}
+
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::from(body)));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    for (name, value) in SAFE {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -115,7 +140,13 @@ impl<B> Service<Request<B>> for AdminEndpoint {
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        Box::pin(ready(Ok(self.answer(request.uri().path()))))
+        let uri = request.uri();
+        let shows_data = matches!(uri.path(), "/limits" | "/refusals");
+        let answer = match hosts::check(&request, &self.hosts) {
+            Err(text) if shows_data => error(StatusCode::FORBIDDEN, &text),
+            Ok(()) | Err(_) => self.answer(uri),
+        };
+        Box::pin(ready(Ok(answer)))
     }
 }
 
@@ -130,7 +161,9 @@ impl<B> Service<Request<B>> for Commands {
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         if request.uri().path() != BACKUP {
-            return self.endpoint.call(request);
+            // The file system has let the caller in.
+            let answer = self.endpoint.answer(request.uri());
+            return Box::pin(ready(Ok(answer)));
         }
         let (request, _) = request.into_parts();
         let made = backup::backup(self.backups.clone(), request);

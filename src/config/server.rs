@@ -17,6 +17,8 @@ settings! {
         listen: SocketAddr = read(SOCKET, "127.0.0.1:8080"), restart;
         /// Where metrics and health are served.
         admin_listen: SocketAddr = read(SOCKET, "127.0.0.1:9090"), restart;
+        /// Names, beside addresses and `localhost`, under which callers may ask there for data of customers.
+        admin_hosts: Vec<String> = list(HOST, ""), restart;
         /// With what [`Options::listen`] speaks TLS: `[server.tls]`. Default: plain text.
         tls: Option<tls::Options> = section(tls::Options::read), files;
         /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
@@ -102,6 +104,17 @@ settings! {
         cors_origins: Vec<String> = list(ORIGIN, "*"), restart;
     }
 }
+
+const HOST: Kind<String> = Kind::new(
+    "a host name such as \"ops.example\", without a port",
+    |value| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let text = value
+            .text()
+            .filter(|text| (1..=253).contains(&text.len()))?;
+        text.bytes().all(is_part).then(|| text.to_owned())
+    },
+);
 
 const ORIGIN: Kind<String> = Kind::new(
     "\"*\" or an origin such as \"https://example.com\", without a path",

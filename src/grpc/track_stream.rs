@@ -25,7 +25,7 @@ use super::status::{invalid, unavailable};
 use super::streams::id_of;
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
 use crate::middleware::{
-    CallContext, Guard, MessageCharge, Refusals, because, cause, explained, reason_of, refusal,
+    CallContext, Guard, MessageCharge, Refusals, RefusedCaller, because, cause, explained, refusal,
 };
 use crate::model::credentials::Credentials;
 use crate::model::reason::Reason;
@@ -115,16 +115,17 @@ struct IngestStream {
     taken: u64,
 }
 
-/// Counts what is refused inside of a stream.
+/// Notes what is refused inside of a stream.
 struct StreamRefusals {
-    refusals: Option<Refusals>,
-    access: Option<Access>,
+    /// None without a context. With the route and the ID of the call.
+    to: Option<(Refusals, &'static str, HeaderValue)>,
+    caller: RefusedCaller,
 }
 
 impl StreamRefusals {
-    fn count(&self, reason: Reason) {
-        if let Some(refusals) = &self.refusals {
-            refusals.count(reason, self.access.as_ref().map(Access::project));
+    fn note<'a>(&self, statuses: impl IntoIterator<Item = &'a Status>) {
+        if let Some((refusals, route, id)) = &self.to {
+            refusals.note(statuses, &self.caller, route, id);
         }
     }
 }
@@ -286,15 +287,25 @@ impl IngestStream {
     /// The refusal of a command, or of what the stream would have sent yet, as the caller gets it. It is counted here:
     /// the answer has begun, and no layer sees the statuses inside of it.
     fn refuse(&self, status: Status) -> Status {
-        self.refusals().count(reason_of(&status));
+        self.refusals().note([&status]);
         explained(status)
     }
 
     fn refusals(&self) -> StreamRefusals {
         let context = CallContext::of(&self.extensions).ok();
+        let known = self.access.as_ref().map(|access| {
+            let (project, key) = access.caller();
+            (project.clone(), Some(key.clone()))
+        });
         StreamRefusals {
-            refusals: context.and_then(|context| context.stream().refusals.clone()),
-            access: self.access.clone(),
+            to: context.and_then(|context| {
+                let refusals = context.stream().refusals.clone()?;
+                Some((refusals, context.classified().route, context.id().clone()))
+            }),
+            caller: RefusedCaller {
+                address: context.and_then(|context| Some(context.address().ok()?.key())),
+                known,
+            },
         }
     }
 
@@ -338,12 +349,12 @@ impl Group {
             if let Some(status) = &failure {
                 cause::tell(status, call.as_ref());
             }
-            let reason = failure.as_ref().map(reason_of);
+            let refused = results.iter().filter(|(_, kind)| *kind == Kind::Write);
+            refusals.note(refused.filter_map(|_| failure.as_ref()));
             let failure = failure.as_ref().map(rpc_status);
             let acknowledge = |(mut acknowledgement, kind): (pb::Acknowledgement, Kind)| {
                 if let (Some(result), Kind::Write) = (&mut acknowledgement.result, kind) {
                     result.error.clone_from(&failure);
-                    reason.inspect(|reason| refusals.count(*reason));
                 }
                 acknowledgement
             };

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Verdict;
 use crate::model::address::{AddressKey, Width};
-use crate::model::project::Project;
+use crate::model::project::{Key, Project};
 
 /// The subject of a quota. Displayed without secrets: `address:203.0.113.7`, `project:TOKEN`, `project:TOKEN/key:ID`,
 /// and a public key by its place among the project's keys, `project:TOKEN/key[1]`; `failures:203.0.113.7`.
@@ -47,7 +47,7 @@ pub struct QuotaOutcome(Arc<Noted>);
 
 #[derive(Debug, Default)]
 struct Noted {
-    project: OnceLock<Arc<Project>>,
+    caller: OnceLock<(Arc<Project>, Option<Arc<Key>>)>,
     charges: OnceLock<Vec<Charge>>,
 }
 
@@ -63,15 +63,15 @@ impl QuotaOutcome {
         self.0.charges.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Notes whose call it is. The first note stays.
-    pub fn note_project(&self, project: &Arc<Project>) {
+    /// Notes whose call it is, and its key if the caller has one. The first note stays.
+    pub fn note_caller(&self, project: &Arc<Project>, key: Option<&Arc<Key>>) {
         // If there is a note already, it is of the same token.
-        let _ = self.0.project.set(project.clone());
+        let _ = self.0.caller.set((project.clone(), key.cloned()));
     }
 
-    /// The project of the call, once it is known.
-    pub fn project(&self) -> Option<&Arc<Project>> {
-        self.0.project.get()
+    /// The project of the call, once it is known, and the key.
+    pub fn caller(&self) -> Option<&(Arc<Project>, Option<Arc<Key>>)> {
+        self.0.caller.get()
     }
 }
 

@@ -15,7 +15,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tonic::{Code, Status};
 
-use super::reason_of;
 use crate::model::reason::Reason;
 
 /// A limit that refused something, or cut it off.
@@ -185,17 +184,18 @@ impl Guard {
 
 /// Goes with an answer: the refusals inside of it.
 #[derive(Clone, Debug, Default)]
-pub struct NestedRejections(Vec<(Reason, Option<Guard>)>);
+pub struct NestedRejections(Vec<Status>);
 
 impl NestedRejections {
-    /// Notes why a status is one.
+    /// Notes a refusal.
     pub fn note(&mut self, status: &Status) {
-        self.0.push((reason_of(status), Guard::of(status)));
+        self.0.push(status.clone());
     }
 
     /// Adds those of another answer that became a part of this one.
     pub fn add(&mut self, other: Option<&Self>) {
-        self.0.extend(other.iter().flat_map(|other| &other.0));
+        self.0
+            .extend(other.iter().flat_map(|other| other.0.clone()));
     }
 
     /// Attaches it to an answer, unless it is empty.
@@ -207,12 +207,12 @@ impl NestedRejections {
 
     /// The guards, each as often as it refused something.
     pub fn guards(&self) -> impl Iterator<Item = Guard> {
-        self.0.iter().filter_map(|(_, guard)| *guard)
+        self.0.iter().filter_map(Guard::of)
     }
 
-    /// The reasons, one for each refusal.
-    pub fn reasons(&self) -> impl Iterator<Item = Reason> {
-        self.0.iter().map(|(reason, _)| *reason)
+    /// The refusals.
+    pub fn statuses(&self) -> &[Status] {
+        &self.0
     }
 }
 

@@ -14,13 +14,13 @@ use http::{Request, Response};
 use tower::{Layer, Service, layer::layer_fn};
 
 use super::finish::{Finish, Finished};
-use super::reasons::{RefusedFor, refuses};
+use super::reasons::{RefusedCaller, refuses};
 use super::{Body, CallContext, Classified, refusal};
 use crate::clock::Clock;
 use crate::limit::{
     AuthFailureLimiter, Charge, Decision, Limiter, QuotaOutcome, Refused, Subject, Verdict,
 };
-use crate::model::address::ClientAddress;
+use crate::model::address::{AddressKey, ClientAddress};
 
 /// The quotas of calls and of probes.
 #[derive(Debug)]
@@ -107,16 +107,20 @@ impl<S> RateLimit<S> {
 /// What a call was charged to, for the quota headers of its answer.
 #[derive(Debug)]
 pub struct QuotaHeaders {
+    caller: AddressKey,
     address: Option<Charge>,
     quota_outcome: QuotaOutcome,
 }
 
 impl Finish<Body> for QuotaHeaders {
     fn finish(self, response: Response<Body>) -> Response<Body> {
-        let project = self.quota_outcome.project().cloned();
+        let (address, outcome) = (self.caller, self.quota_outcome.clone());
         let mut response = self.with_headers(response);
-        if let Some(project) = project.filter(|_| refuses(response.extensions())) {
-            response.extensions_mut().insert(RefusedFor(project));
+        if refuses(response.extensions()) {
+            response.extensions_mut().insert(RefusedCaller {
+                address: Some(address),
+                known: outcome.caller().cloned(),
+            });
         }
         response
     }
@@ -164,7 +168,11 @@ where
         };
         let classified = context.classified();
         let address_charge = charge(self.check(classified, address));
-        if let Some(refusal) = refusal::response(address_charge.as_slice()) {
+        if let Some(mut refusal) = refusal::response(address_charge.as_slice()) {
+            refusal.extensions_mut().insert(RefusedCaller {
+                address: Some(address.key()),
+                known: None,
+            });
             return Either::Right(ready(Ok(refusal)));
         }
         let quota_outcome = QuotaOutcome::default();
@@ -175,6 +183,7 @@ where
         });
         context.set_charges(quota_outcome.clone(), message_charge);
         let headers = QuotaHeaders {
+            caller: address.key(),
             // Probes are limited, but their answers have no quota headers.
             address: address_charge.filter(|_| !classified.is_probe()),
             quota_outcome,

@@ -3,6 +3,8 @@
 //! A status has its [`Reason`] as its source, or a [`Guard`] or [`Cause`] that knows it. What a library refuses has
 //! none, and its code says which it is. So no refusal leaves without a reason.
 
+mod recent;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,8 +23,12 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service, layer::layer_fn};
 
+pub use recent::{RecentRefusals, Refusal, RefusedCall};
+
 use super::{Body, CallContext, Cause, Finish, Finished, Guard, NestedRejections};
-use crate::model::project::Project;
+use crate::clock::Clock;
+use crate::model::address::AddressKey;
+use crate::model::project::{Key, Project};
 use crate::model::reason::{Reason, Severity};
 
 /// Who gives the reasons, as `ErrorInfo.domain`.
@@ -106,18 +112,27 @@ pub fn explained(status: Status) -> Status {
     }
 }
 
-/// Goes with an answer that refuses something: the project that it is about.
-#[derive(Clone, Debug)]
-pub struct RefusedFor(pub Arc<Project>);
+/// Goes with an answer that refuses something: whose call it is, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub struct RefusedCaller {
+    /// The address that is limited.
+    pub address: Option<AddressKey>,
+    /// The project of the settings, and the key once it has been let in.
+    pub known: Option<(Arc<Project>, Option<Arc<Key>>)>,
+}
 
 /// Whether an answer refuses something.
 pub(super) fn refuses(extensions: &Extensions) -> bool {
     extensions.get::<Status>().is_some() || extensions.get::<NestedRejections>().is_some()
 }
 
-/// Counts what is refused, by reason and project. Clones count together.
+/// Counts what is refused, by reason and project, and keeps the newest of it. Clones share both.
 #[derive(Clone, Debug)]
-pub struct Refusals(Arc<Counters>);
+pub struct Refusals {
+    counters: Arc<Counters>,
+    recent: RecentRefusals,
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Debug)]
 struct Counters {
@@ -133,8 +148,8 @@ struct Labels {
 }
 
 impl Refusals {
-    /// Counters in `registry`, with each reason from the start.
-    pub fn new(registry: &mut Registry) -> Self {
+    /// Counters in `registry`, with each reason from the start. `clock` says when something was refused.
+    pub fn new(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
         let by_project: Family<Labels, Counter> = Family::default();
         registry.register(
             "footfall_refused",
@@ -149,14 +164,62 @@ impl Refusals {
         };
         let refused = |reason: &&Reason| reason.severity() == Severity::Refused;
         let others = Reason::ALL.iter().filter(refused).map(counter).collect();
-        Self(Arc::new(Counters { others, by_project }))
+        Self {
+            counters: Arc::new(Counters { others, by_project }),
+            recent: RecentRefusals::default(),
+            clock,
+        }
     }
 
-    /// Counts one.
-    pub fn count(&self, reason: Reason, project: Option<&Project>) {
+    /// The newest refusals.
+    pub fn recent(&self) -> &RecentRefusals {
+        &self.recent
+    }
+
+    /// Counts refusals of one call, and keeps them. `id`: the call's.
+    pub fn note<'a>(
+        &self,
+        statuses: impl IntoIterator<Item = &'a Status>,
+        caller: &RefusedCaller,
+        route: &'static str,
+        id: &HeaderValue,
+    ) {
+        let now = self.clock.now();
+        let known = caller.known.as_ref();
+        let mut call = None;
+        for status in statuses {
+            let reason = reason_of(status);
+            self.count(reason, known.map(|(project, _)| &**project));
+            let is_limit = reason == Reason::RateLimitExceeded || Guard::of(status).is_some();
+            if is_limit && !self.recent.samples(caller.address, now) {
+                continue;
+            }
+            let call = call.get_or_insert_with(|| {
+                let key = known.and_then(|(project, key)| Some(project.key_name(key.as_ref()?)));
+                Arc::new(RefusedCall {
+                    address: caller.address,
+                    project: known.map(|(project, _)| project.clone()),
+                    key,
+                    route,
+                    id: id.clone(),
+                })
+            });
+            let violations = status.get_details_bad_request();
+            let violation = violations.and_then(|found| found.field_violations.into_iter().next());
+            self.recent.keep(Refusal {
+                time: now,
+                reason,
+                text: status.message().to_owned(),
+                field: violation.map(|violation| violation.field),
+                call: call.clone(),
+            });
+        }
+    }
+
+    fn count(&self, reason: Reason, project: Option<&Project>) {
         match project {
             None => {
-                if let Some(counter) = self.0.others.get(reason as usize) {
+                if let Some(counter) = self.counters.others.get(reason as usize) {
                     counter.inc();
                 }
             }
@@ -165,7 +228,7 @@ impl Refusals {
                     reason: reason.tag(),
                     project: project.token.clone(),
                 };
-                self.0.by_project.get_or_create(&labels).inc();
+                self.counters.by_project.get_or_create(&labels).inc();
             }
         }
     }
@@ -188,7 +251,15 @@ impl<S> Explain<S> {
     }
 }
 
-impl Finish<Body> for Refusals {
+/// A call whose refusals are noted.
+#[derive(Debug)]
+pub struct Explained {
+    refusals: Refusals,
+    /// Its route and its ID.
+    call: Option<(&'static str, HeaderValue)>,
+}
+
+impl Finish<Body> for Explained {
     fn finish(self, mut response: Response<Body>) -> Response<Body> {
         let extensions = response.extensions();
         if !refuses(extensions) {
@@ -196,10 +267,12 @@ impl Finish<Body> for Refusals {
         }
         let status = extensions.get::<Status>();
         let nested = extensions.get::<NestedRejections>();
-        let project = extensions.get().map(|RefusedFor(project)| &**project);
-        let nested = nested.into_iter().flat_map(NestedRejections::reasons);
-        for reason in status.map(reason_of).into_iter().chain(nested) {
-            self.count(reason, project);
+        let nested = nested.into_iter().flat_map(NestedRejections::statuses);
+        let unknown = RefusedCaller::default();
+        let caller = extensions.get().unwrap_or(&unknown);
+        if let Some((route, id)) = &self.call {
+            let statuses = status.into_iter().chain(nested);
+            self.refusals.note(statuses, caller, route, id);
         }
         if let Some(details) = status.and_then(details) {
             let details = STANDARD_NO_PAD.encode(details);
@@ -217,24 +290,33 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Finished<S::Future, Refusals>;
+    type Future = Finished<S::Future, Explained>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // Without a context, the layers below refuse the call.
-        if let Ok(context) = CallContext::of_mut(request.extensions_mut()) {
+        // The layer in front makes a context for every call.
+        let context = CallContext::of_mut(request.extensions_mut()).ok();
+        let call = context.map(|context| {
             context.set_refusals(self.refusals.clone());
-        }
-        Finished::new(self.inner.call(request), self.refusals.clone())
+            (context.classified().route, context.id().clone())
+        });
+        let explained = Explained {
+            refusals: self.refusals.clone(),
+            call,
+        };
+        Finished::new(self.inner.call(request), explained)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::ManualClock;
 
     #[test]
     fn a_status_keeps_its_details_and_gets_its_reason_once() {
@@ -270,7 +352,10 @@ mod tests {
     #[test]
     fn each_reason_is_counted_apart_and_shown_from_the_start() {
         let mut registry = Registry::default();
-        let refusals = Refusals::new(&mut registry);
+        let refusals = Refusals::new(
+            &mut registry,
+            Arc::new(ManualClock::starting_at(Duration::ZERO)),
+        );
         for reason in Reason::ALL {
             refusals.count(*reason, None);
         }

@@ -155,6 +155,17 @@ pub struct Project {
 }
 
 impl Project {
+    /// A key's name, which is no secret: the ID of a private key, and the place of a public one, from 1.
+    pub fn key_name(&self, key: &Key) -> String {
+        match &key.access {
+            KeyAccess::Private { id, .. } => id.clone(),
+            KeyAccess::Public(_) => {
+                let place = self.keys.iter().position(|known| **known == *key);
+                format!("key[{}]", place.unwrap_or_default() + 1)
+            }
+        }
+    }
+
     /// Finds the key that the credentials belong to. One that has expired is not found.
     ///
     /// # Errors

@@ -161,11 +161,14 @@ impl Tracker {
         let let_in = {
             let projects = self.projects.borrow();
             let let_in = projects.authenticate(token, credentials, today);
-            let known = match &let_in {
-                Ok(access) => Some(&access.project),
-                Err(_) => projects.entry(token).map(|entry| &entry.project),
-            };
-            known.inspect(|project| quota_outcome.note_project(project));
+            match &let_in {
+                Ok(access) => access.note(quota_outcome),
+                Err(_) => {
+                    if let Some(entry) = projects.entry(token) {
+                        quota_outcome.note_caller(&entry.project, None);
+                    }
+                }
+            }
             let_in
         };
         match let_in {

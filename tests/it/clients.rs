@@ -151,6 +151,7 @@ async fn reflection_alone_puts_the_details_of_errors_into_words() {
         printed,
         r#"INVALID_ARGUMENT: Field 'event_type' is required.
   google.rpc.BadRequest {"fieldViolations": [{"description": "Field 'event_type' is required.", "field": "event_type"}]}
+  google.rpc.ErrorInfo {"domain": "footfall", "reason": "EVENT_TYPE_INVALID"}
 RESOURCE_EXHAUSTED: Rate limit exceeded: 1 requests per 7 s from 203.0.113.7
   google.rpc.RetryInfo {"retryDelay": "7s"}
   google.rpc.QuotaFailure {"violations": [{"description": "1 requests per 7 s and client address", "subject": "address:203.0.113.7"}]}

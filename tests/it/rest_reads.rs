@@ -164,7 +164,7 @@ async fn an_unknown_customer_is_404_to_the_letter() {
         assert_eq!(answer.status, 404);
         assert_eq!(
             answer.body,
-            r#"{"success": false, "error": "Customer does not exist", "message": "Customer does not exist", "errors": {"_global": ["Customer does not exist"]}, "code": "NOT_FOUND", "details": []}"#
+            r#"{"success": false, "error": "Customer does not exist", "message": "Customer does not exist", "errors": {"_global": ["Customer does not exist"]}, "code": "NOT_FOUND", "details": [{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"footfall","reason":"CUSTOMER_UNKNOWN"}]}"#
         );
     }
     server.stop().await;

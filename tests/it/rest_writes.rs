@@ -57,7 +57,7 @@ async fn an_error_on_track_carries_the_key_that_each_client_reads() {
     assert_eq!(answer.status, 400);
     assert_eq!(
         answer.body,
-        r#"{"success": false, "error": "At least one id should be specified.", "message": "At least one id should be specified.", "errors": ["At least one id should be specified."], "code": "INVALID_ARGUMENT", "details": [{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"At least one id should be specified.","field":"customer_ids"}]}]}"#
+        r#"{"success": false, "error": "At least one id should be specified.", "message": "At least one id should be specified.", "errors": ["At least one id should be specified."], "code": "INVALID_ARGUMENT", "details": [{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"description":"At least one id should be specified.","field":"customer_ids"}]},{"@type":"type.googleapis.com/google.rpc.ErrorInfo","domain":"footfall","reason":"IDS_MISSING"}]}"#
     );
     server.stop().await;
 }

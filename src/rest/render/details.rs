@@ -62,7 +62,11 @@ fn quota_failure(failure: pb::QuotaFailure) -> Value {
 }
 
 fn error_info(info: pb::ErrorInfo) -> Value {
-    json!({ "reason": info.reason, "domain": info.domain, "metadata": info.metadata })
+    let (reason, domain, metadata) = (info.reason, info.domain, info.metadata);
+    match metadata.is_empty() {
+        true => json!({ "reason": reason, "domain": domain }),
+        false => json!({ "reason": reason, "domain": domain, "metadata": metadata }),
+    }
 }
 
 fn bad_request(request: pb::BadRequest) -> Value {

@@ -25,7 +25,7 @@ pub struct Answer {
 
 impl Request {
     pub fn new(address: SocketAddr, method: &str, path: &str) -> Self {
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: footfall\r\nconnection: close\r\n");
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         Self {
             address,
             head,
@@ -35,6 +35,14 @@ impl Request {
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.head.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// Asks for another name than `localhost`.
+    pub fn host(mut self, name: &str) -> Self {
+        self.head = self
+            .head
+            .replace("host: localhost", &format!("host: {name}"));
         self
     }
 

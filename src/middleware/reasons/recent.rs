@@ -1,0 +1,189 @@
+//! The newest refusals, in memory, for operators who look for the reason of one.
+//!
+//! What the limiter and the guards refuse comes in floods. Of that, one a second and address is kept, and the rest is
+//! counted.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderValue;
+
+use crate::model::address::AddressKey;
+use crate::model::project::Project;
+use crate::model::reason::Reason;
+use crate::model::time::Timestamp;
+
+/// Most refusals that are kept.
+pub const REFUSALS_MAX: usize = 4_096;
+/// Most memory that they take, in bytes.
+pub const REFUSALS_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of a text. A longer one is cut off.
+const TEXT_BYTES_MAX: usize = 1_024;
+/// Most addresses of which one refusal by a limit is kept in a second.
+const ADDRESSES_MAX: usize = 1_024;
+
+/// A refused call or command.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// When it was refused.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// What its caller was told.
+    pub text: String,
+    /// The field that is wrong, if it is one.
+    pub field: Option<String>,
+    /// Its call.
+    pub call: Arc<RefusedCall>,
+}
+
+/// A call of which something was refused.
+#[derive(Debug)]
+pub struct RefusedCall {
+    /// The caller's address; none where it is not known.
+    pub address: Option<AddressKey>,
+    /// The project; none where it is not known, or is none of the settings.
+    pub project: Option<Arc<Project>>,
+    /// The key's name, which is no secret.
+    pub key: Option<String>,
+    /// The service's method or the REST route.
+    pub route: &'static str,
+    /// The call's ID.
+    pub id: HeaderValue,
+}
+
+/// The newest refusals. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct RecentRefusals(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    refusals: VecDeque<Refusal>,
+    bytes: usize,
+    not_kept: u64,
+    /// The second of the last refusal by a limit, and the addresses that one is kept of.
+    second: i64,
+    addresses: HashSet<Option<AddressKey>>,
+}
+
+impl RecentRefusals {
+    /// Whether a refusal by a limit is to be kept: the first of its address in this second. Any other is counted.
+    pub fn samples(&self, address: Option<AddressKey>, now: Timestamp) -> bool {
+        let second = now.micros() / 1_000_000;
+        let mut kept = self.kept();
+        if kept.second != second {
+            kept.second = second;
+            kept.addresses.clear();
+        }
+        let is_kept = kept.addresses.len() < ADDRESSES_MAX && kept.addresses.insert(address);
+        kept.not_kept += u64::from(!is_kept);
+        is_kept
+    }
+
+    /// Keeps a refusal. The oldest make room for it.
+    pub fn keep(&self, mut refusal: Refusal) {
+        let end = refusal.text.floor_char_boundary(TEXT_BYTES_MAX);
+        refusal.text.truncate(end);
+        let mut kept = self.kept();
+        kept.bytes += bytes(&refusal);
+        kept.refusals.push_back(refusal);
+        while kept.refusals.len() > REFUSALS_MAX || kept.bytes > REFUSALS_BYTES_MAX {
+            let Some(oldest) = kept.refusals.pop_front() else {
+                break;
+            };
+            kept.bytes -= bytes(&oldest);
+        }
+    }
+
+    /// The kept ones for which `is_wanted`, newest first.
+    pub fn newest(&self, most: usize, is_wanted: impl Fn(&Refusal) -> bool) -> Vec<Refusal> {
+        let kept = self.kept();
+        let wanted = kept
+            .refusals
+            .iter()
+            .rev()
+            .filter(|refusal| is_wanted(refusal));
+        wanted.take(most).cloned().collect()
+    }
+
+    /// How many were not kept, because a limit refused more than one of their address in a second.
+    pub fn not_kept(&self) -> u64 {
+        self.kept().not_kept
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // What is kept is whole after each of the steps above.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The memory that a refusal takes: its call's too, though those of a batch share it.
+fn bytes(refusal: &Refusal) -> usize {
+    let field = refusal.field.as_deref().map_or(0, str::len);
+    let key = refusal.call.key.as_deref().map_or(0, str::len);
+    size_of::<Refusal>() + size_of::<RefusedCall>() + refusal.text.len() + field + key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: String) -> Refusal {
+        Refusal {
+            time: Timestamp::MIN,
+            reason: Reason::IdsMissing,
+            text,
+            field: None,
+            call: Arc::new(RefusedCall {
+                address: None,
+                project: None,
+                key: None,
+                route: "customers",
+                id: HeaderValue::from_static("1"),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_newest_stay_within_their_number_and_their_memory() {
+        let recent = RecentRefusals::default();
+        for number in 0..=REFUSALS_MAX {
+            recent.keep(refusal(number.to_string()));
+        }
+        let all = recent.newest(usize::MAX, |_| true);
+        assert_eq!(all.len(), REFUSALS_MAX);
+        assert_eq!(all.first().unwrap().text, REFUSALS_MAX.to_string());
+        assert_eq!(all.last().unwrap().text, "1");
+        for _ in 0..REFUSALS_MAX {
+            recent.keep(refusal("é".repeat(10_000)));
+        }
+        let all = recent.newest(usize::MAX, |_| true);
+        assert!(
+            all.iter()
+                .all(|refusal| refusal.text.len() <= TEXT_BYTES_MAX)
+        );
+        let kept = all.iter().map(bytes).sum::<usize>();
+        assert!(kept <= REFUSALS_BYTES_MAX, "{kept}");
+        assert!(kept > REFUSALS_BYTES_MAX - 2 * TEXT_BYTES_MAX, "{kept}");
+        assert_eq!(recent.newest(7, |_| true).len(), 7);
+    }
+
+    #[test]
+    fn of_a_flood_one_a_second_and_address_is_kept() {
+        let recent = RecentRefusals::default();
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        let address = |last: u8| Some(AddressKey::V4([192, 0, 2, last].into()));
+        assert!(recent.samples(address(1), at(5)));
+        assert!(!recent.samples(address(1), at(5)));
+        assert!(recent.samples(address(2), at(5)));
+        assert!(recent.samples(address(1), at(6)));
+        assert_eq!(recent.not_kept(), 1);
+        let mut sampled = 0;
+        for number in 0..=u16::MAX {
+            let [a, b] = number.to_be_bytes();
+            let address = AddressKey::V4([10, 0, a, b].into());
+            sampled += usize::from(recent.samples(Some(address), at(7)));
+        }
+        assert_eq!(sampled, ADDRESSES_MAX);
+    }
+}
