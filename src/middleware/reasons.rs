@@ -191,7 +191,7 @@ impl Refusals {
             let reason = reason_of(status);
             self.count(reason, known.map(|(project, _)| &**project));
             let is_limit = reason == Reason::RateLimitExceeded || Guard::of(status).is_some();
-            if is_limit && !self.recent.samples(caller.address, now) {
+            if is_limit && !self.recent.samples(caller.address, reason, now) {
                 continue;
             }
             let call = call.get_or_insert_with(|| {

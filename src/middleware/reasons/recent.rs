@@ -1,7 +1,7 @@
 //! The newest refusals, in memory, for operators who look for the reason of one.
 //!
-//! What the limiter and the guards refuse comes in floods. Of that, one a second and address is kept, and the rest is
-//! counted.
+//! What the limiter and the guards refuse comes in floods. Of that, one a second, address and reason is kept, and the
+//! rest is counted.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 
 /// Most refusals that are kept.
-pub const REFUSALS_MAX: usize = 4_096;
+const REFUSALS_MAX: usize = 4_096;
 /// Most memory that they take, in bytes.
-pub const REFUSALS_BYTES_MAX: usize = 4 << 20;
+const REFUSALS_BYTES_MAX: usize = 4 << 20;
 /// Most bytes of a text. A longer one is cut off.
 const TEXT_BYTES_MAX: usize = 1_024;
-/// Most addresses of which one refusal by a limit is kept in a second.
-const ADDRESSES_MAX: usize = 1_024;
+/// Most refusals by limits that are kept in a second.
+const SAMPLES_MAX: usize = 1_024;
 
 /// A refused call or command.
 #[derive(Clone, Debug)]
@@ -61,21 +61,22 @@ struct Kept {
     refusals: VecDeque<Refusal>,
     bytes: usize,
     not_kept: u64,
-    /// The second of the last refusal by a limit, and the addresses that one is kept of.
+    /// The second of the last refusal by a limit, and what one is kept of in it.
     second: i64,
-    addresses: HashSet<Option<AddressKey>>,
+    samples: HashSet<(Option<AddressKey>, Reason)>,
 }
 
 impl RecentRefusals {
-    /// Whether a refusal by a limit is to be kept: the first of its address in this second. Any other is counted.
-    pub fn samples(&self, address: Option<AddressKey>, now: Timestamp) -> bool {
+    /// Whether a refusal by a limit is to be kept: the first of its address and reason in this second. Any other is
+    /// counted.
+    pub fn samples(&self, address: Option<AddressKey>, reason: Reason, now: Timestamp) -> bool {
         let second = now.micros() / 1_000_000;
         let mut kept = self.kept();
         if kept.second != second {
             kept.second = second;
-            kept.addresses.clear();
+            kept.samples.clear();
         }
-        let is_kept = kept.addresses.len() < ADDRESSES_MAX && kept.addresses.insert(address);
+        let is_kept = kept.samples.len() < SAMPLES_MAX && kept.samples.insert((address, reason));
         kept.not_kept += u64::from(!is_kept);
         is_kept
     }
@@ -106,7 +107,7 @@ impl RecentRefusals {
         wanted.take(most).cloned().collect()
     }
 
-    /// How many were not kept, because a limit refused more than one of their address in a second.
+    /// How many were not kept, because a limit refused the same to their address in the same second.
     pub fn not_kept(&self) -> u64 {
         self.kept().not_kept
     }
@@ -173,17 +174,19 @@ mod tests {
         let recent = RecentRefusals::default();
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
         let address = |last: u8| Some(AddressKey::V4([192, 0, 2, last].into()));
-        assert!(recent.samples(address(1), at(5)));
-        assert!(!recent.samples(address(1), at(5)));
-        assert!(recent.samples(address(2), at(5)));
-        assert!(recent.samples(address(1), at(6)));
+        let (rate, memory) = (Reason::RateLimitExceeded, Reason::BodyMemory);
+        assert!(recent.samples(address(1), rate, at(5)));
+        assert!(!recent.samples(address(1), rate, at(5)));
+        assert!(recent.samples(address(1), memory, at(5)));
+        assert!(recent.samples(address(2), rate, at(5)));
+        assert!(recent.samples(address(1), rate, at(6)));
         assert_eq!(recent.not_kept(), 1);
         let mut sampled = 0;
         for number in 0..=u16::MAX {
             let [a, b] = number.to_be_bytes();
             let address = AddressKey::V4([10, 0, a, b].into());
-            sampled += usize::from(recent.samples(Some(address), at(7)));
+            sampled += usize::from(recent.samples(Some(address), rate, at(7)));
         }
-        assert_eq!(sampled, ADDRESSES_MAX);
+        assert_eq!(sampled, SAMPLES_MAX);
     }
 }
