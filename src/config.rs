@@ -88,14 +88,14 @@ impl Config {
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
-        Self::load_told(flags, environment).map(|(config, _)| config)
+        Self::load_reported(flags, environment).map(|(config, _)| config)
     }
 
     /// As [`Config::load`], and each setting in force with its source.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load_told(
+    pub fn load_reported(
         flags: &Flags,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Setting>), Mistakes> {

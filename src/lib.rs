@@ -16,7 +16,7 @@
 //! | 3 | [`middleware`] | the layers in front of both protocols |
 //! | | [`grpc`] | the services, and the one place that chooses codes |
 //! | | [`rest`] | JSON in front of the services' methods |
-//! | 4 | [`app`] | listeners, stack, start, stop, reload, upkeep, backup |
+//! | 4 | [`app`] | listeners, stack, start, stop, reload |
 //! | | [`config`], [`telemetry`] | the settings; what the process writes about itself |
 //!
 //! # The way of a write

@@ -205,9 +205,9 @@ impl Log {
         }
         // The store has a commit before it is announced, and before it is added to the recent ones. A reader that saw
         // it by then could have it rewritten before the original is added.
-        let told = self.last().get().saturating_sub(after.get());
-        let told = usize::try_from(told).unwrap_or(usize::MAX);
-        let limit = limit.min(told);
+        let reported = self.last().get().saturating_sub(after.get());
+        let reported = usize::try_from(reported).unwrap_or(usize::MAX);
+        let limit = limit.min(reported);
         let records = self.noted(self.store.read_after(after, limit))?;
         if records.is_empty() && limit > 0 {
             // A follower of the log would ask for the same again and again.

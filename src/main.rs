@@ -95,7 +95,7 @@ struct Settings {
     /// Where to listen for gRPC and REST
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Where the data lies
+    /// Where the data is
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -110,16 +110,16 @@ struct Started {
 
 impl Settings {
     fn load(&self) -> Result<Config, StartError> {
-        Ok(self.load_told()?.0)
+        Ok(self.load_reported()?.0)
     }
 
-    fn load_told(&self) -> Result<(Config, Vec<config::Setting>), StartError> {
+    fn load_reported(&self) -> Result<(Config, Vec<config::Setting>), StartError> {
         let flags = Flags {
             config: self.config.clone(),
             listen: self.listen.clone(),
             data_dir: self.data_dir.clone(),
         };
-        Ok(Config::load_told(&flags, config::env::read())?)
+        Ok(Config::load_reported(&flags, config::env::read())?)
     }
 
     /// Loads the settings, begins to write the log, and fits the settings into what the machine has.
@@ -178,8 +178,11 @@ fn check_config(settings: Settings) -> Result<(), StartError> {
 }
 
 fn show_config(settings: Settings) -> Result<(), StartError> {
-    let (_, told) = settings.load_told()?;
-    let lines: String = told.iter().map(|setting| format!("{setting}\n")).collect();
+    let (_, reported) = settings.load_reported()?;
+    let lines: String = reported
+        .iter()
+        .map(|setting| format!("{setting}\n"))
+        .collect();
     let mut stdout = std::io::stdout();
     let written = stdout.write_all(lines.as_bytes());
     written.map_err(StartError::Output)

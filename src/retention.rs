@@ -66,7 +66,7 @@ impl Running {
     pub(crate) fn stop(self) {
         self.end();
         if self.thread.join().is_err() {
-            tracing::error!("the upkeep's thread panicked");
+            tracing::error!("the retention thread panicked");
         }
     }
 }
@@ -85,7 +85,7 @@ struct Expiry {
     receipts: Receipts,
     trust: Trust,
     /// What was last reported to the operator.
-    told: Option<Doubt>,
+    reported: Option<Doubt>,
 }
 
 impl Expiry {
@@ -95,7 +95,7 @@ impl Expiry {
             at: Duration::ZERO,
             receipts: Receipts::new(start),
             trust: Trust::new(retention),
-            told: None,
+            reported: None,
         }
     }
 
@@ -111,8 +111,8 @@ impl Expiry {
         // Read in this order: what was received in between is no later than now.
         let (elapsed, now) = (clock.elapsed(), clock.now());
         let doubt = self.trust.look(now, elapsed, greatest).err();
-        let is_news = match (self.told, doubt) {
-            (told, None | Some(Doubt::Start)) => told.is_some() && doubt.is_none(),
+        let is_news = match (self.reported, doubt) {
+            (reported, None | Some(Doubt::Start)) => reported.is_some() && doubt.is_none(),
             (Some(Doubt::Behind(_)), Some(Doubt::Behind(_)))
             | (Some(Doubt::Ahead(_)), Some(Doubt::Ahead(_))) => false,
             (_, Some(Doubt::Behind(by))) => by > LEAD_USUAL,
@@ -123,7 +123,7 @@ impl Expiry {
                 Some(doubt) => tracing::warn!(%doubt, "what is too old stays for now"),
                 None => tracing::info!("the clock is believed again; what is too old leaves"),
             }
-            self.told = doubt;
+            self.reported = doubt;
         }
         doubt.is_none() && self.at <= elapsed
     }

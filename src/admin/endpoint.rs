@@ -24,7 +24,7 @@ use crate::middleware::{Body, Limiters, RecentRefusals};
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const JSON: &str = "application/json";
 const BACKUP: &str = "/backup";
-/// What browsers are told of every answer: it is what its type says, nobody keeps it, and no page frames it.
+/// Headers of every answer, for browsers: it is what its type says, nobody keeps it, and no page frames it.
 const SAFE: [(HeaderName, &str); 3] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (CACHE_CONTROL, "no-store"),

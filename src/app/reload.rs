@@ -114,7 +114,7 @@ impl Reload {
         while asked.recv().await.is_some() {
             let loaded = settle::settled(&load).await;
             match loaded.and_then(|config| self.apply(&config)) {
-                Ok(reloaded) => reloaded.tell(),
+                Ok(reloaded) => reloaded.report(),
                 Err(StartError::Config(mistakes)) => {
                     for mistake in mistakes.iter() {
                         tracing::error!("nothing reloaded, the settings have a mistake: {mistake}");
@@ -127,7 +127,7 @@ impl Reload {
 }
 
 impl Reloaded {
-    fn tell(&self) {
+    fn report(&self) {
         for name in &self.gone {
             tracing::warn!(
                 "{name} is not in the settings any more; its callers are let in no more"

@@ -132,7 +132,7 @@ impl<'s> Fields<'_, 's> {
     ) -> Option<T> {
         self.known.push(key);
         let Some(value) = self.in_file(key) else {
-            self.tell(key, None);
+            self.report(key, None);
             return None;
         };
         let Some(table) = value.get_ref().as_table() else {
@@ -172,7 +172,7 @@ impl<'s> Fields<'_, 's> {
 
     /// A list, or in a variable and a default its elements separated by commas.
     pub(super) fn list<T>(&mut self, key: &'static str, kind: Kind<T>, default: &str) -> Vec<T> {
-        let (mut last, mut told) = (Vec::new(), None);
+        let (mut last, mut reported) = (Vec::new(), None);
         for given in self.given_or(key, Some(default)) {
             let Some(elements) = self.elements(key, &given) else {
                 let expected = format!("expected one whose elements are each {}", kind.expected);
@@ -181,12 +181,12 @@ impl<'s> Fields<'_, 's> {
             };
             let words = elements.iter().map(|(_, value)| kind.written(value));
             let words = words.collect::<Vec<_>>().join(", ");
-            told = Some((format!("[{words}]"), given.source));
+            reported = Some((format!("[{words}]"), given.source));
             let elements = elements.into_iter();
             let elements = elements.filter_map(|(place, value)| self.value(place, &value, &kind));
             last = elements.collect();
         }
-        self.tell(key, told);
+        self.report(key, reported);
         last
     }
 
@@ -213,9 +213,9 @@ impl<'s> Fields<'_, 's> {
     }
 
     /// Keeps what is in force for `footfall config`: the value as it is written, and its source.
-    fn tell(&mut self, key: &str, told: Option<(String, String)>) {
-        let (value, source) = told.unzip();
-        self.reading.told.push(Setting {
+    fn report(&mut self, key: &str, reported: Option<(String, String)>) {
+        let (value, source) = reported.unzip();
+        self.reading.reported.push(Setting {
             name: self.path_of(key),
             value,
             source: source.unwrap_or_else(|| DEFAULT.to_owned()),
@@ -225,9 +225,9 @@ impl<'s> Fields<'_, 's> {
     /// What the last good source says, if any does.
     fn last<T>(&mut self, key: &'static str, kind: &Kind<T>, default: Option<&str>) -> Option<T> {
         let given = self.given_or(key, default);
-        let told = given.last();
-        let told = told.map(|given| (kind.written(&given.value), given.source.clone()));
-        self.tell(key, told);
+        let reported = given.last();
+        let reported = reported.map(|given| (kind.written(&given.value), given.source.clone()));
+        self.report(key, reported);
         let given = given.into_iter();
         let values = given.filter_map(|given| self.value(given.place, &given.value, kind));
         values.last()

@@ -33,7 +33,7 @@ pub(super) struct Reading<'s> {
     pub(super) variables: BTreeSet<String>,
     pub(super) mistakes: Vec<Mistake>,
     /// Every key that was asked for.
-    pub(super) told: Vec<Setting>,
+    pub(super) reported: Vec<Setting>,
     /// Where the text's lines end, so that a place is found quickly in a long file.
     pub(super) line_ends: Vec<usize>,
 }

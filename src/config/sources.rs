@@ -38,7 +38,7 @@ impl Sources<'_> {
             sources: self,
             variables: BTreeSet::new(),
             mistakes,
-            told: Vec::new(),
+            reported: Vec::new(),
             line_ends,
         };
         let broken = errors.iter().map(|error| syntax_mistake(self.text, error));
@@ -48,7 +48,7 @@ impl Sources<'_> {
         let value = Fields::root(&mut reading, table).read_with(read);
         reading.check_variables();
         Mistakes::none(reading.mistakes)?;
-        Ok((value, reading.told))
+        Ok((value, reading.reported))
     }
 }
 

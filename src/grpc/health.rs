@@ -89,7 +89,7 @@ impl Health {
 struct Watcher {
     states: watch::Receiver<State>,
     service: Asked,
-    told: Option<ServingStatus>,
+    reported: Option<ServingStatus>,
 }
 
 impl Watcher {
@@ -99,7 +99,7 @@ impl Watcher {
             let ended = {
                 let state = self.states.borrow_and_update();
                 let status = self.service.status(&state.readiness);
-                if self.told.replace(status) != Some(status) {
+                if self.reported.replace(status) != Some(status) {
                     return Some(status);
                 }
                 state.ended
@@ -185,7 +185,7 @@ impl Service for Health {
         let watcher = Watcher {
             states: self.state.subscribe(),
             service: Asked::named(&request.get_ref().service),
-            told: None,
+            reported: None,
         };
         let changes = stream::unfold(watcher, async |mut watcher| {
             let status = watcher.next().await?;

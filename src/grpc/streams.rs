@@ -38,7 +38,7 @@ fn logged<T: 'static>(messages: Messages<T>, call: Option<HeaderValue>) -> Messa
     match call {
         None => messages,
         Some(id) => Box::pin(messages.map_err(move |status| {
-            cause::tell(&status, Some(&id));
+            cause::report(&status, Some(&id));
             explained(status)
         })),
     }
@@ -60,13 +60,13 @@ pub(super) fn watched(
 }
 
 fn message(watched: Watched) -> pb::WatchEventsResponse {
-    let (ids, event_told) = match watched.event {
+    let (ids, event_reported) = match watched.event {
         Some(event) => (event.ids, Some(event.event)),
         None => (Vec::new(), None),
     };
     pb::WatchEventsResponse {
         cursor: watched.cursor,
-        event: event_told.map(event),
+        event: event_reported.map(event),
         customer_ids: ids.into_iter().map(id).collect(),
     }
 }

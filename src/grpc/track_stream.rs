@@ -347,7 +347,7 @@ impl Group {
         async move {
             let failure = committed.await.err().map(Status::from);
             if let Some(status) = &failure {
-                cause::tell(status, call.as_ref());
+                cause::report(status, call.as_ref());
             }
             let refused = results.iter().filter(|(_, kind)| *kind == Kind::Write);
             refusals.note(refused.filter_map(|_| failure.as_ref()));

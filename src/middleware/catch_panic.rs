@@ -104,7 +104,7 @@ where
             (None, Ok(polled)) => ready!(polled)?,
         };
         if let Some(status) = response.extensions().get::<Status>() {
-            cause::tell(status, this.id.as_ref());
+            cause::report(status, this.id.as_ref());
         }
         // A complete body does not panic any more.
         if response.body().size_hint().exact().is_some() {
@@ -162,7 +162,7 @@ impl http_body::Body for CatchPanicBody {
         let panic = match polled {
             Ok(polled) => {
                 if let Poll::Ready(Some(Err(status))) = &polled {
-                    cause::tell(status, self.id.as_ref());
+                    cause::report(status, self.id.as_ref());
                 }
                 return polled;
             }

@@ -42,7 +42,7 @@ impl Cause {
 }
 
 /// Logs a status that has a cause behind it. To be called once for each.
-pub fn tell(status: &Status, id: Option<&HeaderValue>) {
+pub fn report(status: &Status, id: Option<&HeaderValue>) {
     if let Some(Cause {
         chain, position, ..
     }) = Cause::of(status)
@@ -89,8 +89,8 @@ mod tests {
         };
         let status = cause.behind(Status::data_loss("the log is damaged"));
         with_default(subscriber, || {
-            tell(&status, Some(&HeaderValue::from_static("id-1")));
-            tell(&Status::not_found("Customer does not exist"), None);
+            report(&status, Some(&HeaderValue::from_static("id-1")));
+            report(&Status::not_found("Customer does not exist"), None);
         });
         let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(said.lines().count(), 1, "{said}");

@@ -93,6 +93,6 @@ fn head(is_compressed: bool, bytes: usize) -> [u8; HEAD_BYTES] {
 }
 
 /// The header of an answer whose messages may be compressed.
-fn tell(coding: MessageCoding, headers: &mut HeaderMap) {
+fn report(coding: MessageCoding, headers: &mut HeaderMap) {
     headers.insert(ENCODING, HeaderValue::from_static(coding.name()));
 }

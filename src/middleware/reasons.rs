@@ -128,14 +128,12 @@ pub(super) fn refuses(extensions: &Extensions) -> bool {
 
 /// Counts what is refused, by reason and project, and keeps the newest of it. Clones share both.
 #[derive(Clone, Debug)]
-pub struct Refusals {
-    counters: Arc<Counters>,
-    recent: RecentRefusals,
-    clock: Arc<dyn Clock>,
-}
+pub struct Refusals(Arc<Shared>);
 
 #[derive(Debug)]
-struct Counters {
+struct Shared {
+    recent: RecentRefusals,
+    clock: Arc<dyn Clock>,
     /// Of no project, in the order of the reasons. They need no look-up: a flood is counted here.
     others: Vec<Counter>,
     by_project: Family<Labels, Counter>,
@@ -164,16 +162,17 @@ impl Refusals {
         };
         let refused = |reason: &&Reason| reason.severity() == Severity::Refused;
         let others = Reason::ALL.iter().filter(refused).map(counter).collect();
-        Self {
-            counters: Arc::new(Counters { others, by_project }),
+        Self(Arc::new(Shared {
             recent: RecentRefusals::default(),
             clock,
-        }
+            others,
+            by_project,
+        }))
     }
 
     /// The newest refusals.
     pub fn recent(&self) -> &RecentRefusals {
-        &self.recent
+        &self.0.recent
     }
 
     /// Counts refusals of one call, and keeps them. `id`: the call's.
@@ -184,14 +183,14 @@ impl Refusals {
         route: &'static str,
         id: &HeaderValue,
     ) {
-        let now = self.clock.now();
+        let now = self.0.clock.now();
         let known = caller.known.as_ref();
         let mut call = None;
         for status in statuses {
             let reason = reason_of(status);
             self.count(reason, known.map(|(project, _)| &**project));
             let is_limit = reason == Reason::RateLimitExceeded || Guard::of(status).is_some();
-            if is_limit && !self.recent.samples(caller.address, reason, now) {
+            if is_limit && !self.0.recent.samples(caller.address, reason, now) {
                 continue;
             }
             let call = call.get_or_insert_with(|| {
@@ -206,7 +205,7 @@ impl Refusals {
             });
             let violations = status.get_details_bad_request();
             let violation = violations.and_then(|found| found.field_violations.into_iter().next());
-            self.recent.keep(Refusal {
+            self.0.recent.keep(Refusal {
                 time: now,
                 reason,
                 text: status.message().to_owned(),
@@ -219,7 +218,7 @@ impl Refusals {
     fn count(&self, reason: Reason, project: Option<&Project>) {
         match project {
             None => {
-                if let Some(counter) = self.counters.others.get(reason as usize) {
+                if let Some(counter) = self.0.others.get(reason as usize) {
                     counter.inc();
                 }
             }
@@ -228,7 +227,7 @@ impl Refusals {
                     reason: reason.tag(),
                     project: project.token.clone(),
                 };
-                self.counters.by_project.get_or_create(&labels).inc();
+                self.0.by_project.get_or_create(&labels).inc();
             }
         }
     }

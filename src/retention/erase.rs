@@ -76,9 +76,9 @@ pub(crate) fn take_out(view: &View, erasure: Position) -> Result<(), Error> {
         match rewrite {
             Ok(rewrite) => Some(Ok(rewrite)),
             Err(error) => {
-                let told = log::Error::Rewrite(error.to_string());
+                let reported = log::Error::Rewrite(error.to_string());
                 failure = Some(error);
-                Some(Err(told))
+                Some(Err(reported))
             }
         }
     });

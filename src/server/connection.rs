@@ -253,7 +253,7 @@ pub(super) enum FirstBytes<T> {
 
 /// Waits for the first step of a connection: its first bytes, or the handshake.
 ///
-/// A connection that hyper ends before its first byte was read is closed at once, whatever lies in the
+/// A connection that hyper ends before its first byte was read is closed at once, whatever is in the
 /// socket; and one that never sends a byte would be kept forever.
 pub(super) async fn in_time<T>(
     deadline: Instant,

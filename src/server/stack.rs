@@ -132,7 +132,7 @@ impl Reflection {
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
-                // By itself, each version would tell of itself alone.
+                // By itself, each version would list itself alone.
                 .include_reflection_service(false)
                 .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(v1alpha::FILE_DESCRIPTOR_SET)

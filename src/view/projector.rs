@@ -132,17 +132,17 @@ impl Projector {
         }
     }
 
-    /// Waits until the disk has space, as an engine that runs out of it takes no more writes. Meanwhile, readers are
-    /// told that the view is behind.
+    /// Waits until the disk has space, as an engine that runs out of it takes no more writes. Meanwhile, reads fail,
+    /// because the view is behind.
     fn wait_for_room(&self, store: &Store, log: &Log) {
-        let mut is_told = false;
+        let mut is_reported = false;
         while !log.has_room_to_fold(store.room_to_fold()) && !*self.closing.borrow() {
-            if !std::mem::replace(&mut is_told, true) {
+            if !std::mem::replace(&mut is_reported, true) {
                 tracing::error!("the disk is full; the view waits for space");
             }
             std::thread::sleep(ROOM_PAUSE);
         }
-        if is_told {
+        if is_reported {
             tracing::info!("the view goes on");
         }
     }

@@ -14,7 +14,7 @@ pub enum BackupError {
     #[error("{} is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
     /// The copy would be inside of what is copied.
-    #[error("{} lies inside of the data folder {}", dir.display(), data.display())]
+    #[error("{} is inside of the data folder {}", dir.display(), data.display())]
     Inside {
         /// Where the copy was to be.
         dir: PathBuf,

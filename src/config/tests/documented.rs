@@ -52,8 +52,8 @@ fn code() -> BTreeMap<(String, String), Option<String>> {
         environment: &environment,
         flags: &[],
     };
-    let (_, told) = sources.read(Vec::new(), Config::read).unwrap();
-    let keys = told.into_iter().map(|setting| {
+    let (_, reported) = sources.read(Vec::new(), Config::read).unwrap();
+    let keys = reported.into_iter().map(|setting| {
         let name = setting.name.replace("[1]", "");
         let (section, key) = name.rsplit_once('.').unwrap();
         let default = setting.value.filter(|_| setting.source == "default");
@@ -85,9 +85,9 @@ fn the_page_has_the_defaults_of_the_code() {
     ];
     for (section, key, default) in page() {
         if !(default.is_empty() && in_prose.contains(&key.as_str())) {
-            let told = code[&(section.clone(), key.clone())].as_deref();
-            let told = told.unwrap_or_default().trim_matches('"');
-            assert_eq!(default, told, "{section}.{key}");
+            let reported = code[&(section.clone(), key.clone())].as_deref();
+            let reported = reported.unwrap_or_default().trim_matches('"');
+            assert_eq!(default, reported, "{section}.{key}");
         }
     }
 }

@@ -154,14 +154,17 @@ impl Rewriting {
         };
         let noted = DurableMark::peek(&log.join(folder::PURGE_PENDING)).get();
         let path = log.join(folder::REWRITES);
-        let told = |why: String| format!("{} {why}", path.display());
+        let reported = |why: String| format!("{} {why}", path.display());
         let (mut next, mut rewritten) = (1, Rewritten::default());
-        if path.try_exists().map_err(|error| told(error.to_string()))? {
+        if path
+            .try_exists()
+            .map_err(|error| reported(error.to_string()))?
+        {
             (next, rewritten) = rewriting.load(&path)?;
         }
         match next > noted {
             true => Ok((rewriting, rewritten)),
-            false => Err(told(format!(
+            false => Err(reported(format!(
                 "ends at number {}, but there were {noted} rewritten records: its end is lost",
                 next - 1
             ))),

@@ -59,7 +59,7 @@ impl Scene {
     }
 
     fn takes(&mut self, records: &[(i64, i64)]) {
-        let records = records.iter().map(|told| record(told).encode());
+        let records = records.iter().map(|reported| record(reported).encode());
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_time().build().unwrap();
         let appended = self.log.append(records.collect());

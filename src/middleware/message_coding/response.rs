@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tonic::Status;
 
 use super::super::Body;
-use super::{HEAD_BYTES, MessageCoding, first, head, tell};
+use super::{HEAD_BYTES, MessageCoding, first, head, report};
 
 /// Smaller messages fit into one packet anyway.
 const BYTES_MIN: usize = 1_400;
@@ -32,7 +32,7 @@ pub fn compressed(
     if response.body().is_end_stream() {
         return response;
     }
-    tell(coding, response.headers_mut());
+    report(coding, response.headers_mut());
     let encoders = encoders.clone();
     response.map(|inner| {
         Body::new(Compressed {

@@ -29,7 +29,7 @@ pub struct Refusal {
     pub time: Timestamp,
     /// Why.
     pub reason: Reason,
-    /// What its caller was told.
+    /// The text that its caller got.
     pub text: String,
     /// The field that is wrong, if it is one.
     pub field: Option<String>,

@@ -94,15 +94,15 @@ async fn what_is_long_comes_in_pieces_and_trailers_follow() {
     let long = Full::new(Bytes::from(bytes.clone())).map_err(|never| match never {});
     let long = long.with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
     let mut body = stalls.watch(Body::new(long), of(1));
-    let (mut pieces, mut told) = (Vec::new(), None);
+    let (mut pieces, mut reported) = (Vec::new(), None);
     while let Some(frame) = body.frame().await {
         match frame.unwrap().into_data() {
             Ok(data) => pieces.push(data),
-            Err(frame) => told = frame.into_trailers().ok(),
+            Err(frame) => reported = frame.into_trailers().ok(),
         }
     }
     let lengths: Vec<_> = pieces.iter().map(Bytes::len).collect();
     assert_eq!(lengths, [PIECE_BYTES_MAX, PIECE_BYTES_MAX, 1]);
     assert_eq!(pieces.concat(), bytes);
-    assert_eq!(told, Some(trailers));
+    assert_eq!(reported, Some(trailers));
 }

@@ -131,7 +131,7 @@ pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
     (count == first.len() && are_small(text, &first)).then_some(first)
 }
 
-/// Whether each command is small enough for one pass by itself. A command lies between the names of its neighbours.
+/// Whether each command is small enough for one pass by itself. A command stands between the names of its neighbours.
 fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
     let place = |InObject(named): &FastCommand<'_>| {
         let name = named.name?.get().as_ptr().addr();

@@ -17,7 +17,7 @@ use crate::log;
 use crate::view::tests::Request;
 use script::{IDS, STEADY, Step, Waiting, script};
 use service::Service;
-use truth::{Told, Truth};
+use truth::{Reported, Truth};
 
 type Answer = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
@@ -88,10 +88,10 @@ impl Play {
     /// Sends a batch; the result must be what the truth says.
     fn send(&mut self, batch: Vec<Request>, waiting: Waiting) -> Result<(), TestCaseError> {
         let first = self.truth.waits() == 0;
-        let told = self.truth.send(&batch);
-        if told != Told::Nothing {
+        let reported = self.truth.send(&batch);
+        if reported != Reported::Nothing {
             let answered = self.service.send(&batch);
-            return self.answered(batch, told, &answered);
+            return self.answered(batch, reported, &answered);
         }
         let answer = match waiting {
             Waiting::Hurried => {
@@ -118,14 +118,14 @@ impl Play {
     /// Lets the disk go on; all waiting callers are answered.
     fn resume(&mut self) -> Result<(), TestCaseError> {
         self.service.store.stall(false);
-        let told = self.truth.resume();
+        let reported = self.truth.resume();
         let waiting = std::mem::take(&mut self.waiting);
-        prop_assert_eq!(told.len(), waiting.len());
-        for ((batch, answer), told) in waiting.into_iter().zip(told) {
+        prop_assert_eq!(reported.len(), waiting.len());
+        for ((batch, answer), reported) in waiting.into_iter().zip(reported) {
             match answer {
                 Some(answer) => {
                     let answered = self.service.runtime.block_on(answer);
-                    self.answered(batch, told, &answered)?;
+                    self.answered(batch, reported, &answered)?;
                 }
                 None => self.open.push(batch),
             }
@@ -138,19 +138,19 @@ impl Play {
     fn answered(
         &mut self,
         batch: Vec<Request>,
-        told: Told,
+        reported: Reported,
         answered: &Result<(), Error>,
     ) -> Result<(), TestCaseError> {
-        let as_told = match answered {
-            Ok(()) => told == Told::Done,
-            Err(Error::Log(log::Error::Full)) => told == Told::Full,
-            Err(Error::Log(log::Error::Overloaded)) => told == Told::Overloaded,
-            Err(Error::Log(log::Error::Closed)) => told == Told::Closed,
-            Err(Error::Log(log::Error::Failed(_))) => told == Told::Failed,
+        let as_reported = match answered {
+            Ok(()) => reported == Reported::Done,
+            Err(Error::Log(log::Error::Full)) => reported == Reported::Full,
+            Err(Error::Log(log::Error::Overloaded)) => reported == Reported::Overloaded,
+            Err(Error::Log(log::Error::Closed)) => reported == Reported::Closed,
+            Err(Error::Log(log::Error::Failed(_))) => reported == Reported::Failed,
             Err(_) => false,
         };
-        prop_assert!(as_told, "{answered:?} instead of {told:?}");
-        if told != Told::Done {
+        prop_assert!(as_reported, "{answered:?} instead of {reported:?}");
+        if reported != Reported::Done {
             self.open.push(batch);
         }
         Ok(())

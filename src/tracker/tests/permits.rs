@@ -46,13 +46,13 @@ async fn a_permit_is_held_until_the_read_has_ended_and_an_abandoned_read_learns_
     let permit = permits.take(&access).await.unwrap();
     let (begun, has_begun) = mpsc::channel();
     let (end, has_ended) = mpsc::channel::<()>();
-    let (told, was_told) = tokio::sync::oneshot::channel();
+    let (reported, was_reported) = tokio::sync::oneshot::channel();
     let read = tokio::spawn(blocking(permit, move |cancel| {
         begun.send(()).unwrap();
         // As long as this takes, it passes a row.
         has_ended.recv().unwrap();
         let cancelled = cancel.check();
-        told.send(cancelled.is_err()).unwrap();
+        reported.send(cancelled.is_err()).unwrap();
         Ok(cancelled?)
     }));
     let has_begun = tokio::task::spawn_blocking(move || has_begun.recv().unwrap());
@@ -61,7 +61,7 @@ async fn a_permit_is_held_until_the_read_has_ended_and_an_abandoned_read_learns_
     assert!(read.await.unwrap_err().is_cancelled());
     assert!(permits.take(&access).now_or_never().is_none());
     end.send(()).unwrap();
-    assert!(was_told.await.unwrap(), "it learns that nobody waits");
+    assert!(was_reported.await.unwrap(), "it learns that nobody waits");
     assert!(permits.take(&access).await.is_ok());
 }
 

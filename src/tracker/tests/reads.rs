@@ -247,21 +247,21 @@ async fn a_customer_is_read_in_pages_of_properties_and_then_of_events() {
         page.map(|(page, _)| page)
     };
     let mut token = String::new();
-    let mut told = String::new();
+    let mut reported = String::new();
     for _ in 0..4 {
         let page = page(true, &token, 2).await.unwrap();
         assert_eq!(page.answer.ids.len(), 1, "each page says whose it is");
-        told += &json(&page.answer.properties);
+        reported += &json(&page.answer.properties);
         let events = page.answer.events.iter();
-        told.extend(events.map(|event| json(&event.properties)));
-        told.push(' ');
+        reported.extend(events.map(|event| json(&event.properties)));
+        reported.push(' ');
         let Some(next) = page.next else {
             break;
         };
         token = next;
     }
     assert_eq!(
-        told,
+        reported,
         r#"{"a":1,"b":2} {"c":3}{"n":0} {}{"n":1}{"n":2} {}{"n":3} "#
     );
     // A caller that does not ask for pages gets all or an error.
@@ -287,7 +287,7 @@ async fn a_page_of_events_goes_on_where_the_one_before_was_full_or_had_enough() 
     bench.commits(commands.collect()).await;
     let (access, customer) = (bench.access(), ids(C));
     for (limit, room, is_limited) in [(None, 2, false), (Some(2), 9, true)] {
-        let (mut token, mut told) = (String::new(), String::new());
+        let (mut token, mut reported) = (String::new(), String::new());
         loop {
             let request = ListEvents {
                 order: Order::Descending,
@@ -300,13 +300,13 @@ async fn a_page_of_events_goes_on_where_the_one_before_was_full_or_had_enough() 
             let page = bench.tracker.events(&access, request, answer).await;
             let (page, _) = page.unwrap();
             let events = page.answer.events.iter();
-            told.extend(events.map(|event| json(&event.properties)));
+            reported.extend(events.map(|event| json(&event.properties)));
             let Some(next) = page.next else {
                 break;
             };
             assert_eq!(page.limited, is_limited);
             token = next;
         }
-        assert_eq!(told, r#"{"n":5}{"n":4}{"n":3}{"n":2}{"n":1}{"n":0}"#);
+        assert_eq!(reported, r#"{"n":5}{"n":4}{"n":3}{"n":2}{"n":1}{"n":0}"#);
     }
 }

@@ -41,10 +41,10 @@ fn value(store: &Store, key: u64) -> u64 {
 }
 
 /// Checks the store; gives the position up to which it was written.
-fn check(dir: &Path, told: u64) -> u64 {
+fn check(dir: &Path, reported: u64) -> u64 {
     let store = left(dir);
     let front = store.front().unwrap().get();
-    assert!(front >= told, "{front} is behind {told}");
+    assert!(front >= reported, "{front} is behind {reported}");
     assert_eq!(front % WRITES, 0, "a checkpoint is all or nothing");
     for key in 0..KEYS {
         let last = (0..=front).rev().find(|number| number % KEYS == key);
@@ -61,7 +61,7 @@ fn check(dir: &Path, told: u64) -> u64 {
 #[ignore = "the process that the others kill"]
 #[expect(
     clippy::disallowed_methods,
-    reason = "it is told where to write by the process that kills it"
+    reason = "the process that kills it says where to write"
 )]
 fn checkpoints_without_end() {
     let Ok(dir) = std::env::var(FOLDER) else {
@@ -95,10 +95,10 @@ fn kill_again_and_again(kills: u64) {
         process.env(FOLDER, &view).stdout(Stdio::piped());
         let mut process = process.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut told =
+        let mut reported =
             lines.filter_map(|line| line.unwrap().rsplit_once("checkpoint ")?.1.parse().ok());
         let checkpoints = 1 + random.hash_one((kill, 0)) % CHECKPOINTS_MAX;
-        let last: u64 = told.nth(usize::try_from(checkpoints).unwrap()).unwrap();
+        let last: u64 = reported.nth(usize::try_from(checkpoints).unwrap()).unwrap();
         (0..random.hash_one((kill, 1)) % MOMENTS_MAX).for_each(|_| thread::yield_now());
         process.kill().unwrap();
         process.wait().unwrap();

@@ -162,8 +162,8 @@ impl Bench {
         let mut found = Vec::new();
         let (view, scratch) = (self.dir.path().join("view"), scratch());
         let fresh = scratch.path().join("fresh");
-        let mut tell = |difference| found.push(difference);
-        verify::compare(&view, &fresh, &*self.store, &mut tell).unwrap();
+        let mut note = |difference| found.push(difference);
+        verify::compare(&view, &fresh, &*self.store, &mut note).unwrap();
         self.open();
         found
     }

@@ -272,13 +272,9 @@ async fn a_folder_that_cannot_be_meant_is_refused() {
         (
             &format!("?dir={inside}"),
             400,
-            "lies inside of the data folder",
+            "is inside of the data folder",
         ),
-        (
-            &format!("?dir={full}"),
-            400,
-            "lies inside of the data folder",
-        ),
+        (&format!("?dir={full}"), 400, "is inside of the data folder"),
         ("?dir=/", 409, "/ is not empty"),
         ("?dir=/no/such/folder", 500, "/no/such: No such file"),
     ] {

@@ -43,14 +43,14 @@ async fn a_folder_that_does_not_fit_is_refused_alike_by_the_command_and_by_the_s
         (
             "footfall-data",
             format!(
-                "{} lies inside of the data folder footfall-data",
+                "{} is inside of the data folder footfall-data",
                 at("footfall-data")
             ),
         ),
         (
             "link/copy",
             format!(
-                "{} lies inside of the data folder footfall-data",
+                "{} is inside of the data folder footfall-data",
                 at("link/copy")
             ),
         ),

@@ -212,8 +212,8 @@ fn a_seal_that_is_damaged_harms_nothing_and_is_told() {
     fs::write(path, bytes).unwrap();
     assert_eq!(reads_rightly(dir.path(), &sizes), Ok(sizes.len()));
     let store = DiskStore::open_to_read(small(dir.path())).unwrap();
-    let told = store.harmless()[0].to_string();
-    assert!(told.contains(&name(path)), "{told}");
+    let reported = store.harmless()[0].to_string();
+    assert!(reported.contains(&name(path)), "{reported}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn what_a_shop_plugin_sends_is_read() {
 
 #[test]
 fn each_name_leads_to_its_command_however_it_is_spelled() {
-    // PHP escapes slashes unless it is told not to.
+    // PHP escapes slashes unless a flag says otherwise.
     let rows = [
         (r#""customers""#, "UpdateCustomer"),
         (r#""customers/events""#, "AddEvent"),

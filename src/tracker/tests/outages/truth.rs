@@ -14,7 +14,7 @@ use crate::view::tests::{Answer, KINDS, Naive, Request, What};
 
 /// What a caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Told {
+pub(super) enum Reported {
     Done,
     Full,
     Overloaded,
@@ -58,24 +58,24 @@ pub(super) struct Truth {
 }
 
 impl Truth {
-    pub(super) fn send(&mut self, batch: &[Request]) -> Told {
+    pub(super) fn send(&mut self, batch: &[Request]) -> Reported {
         let steady = batch.iter().filter(|request| is_steady(request));
         self.steady.extend(steady.map(seconds));
         if self.latched {
-            return Told::Failed;
+            return Reported::Failed;
         }
         if self.closed {
-            return Told::Closed;
+            return Reported::Closed;
         }
         if !self.stalled {
             return self.commit(batch.to_vec());
         }
         let queued: usize = self.waiting.iter().map(Vec::len).sum();
         if queued > 0 && queued + batch.len() > QUEUE_RECORDS_MAX {
-            return Told::Overloaded;
+            return Reported::Overloaded;
         }
         self.waiting.push(batch.to_vec());
-        Told::Nothing
+        Reported::Nothing
     }
 
     pub(super) fn waits(&self) -> usize {
@@ -86,28 +86,28 @@ impl Truth {
         self.hangs_since = Some(elapsed);
     }
 
-    pub(super) fn resume(&mut self) -> Vec<Told> {
+    pub(super) fn resume(&mut self) -> Vec<Reported> {
         (self.stalled, self.hangs_since) = (false, None);
         let mut waiting = std::mem::take(&mut self.waiting);
         if waiting.is_empty() {
             return Vec::new();
         }
         let others = waiting.split_off(1);
-        let mut told = vec![self.commit(waiting.concat())];
+        let mut reported = vec![self.commit(waiting.concat())];
         if !others.is_empty() {
             let together = match self.latched {
-                true => Told::Failed,
+                true => Reported::Failed,
                 false => self.commit(others.concat()),
             };
-            told.extend(others.iter().map(|_| together));
+            reported.extend(others.iter().map(|_| together));
         }
-        told
+        reported
     }
 
-    fn commit(&mut self, requests: Vec<Request>) -> Told {
+    fn commit(&mut self, requests: Vec<Request>) -> Reported {
         if self.full {
             self.seen_full = !self.closed;
-            return Told::Full;
+            return Reported::Full;
         }
         self.seen_full = false;
         match self.fails.take() {
@@ -116,13 +116,13 @@ impl Truth {
                     self.kept = requests;
                 }
                 self.latched = true;
-                return Told::Failed;
+                return Reported::Failed;
             }
             Some((after, keeps)) => self.fails = Some((after - 1, keeps)),
             None => {}
         }
         self.keep(requests);
-        Told::Done
+        Reported::Done
     }
 
     fn keep(&mut self, requests: Vec<Request>) {
