@@ -24,6 +24,7 @@ mod watch;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -112,6 +113,7 @@ pub struct Access {
     account: Arc<Account>,
     key: Arc<Key>,
     progress: Arc<ProjectProgress>,
+    ahead: Arc<AtomicU64>,
 }
 
 impl Access {

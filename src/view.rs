@@ -44,6 +44,7 @@ mod updates;
 pub mod values;
 pub mod verify;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,7 @@ use tokio::sync::watch;
 
 use crate::log::{Log, Position};
 use apply::Apply;
-pub use apply::Counts;
+pub use apply::{Counts, Remarks};
 pub use backpressure::Backpressure;
 pub use cancel::{Cancel, Waiting};
 use checkpoint::Checkpoints;
@@ -195,6 +196,11 @@ impl View {
     /// The counts of the records applied since the start.
     pub fn counts(&self) -> Counts {
         self.projector.counts()
+    }
+
+    /// By token: what was remarkable about the records applied since the start.
+    pub fn remarks(&self) -> BTreeMap<String, Remarks> {
+        self.projector.remarks()
     }
 
     /// Waits until everything up to `position` can be read.

@@ -205,11 +205,25 @@ impl Collector for Counted {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        self.encode_lags(&mut encoder)
+        self.encode_lags(&mut encoder)?;
+        self.encode_remarks(&mut encoder)
     }
 }
 
 impl Counted {
+    fn encode_remarks(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = (
+            "footfall_remarks",
+            "What was accepted and not as it was meant, by reason and project, since the start",
+        );
+        let mut all = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (reason, project, count) in self.tracker.remarks() {
+            let labels = [("reason", reason.tag()), ("project", &*project)];
+            ConstCounter::new(count).encode(all.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     /// The projects of the settings only: a label never has what callers make up.
     fn encode_lags(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (name, help) = (

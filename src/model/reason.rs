@@ -64,7 +64,7 @@ macro_rules! reasons {
 reasons! {
     // Who calls.
     ProjectUnknown = "project_unknown", Refused:
-        "no project has this token", "compare the token with `[[projects]]` in the settings";
+        "no project has this token", "compare the token with `[[project]]` in the settings";
     KeyMissing = "key_missing", Refused:
         "the call has no key", "send `Authorization: Token …` or `Basic …`";
     KeyUnreadable = "key_unreadable", Refused:
@@ -182,6 +182,19 @@ reasons! {
         "a defect of the service", "operators: see the log for the call's `x-request-id`";
     Unavailable = "unavailable", Refused:
         "the service cannot take the call now", "wait as long as the answer says";
+    // What is accepted all the same.
+    Duplicate = "duplicate", Dropped:
+        "the event is there already, with the same time and properties", "nothing: retries are meant to do this";
+    IdSkipped = "id_skipped", Remark:
+        "an ID of a type that the project does not list was skipped", "list the type in the project";
+    IdsClash = "ids_clash", Remark:
+        "the IDs are those of customers that cannot be one; nothing was merged", "look for a device or cookie of several people";
+    SoftIdEvicted = "soft_id_evicted", Remark:
+        "a customer had 64 soft IDs of the type; the one unused for longest was dropped", "look for a cookie that changes with each visit";
+    PropertyDropped = "property_dropped", Remark:
+        "a customer had 1,024 properties; the one updated longest ago was dropped", "look for a client that makes up names";
+    TimeInFuture = "time_in_future", Remark:
+        "a time is ahead of its receipt; an update counts as of now, an event keeps it", "set the client's clock";
 }
 
 impl fmt::Display for Reason {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known::Keys;
 use super::{Access, AccessError, Error, Tracker};
@@ -9,6 +10,7 @@ use crate::limit::{Account, Charge, Failed, QuotaOutcome, Quotas, Subject, Verdi
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
 use crate::model::project::{Key, KeyAccess, Project};
+use crate::model::reason::Reason;
 use crate::model::time::Timestamp;
 use crate::view::{ProjectProgress, View};
 
@@ -43,6 +45,8 @@ pub(super) struct Entry {
     pub(super) project: Arc<Project>,
     pub(super) account: Arc<Account>,
     pub(super) progress: Arc<ProjectProgress>,
+    /// How many commands had a time ahead of their receipt.
+    pub(super) ahead: Arc<AtomicU64>,
 }
 
 impl ProjectRegistry {
@@ -54,6 +58,7 @@ impl ProjectRegistry {
             project: project.clone(),
             account: entry.account.clone(),
             progress: entry.progress.clone(),
+            ahead: entry.ahead.clone(),
             key: key.clone(),
         })
     }
@@ -62,6 +67,7 @@ impl ProjectRegistry {
         let mut keys = Keys::default();
         let entry = |RegisteredProject { project, quotas }: RegisteredProject| {
             let mut account = Account::new(&quotas);
+            let mut ahead = Arc::default();
             if let Some(before) = before.by_token.get(&project.token) {
                 let place_before = |place: usize| {
                     let key = project.keys.get(place)?;
@@ -72,11 +78,13 @@ impl ProjectRegistry {
                         .position(|known| known.is_same_as(key))
                 };
                 account.succeed(&before.account, place_before);
+                ahead = before.ahead.clone();
             }
             let entry = Entry {
                 progress: view.project(&project.token),
                 project: Arc::new(project),
                 account: Arc::new(account),
+                ahead,
             };
             keys.add(&entry.project);
             (entry.project.token.clone(), entry)
@@ -102,6 +110,7 @@ impl ProjectRegistry {
             account: entry.account.clone(),
             key,
             progress: entry.progress.clone(),
+            ahead: entry.ahead.clone(),
         })
     }
 
@@ -118,6 +127,7 @@ impl ProjectRegistry {
             account: entry.account.clone(),
             key: key.clone(),
             progress: entry.progress.clone(),
+            ahead: entry.ahead.clone(),
         })
     }
 
@@ -251,6 +261,26 @@ impl Tracker {
             None => Ok(()),
             Some(retry_after) => Err(Error::OverQuota { retry_after }),
         }
+    }
+
+    /// By reason and token of the settings: how often something was accepted and not as it was meant.
+    pub fn remarks(&self) -> Vec<(Reason, String, u64)> {
+        let projects = self.projects.borrow();
+        let folded = self.view.remarks();
+        let mut remarks = Vec::new();
+        for (token, entry) in &projects.by_token {
+            let folded = folded.get(token).copied().unwrap_or_default();
+            let counts = [
+                (Reason::Duplicate, folded.duplicates),
+                (Reason::IdSkipped, entry.project.ids.skipped()),
+                (Reason::IdsClash, folded.clashes),
+                (Reason::SoftIdEvicted, folded.evictions),
+                (Reason::PropertyDropped, folded.properties_dropped),
+                (Reason::TimeInFuture, entry.ahead.load(Ordering::Relaxed)),
+            ];
+            remarks.extend(counts.map(|(reason, count)| (reason, token.clone(), count)));
+        }
+        remarks
     }
 
     /// How many IDs of types that their projects do not list were skipped since the projects were set.

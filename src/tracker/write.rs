@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::receipt::Receipt;
@@ -92,6 +93,7 @@ impl Tracker {
                 .time
                 .map_or(received.time, |time| time.min(received.time)),
         };
+        note_future(access, update.time, &received);
         Ok(accept(access, received, ids, command))
     }
 
@@ -110,6 +112,7 @@ impl Tracker {
             properties: checked(event.properties)?,
             time: event.time.unwrap_or(received.time),
         });
+        note_future(access, event.time, &received);
         Ok(accept(access, received, ids, command))
     }
 
@@ -130,6 +133,7 @@ impl Tracker {
             properties: checked(click.properties)?.with_text("url", click.url)?,
             time: click.time.unwrap_or(received.time),
         });
+        note_future(access, click.time, &received);
         Ok(accept(access, received, ids, command))
     }
 
@@ -188,6 +192,13 @@ impl Accepted {
     /// How many bytes its record takes in the log.
     pub fn bytes(&self) -> usize {
         self.record.0.len()
+    }
+}
+
+/// Counts a time ahead of its receipt.
+fn note_future(access: &Access, time: Option<Timestamp>, received: &Receipt) {
+    if time.is_some_and(|time| time > received.time) {
+        access.ahead.fetch_add(1, Ordering::Relaxed);
     }
 }
 

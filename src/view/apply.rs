@@ -53,6 +53,28 @@ pub struct Counts {
     pub erased: u64,
 }
 
+/// What was remarkable about the records of a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Events dropped because they were stored already.
+    pub duplicates: u64,
+    /// Records whose IDs clash.
+    pub clashes: u64,
+    /// Soft IDs dropped because the customer had too many.
+    pub evictions: u64,
+    /// Properties dropped because the customer had too many.
+    pub properties_dropped: u64,
+}
+
+impl Remarks {
+    pub(super) fn add(&mut self, other: Self) {
+        self.duplicates += other.duplicates;
+        self.clashes += other.clashes;
+        self.evictions += other.evictions;
+        self.properties_dropped += other.properties_dropped;
+    }
+}
+
 impl Counts {
     pub(super) fn add(&mut self, other: Self) {
         self.records += other.records;
@@ -87,6 +109,8 @@ pub(super) struct Apply<'a> {
     chores: BTreeMap<String, VecDeque<u64>>,
     /// The counts of the records that are not written yet.
     counts: Counts,
+    /// The same by project, of what is rare.
+    remarks: BTreeMap<u32, Remarks>,
 }
 
 /// The customer that a record is about.
@@ -124,6 +148,7 @@ impl<'a> Apply<'a> {
             lanes: store.lanes()?,
             chores: BTreeMap::new(),
             counts: Counts::default(),
+            remarks: BTreeMap::new(),
         };
         apply.load_chores(store)?;
         Ok(apply)
@@ -147,7 +172,12 @@ impl<'a> Apply<'a> {
                     self.put_involvement(about.number, position, &about.involvement);
                 }
                 let hash = keys::content_hash(event, position);
-                self.event(&about, &event.event_type, event.time, hash, position)?;
+                self.event(
+                    project,
+                    &about,
+                    (&event.event_type, event.time, hash),
+                    position,
+                )?;
             }
             Command::Event(_) => {
                 self.put_involvement(keys::NOBODY, position, &Involvement::default())
@@ -176,13 +206,8 @@ impl<'a> Apply<'a> {
             return Ok(false);
         };
         self.counts.records += 1;
-        self.event(
-            &about,
-            &known.event_type,
-            known.time,
-            known.content,
-            position,
-        )?;
+        let event = (&known.event_type, known.time, known.content);
+        self.event(project, &about, event, position)?;
         self.pass(&known.project, position);
         Ok(true)
     }
@@ -228,10 +253,24 @@ impl<'a> Apply<'a> {
         &self.lanes
     }
 
-    /// Writes what was applied.
-    pub(super) fn write(&mut self) -> Result<Counts, Error> {
+    /// Writes what was applied. Gives what it did, and by token what was remarkable.
+    pub(super) fn write(&mut self) -> Result<(Counts, Vec<(String, Remarks)>), Error> {
         self.flush()?;
-        Ok(std::mem::take(&mut self.counts))
+        let remarks = std::mem::take(&mut self.remarks);
+        // A project with a remark was looked up for the same batch.
+        let token = |number: u32| self.projects.iter().find(|(_, known)| **known == number);
+        let remarks = remarks
+            .into_iter()
+            .filter_map(|(number, remarks)| Some((token(number)?.0.clone(), remarks)));
+        let remarks = remarks.collect();
+        if self.projects.len() >= PROJECTS_MAX {
+            self.projects.clear();
+        }
+        Ok((std::mem::take(&mut self.counts), remarks))
+    }
+
+    fn remarks(&mut self, project: u32) -> &mut Remarks {
+        self.remarks.entry(project).or_default()
     }
 
     /// Writes everything up to the last record, so that scans see it.
@@ -257,9 +296,6 @@ impl<'a> Apply<'a> {
             return Ok(*number);
         }
         let number = self.stored_project(token)?;
-        if self.projects.len() >= PROJECTS_MAX {
-            self.projects.clear();
-        }
         self.projects.insert(token.to_owned(), number);
         Ok(number)
     }
@@ -283,10 +319,9 @@ impl<'a> Apply<'a> {
 
     fn event(
         &mut self,
+        project: u32,
         about: &About,
-        event_type: &EventType,
-        time: Timestamp,
-        hash: ContentHash,
+        (event_type, time, hash): (&EventType, Timestamp, ContentHash),
         position: Position,
     ) -> Result<(), Error> {
         // Rows of customers that this very record merged may not have moved yet.
@@ -301,6 +336,7 @@ impl<'a> Apply<'a> {
             let key = keys::event(number, time, hash);
             if self.overlay.get(Table::Timeline, &key)?.is_some() {
                 self.counts.duplicates += 1;
+                self.remarks(project).duplicates += 1;
                 // Followers of the log must be able to distinguish it from one that was kept.
                 self.hide(position);
                 let key = keys::duplicate(&key, position);

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Error;
-use super::apply::{Apply, Counts};
+use super::apply::{Apply, Counts, Remarks};
 use super::nice::step_back;
 use super::progress::{Progress, Projects};
 use super::store::Store;
@@ -53,6 +53,8 @@ const ROOM_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Projector {
     counts: Mutex<Counts>,
+    /// By token.
+    remarks: Mutex<BTreeMap<String, Remarks>>,
     progress: watch::Sender<Progress>,
     pub(super) projects: Projects,
     /// The position up to which readers wait for the log to be applied.
@@ -72,6 +74,7 @@ impl Projector {
         projects.publish(front, store.lanes()?);
         let projector = Arc::new(Self {
             counts: Mutex::default(),
+            remarks: Mutex::default(),
             progress: watch::Sender::new(Progress {
                 front,
                 applied,
@@ -107,6 +110,11 @@ impl Projector {
 
     pub(super) fn counts(&self) -> Counts {
         *lock(&self.counts)
+    }
+
+    /// By token: what was remarkable.
+    pub(super) fn remarks(&self) -> BTreeMap<String, Remarks> {
+        lock(&self.remarks).clone()
     }
 
     /// Asks for the log to be applied up to `position` without delay.
@@ -330,8 +338,13 @@ impl Projector {
     }
 
     fn write(&self, apply: &mut Apply<'_>) -> Result<(), Error> {
-        let counts = apply.write()?;
+        let (counts, remarks) = apply.write()?;
         lock(&self.counts).add(counts);
+        let mut by_token = lock(&self.remarks);
+        for (token, remarks) in remarks {
+            by_token.entry(token).or_default().add(remarks);
+        }
+        drop(by_token);
         let lanes = apply.lanes().iter().map(|(token, at)| {
             // A record can be read once nothing is left to do for it.
             let unfinished = u64::from(apply.has_chores(token));

@@ -485,3 +485,60 @@ async fn a_page_of_another_site_sees_no_refusals() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_accepted_and_not_as_it_was_meant_is_counted_by_project() {
+    let projects = format!(
+        r#"
+[[project]]
+token = "{TOKEN}"
+unlisted_ids = "skip"
+[[project.key]]
+public = "public-key"
+permissions = ["customers:set", "events:set"]
+"#
+    );
+    let server = Setup::default().projects(&projects).start().await;
+    let accepts = async |route: &str, body: String| {
+        let answer = server.track(route, &body).send().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let event = format!("{{{A},\"event_type\":\"x\",\"timestamp\":1}}");
+    for _ in 0..3 {
+        accepts("customers/events", event.clone()).await;
+    }
+    let skipped = r#"{"customer_ids":{"registered":"a","other":"b"}}"#;
+    accepts("customers", skipped.to_owned()).await;
+    for name in ["a", "b"] {
+        let both = format!("{{\"customer_ids\":{{\"registered\":\"{name}\",\"cookie\":\"c\"}}}}");
+        accepts("customers", both).await;
+    }
+    let future = format!("{{{A},\"update_timestamp\":4000000000}}");
+    accepts("customers", future).await;
+    for cookie in 0..66 {
+        let ids =
+            format!("{{\"customer_ids\":{{\"registered\":\"many\",\"cookie\":\"m{cookie}\"}}}}");
+        accepts("customers", ids).await;
+    }
+    let names = |from: usize| {
+        let entries = (from..from + 250).map(|n| format!("\"p{n}\":1"));
+        let entries = entries.collect::<Vec<_>>().join(",");
+        format!("{{{A},\"properties\":{{{entries}}}}}")
+    };
+    for from in (0..1_250).step_by(250) {
+        accepts("customers", names(from)).await;
+    }
+    for (tag, count) in [
+        ("duplicate", 2),
+        ("id_skipped", 1),
+        ("ids_clash", 1),
+        ("soft_id_evicted", 2),
+        ("property_dropped", 226),
+        ("time_in_future", 1),
+    ] {
+        let line = format!("footfall_remarks_total{{reason=\"{tag}\",project=\"{TOKEN}\"}}");
+        server.rises_to(&line, count).await;
+        assert_eq!(server.counted(&line).await, count, "{tag}");
+    }
+    server.stop().await;
+}

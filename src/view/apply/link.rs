@@ -85,6 +85,9 @@ impl Apply<'_> {
             .filter_map(|(_, (id, holder))| Some(((*holder)?, &*id.kind)))
             .collect();
         // Customers still in `known` are neither the target nor merged into it: the IDs clash.
+        if !known.is_empty() {
+            self.remarks(project).clashes += 1;
+        }
         for other in known.into_keys() {
             let kinds = left.iter().filter(|(holder, _)| *holder == other);
             let kinds = kinds.map(|(_, kind)| *kind);
@@ -207,6 +210,7 @@ impl Apply<'_> {
                 customer.evicted = true;
                 self.remove_id(customer.project, &id);
                 self.counts.evictions += 1;
+                self.remarks(customer.project).evictions += 1;
             }
         }
         Ok(())

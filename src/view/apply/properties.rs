@@ -139,6 +139,7 @@ impl Apply<'_> {
             if let Some((_, name)) = ranked.pop_first() {
                 self.remove_property(number, &name);
                 self.counts.properties_dropped += 1;
+                self.remarks(customer.project).properties_dropped += 1;
             }
         }
         customer.properties = u32::try_from(ranked.len()).unwrap_or(u32::MAX);
