@@ -166,7 +166,8 @@ def ids_that_two_customers_fight_for(target):
     return ever_new(target, lambda _: body)
 
 
-@attack(4)
+# What the fold remembers of customers, its checkpoints and the read cache may stay: docs/limits.md.
+@attack(4, more={"memory_mib": 448 + 128})
 def many_customers_of_one_moment(target):
     """A thousand customers' events of the same microsecond, and the next thousand's."""
     def commands(name):
