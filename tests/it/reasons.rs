@@ -161,6 +161,8 @@ fn rest(server: &Server) -> Vec<(Request, Reason)> {
             Reason::KeyMissing,
         ),
         (keyed("Bearer x"), Reason::KeyUnreadable),
+        (keyed("Token events-only"), Reason::PermissionMissing),
+        (keyed("Basic a2V5LWlkOndyb25n"), Reason::SecretWrong),
         (keyed("Token nobody"), Reason::KeyUnknown),
         (
             server
@@ -273,8 +275,84 @@ async fn each_refusal_over_grpc_says_its_reason_and_is_counted_once() {
         customer_ids: ids(&[("registered", "nobody")]),
         ..Default::default()
     };
-    let refused = customers.get_customer(authorized(asked, PRIVATE)).await;
-    assert_eq!(tag(&refused.unwrap_err()), "CUSTOMER_UNKNOWN");
+    for (key, reason) in [
+        (PRIVATE, "CUSTOMER_UNKNOWN"),
+        (PUBLIC, "PERMISSION_MISSING"),
+        ("Basic a2V5LWlkOndyb25n", "SECRET_WRONG"),
+        ("Bearer x", "KEY_UNREADABLE"),
+    ] {
+        let refused = customers.get_customer(authorized(asked.clone(), key)).await;
+        assert_eq!(tag(&refused.unwrap_err()), reason);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_many_kinds_over_grpc_say_their_reasons() {
+    let server = Server::start().await;
+    let channel = server.channel().await;
+    let mut tracking = TrackingServiceClient::new(channel.clone());
+    let mut customers = CustomerServiceClient::new(channel.clone());
+    for (commands, reason) in [(0, "BATCH_EMPTY"), (51, "BATCH_TOO_LONG")] {
+        let batch = pb::ExecuteBatchRequest {
+            project_token: TOKEN.to_owned(),
+            commands: vec![pb::Command::default(); commands],
+        };
+        let refused = tracking.execute_batch(authorized(batch, PUBLIC)).await;
+        assert_eq!(tag(&refused.unwrap_err()), reason);
+    }
+    let click = pb::TrackCampaignClickRequest {
+        project_token: TOKEN.to_owned(),
+        ..Default::default()
+    };
+    let refused = tracking.track_campaign_click(authorized(click, PUBLIC));
+    assert_eq!(tag(&refused.await.unwrap_err()), "URL_MISSING");
+    let asked = pb::ListEventsRequest {
+        project_token: TOKEN.to_owned(),
+        customer_ids: ids(&[("registered", "a")]),
+        event_types: vec!["x".to_owned()],
+        ..Default::default()
+    };
+    let nothing = pb::ListEventsRequest {
+        limit: Some(0),
+        ..asked.clone()
+    };
+    let elsewhere = pb::ListEventsRequest {
+        page_token: "x".to_owned(),
+        ..asked
+    };
+    for (asked, reason) in [(nothing, "QUERY_INVALID"), (elsewhere, "CURSOR_INVALID")] {
+        let refused = customers.list_events(authorized(asked, PRIVATE)).await;
+        assert_eq!(tag(&refused.unwrap_err()), reason);
+    }
+    for name in ["a", "b"] {
+        let update = pb::UpdateCustomerRequest {
+            customer_ids: ids(&[("registered", name), ("cookie", name)]),
+            ..update("{}")
+        };
+        let stored = tracking.update_customer(authorized(update, PUBLIC)).await;
+        stored.unwrap();
+    }
+    let both = pb::EraseCustomerRequest {
+        project_token: TOKEN.to_owned(),
+        customer_ids: ids(&[("registered", "a"), ("cookie", "b")]),
+    };
+    let refused = customers.erase_customer(authorized(both, PRIVATE)).await;
+    assert_eq!(tag(&refused.unwrap_err()), "CUSTOMERS_SEVERAL");
+    let mut request = authorized(event("x"), PUBLIC);
+    let timeout = "soon".parse().unwrap();
+    request.metadata_mut().insert("grpc-timeout", timeout);
+    let refused = tracking.add_event(request).await;
+    assert_eq!(tag(&refused.unwrap_err()), "DEADLINE_INVALID");
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<pb::AddEventRequest, pb::AddEventResponse>::default();
+    let path =
+        http::uri::PathAndQuery::from_static("/footfall.tracking.v2.TrackingService/Nothing");
+    let refused = client
+        .unary(authorized(event("x"), PUBLIC), path, codec)
+        .await;
+    assert_eq!(tag(&refused.unwrap_err()), "RPC_UNKNOWN");
     server.stop().await;
 }
 
