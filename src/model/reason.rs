@@ -112,7 +112,8 @@ reasons! {
     RpcUnknown = "rpc_unknown", Refused:
         "no service has this rpc", "compare client and service: reflection lists the rpcs";
     MessageInvalid = "message_invalid", Refused:
-        "the gRPC message, or the number of messages, breaks the protocol", "generate the client from these definitions";
+        "the gRPC message, or the number of messages, breaks the protocol",
+        "generate the client from these definitions";
     DeadlineInvalid = "deadline_invalid", Refused:
         "`grpc-timeout` cannot be read", "send up to eight digits and a unit";
     DeadlineExceeded = "deadline_exceeded", Refused:
@@ -139,7 +140,8 @@ reasons! {
     UrlMissing = "url_missing", Refused:
         "a click has no address", "send `url`";
     PropertiesInvalid = "properties_invalid", Refused:
-        "the properties are no object, too many, or have a name or value that cannot be kept", "the text names the property";
+        "the properties are no object, too many, or have a name or value that cannot be kept",
+        "the text names the property";
     PropertyTooLarge = "property_too_large", Refused:
         "a property's value is too large", "send at most 16 KiB as JSON";
     PropertyTooDeep = "property_too_deep", Refused:
@@ -188,11 +190,14 @@ reasons! {
     IdSkipped = "id_skipped", Remark:
         "an ID of a type that the project does not list was skipped", "list the type in the project";
     IdsClash = "ids_clash", Remark:
-        "the IDs are those of customers that cannot be one; nothing was merged", "look for a device or cookie of several people";
+        "the IDs are those of customers that cannot be one; nothing was merged",
+        "look for a device or cookie of several people";
     SoftIdEvicted = "soft_id_evicted", Remark:
-        "a customer had 64 soft IDs of the type; the one unused for longest was dropped", "look for a cookie that changes with each visit";
+        "a customer had 64 soft IDs of the type; the one unused for longest was dropped",
+        "look for a cookie that changes with each visit";
     PropertyDropped = "property_dropped", Remark:
-        "a customer had 1,024 properties; the one updated longest ago was dropped", "look for a client that makes up names";
+        "a customer had 1,024 properties; the one updated longest ago was dropped",
+        "look for a client that makes up names";
     TimeInFuture = "time_in_future", Remark:
         "a time is ahead of its receipt; an update counts as of now, an event keeps it", "set the client's clock";
 }

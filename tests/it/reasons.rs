@@ -363,7 +363,8 @@ async fn each_refused_command_of_a_batch_counts_and_no_other() {
         {"name": "customers", "data": {"customer_ids": {"registered": "a"}}},
         {"name": "customers", "data": {"customer_ids": {}}},
         {"name": "nothing", "data": {}},
-        {"name": "customers/events", "data": {"customer_ids": {"registered": "a"}, "event_type": "x", "timestamp": "?"}},
+        {"name": "customers/events", "data": {"customer_ids": {"registered": "a"}, "event_type": "x",
+            "timestamp": "?"}},
         {"name": "customers/events", "data": {"customer_ids": {"x": "a"}, "event_type": "x"}},
     ]});
     let answer = server.track("batch", &batch.to_string()).send().await;
