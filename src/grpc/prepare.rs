@@ -4,7 +4,7 @@ use tonic::Status;
 
 use super::convert::time;
 use super::{pb, status};
-use crate::middleware::because;
+use crate::middleware::with_reason;
 use crate::model::project::Permission;
 use crate::model::reason::Reason;
 use crate::tracker::{
@@ -100,5 +100,5 @@ fn in_batch(error: Error) -> Status {
         | Permission::AnonymizeCustomers
         | Permission::EraseCustomers => "not authorized to update specified customer properties",
     };
-    because(Reason::PermissionMissing, Status::permission_denied(text))
+    with_reason(Reason::PermissionMissing, Status::permission_denied(text))
 }

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::log::Position;
-use crate::middleware::{Cause, Guard, because, explained, refusal};
+use crate::middleware::{Cause, Guard, explained, refusal, with_reason};
 use crate::model::properties;
 use crate::model::reason::Reason;
 use crate::tracker::{AccessError, Error};
@@ -83,7 +83,7 @@ impl From<Error> for Status {
             Error::Log(error) => return of_log(&error, reason),
             Error::View(error) => return of_view(&error, reason),
         };
-        because(reason, status)
+        with_reason(reason, status)
     }
 }
 
@@ -96,16 +96,16 @@ pub fn invalid(reason: Reason, field: Option<&str>, message: String) -> Status {
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
     };
-    because(reason, status)
+    with_reason(reason, status)
 }
 
 fn of_log(error: &log::Error, reason: Reason) -> Status {
     let message = error.fragment();
     let status = match error {
-        log::Error::Overloaded => return because(reason, unavailable(message, OVERLOAD_DELAY)),
+        log::Error::Overloaded => return with_reason(reason, unavailable(message, OVERLOAD_DELAY)),
         // The log reports these itself, once, and not for each call.
         log::Error::Full | log::Error::Failed(_) | log::Error::Stalled(_) | log::Error::Closed => {
-            return because(reason, unavailable(message, FAILURE_DELAY));
+            return with_reason(reason, unavailable(message, FAILURE_DELAY));
         }
         log::Error::NoStore(_) | log::Error::Locked(_) | log::Error::Open { .. } => {
             unavailable(message, FAILURE_DELAY)
@@ -127,12 +127,12 @@ fn of_view(error: &view::Error, reason: Reason) -> Status {
     let message = error.fragment();
     let status = match error {
         view::Error::Behind(_) | view::Error::Backlog(_) | view::Error::StillRead => {
-            return because(reason, unavailable(message, OVERLOAD_DELAY));
+            return with_reason(reason, unavailable(message, OVERLOAD_DELAY));
         }
         view::Error::Stopped(_) | view::Error::Ahead { .. } => {
-            return because(reason, unavailable(message, FAILURE_DELAY));
+            return with_reason(reason, unavailable(message, FAILURE_DELAY));
         }
-        view::Error::Cancelled => return because(reason, Status::cancelled(message)),
+        view::Error::Cancelled => return with_reason(reason, Status::cancelled(message)),
         view::Error::Damaged(_) => Status::data_loss(message),
         view::Error::Store(_) | view::Error::Full | view::Error::Panicked => {
             Status::internal(message)

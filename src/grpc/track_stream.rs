@@ -25,7 +25,8 @@ use super::status::{invalid, unavailable};
 use super::streams::id_of;
 use crate::limit::{KeyHolder, KeyedPermit, QuotaOutcome};
 use crate::middleware::{
-    CallContext, Guard, MessageCharge, Refusals, RefusedCaller, because, cause, explained, refusal,
+    CallContext, Guard, MessageCharge, Refusals, RefusedCaller, cause, explained, refusal,
+    with_reason,
 };
 use crate::model::credentials::Credentials;
 use crate::model::reason::Reason;
@@ -73,7 +74,7 @@ pub(super) fn acknowledged(
             group.commit(
                 &stream.tracker,
                 id_of(&stream.extensions),
-                stream.refusals(),
+                stream.refusals(stream.access.as_ref()),
             ),
             goes_on.then_some(stream),
         ))
@@ -156,7 +157,7 @@ impl IngestStream {
         loop {
             match next {
                 Some(Ok(message)) => self.take(message, &mut group),
-                Some(Err(status)) => group.end = Some(self.refuse(status)),
+                Some(Err(status)) => group.end = Some(self.refuse(status, self.access.as_ref())),
                 None => break,
             }
             let is_full = group.results.len() == GROUP_COMMANDS_MAX
@@ -203,7 +204,7 @@ impl IngestStream {
         let access = match self.access(&message.project_token) {
             Ok(access) => access,
             Err(status) => {
-                group.end = Some(self.refuse(status));
+                group.end = Some(self.refuse(status, None));
                 return;
             }
         };
@@ -232,7 +233,7 @@ impl IngestStream {
             Ok(Prepared::Time) => result.time = Some(timestamp(self.tracker.now())),
             Err(status) => {
                 self.count(Guard::of(&status));
-                result.error = Some(rpc_status(&self.refuse(status)));
+                result.error = Some(rpc_status(&self.refuse(status, Some(&access))));
             }
         }
         group.result_bytes += result.encoded_len();
@@ -286,14 +287,14 @@ impl IngestStream {
 
     /// The refusal of a command, or of what the stream would have sent yet, as the caller gets it. It is counted here:
     /// the answer has begun, and no layer sees the statuses inside of it.
-    fn refuse(&self, status: Status) -> Status {
-        self.refusals().note([&status]);
+    fn refuse(&self, status: Status, access: Option<&Access>) -> Status {
+        self.refusals(access).note([&status]);
         explained(status)
     }
 
-    fn refusals(&self) -> StreamRefusals {
+    fn refusals(&self, access: Option<&Access>) -> StreamRefusals {
         let context = CallContext::of(&self.extensions).ok();
-        let known = self.access.as_ref().map(|access| {
+        let known = access.map(|access| {
             let (project, key) = access.caller();
             (project.clone(), Some(key.clone()))
         });
@@ -388,5 +389,5 @@ fn refused(quota_outcome: &QuotaOutcome, status: Status) -> Status {
 
 fn draining() -> Status {
     let status = unavailable("the service is draining".to_owned(), DRAIN_DELAY);
-    because(Reason::Draining, status)
+    with_reason(Reason::Draining, status)
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Body, because};
+use super::{Body, with_reason};
 use crate::clock::late::Late;
 use crate::model::quote::quoted;
 use crate::model::reason::Reason;
@@ -43,7 +43,7 @@ impl Deadline {
                 "grpc-timeout must be 1 to {DIGITS_MAX} digits and one of H, M, S, m, u, n, not '{}'",
                 quoted(&value)
             );
-            because(Reason::DeadlineInvalid, Status::invalid_argument(text))
+            with_reason(Reason::DeadlineInvalid, Status::invalid_argument(text))
         })?;
         let deadline = Instant::now().checked_add(timeout);
         Ok(deadline.filter(|_| timeout <= TIMEOUT_MAX).map(Self))

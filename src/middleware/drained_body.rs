@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-use super::{CallerEnded, because};
+use super::{CallerEnded, with_reason};
 use crate::model::reason::Reason;
 
 /// Most bytes of a rest.
@@ -78,7 +78,7 @@ impl Body for DrainedBody {
         match &mut this.ended {
             Some(ended) => ended.poll(context).map(|()| {
                 let status = Status::invalid_argument("The body ended early");
-                Some(Err(because(Reason::BodyIncomplete, status).into()))
+                Some(Err(with_reason(Reason::BodyIncomplete, status).into()))
             }),
             None => Poll::Pending,
         }

@@ -28,7 +28,7 @@ use tonic::Status;
 
 use super::guard::{Guard, Rejections};
 use super::rate_limit::MessageCharge;
-use super::{because, refusal};
+use super::{refusal, with_reason};
 use crate::clock::late::Late;
 use crate::limit::Meter;
 use crate::limit::budget::FREE_BYTES;
@@ -303,7 +303,7 @@ fn ended(messages: &Messages, pace: &Pace) -> Result<(), Status> {
         (false, Pace::One) if messages.begun == 0 => "the message is missing",
         (false, _) => return Ok(()),
     };
-    Err(because(
+    Err(with_reason(
         Reason::BodyIncomplete,
         Status::invalid_argument(text),
     ))

@@ -12,8 +12,8 @@ mod tests;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::Status;
 
-use super::because;
 use super::message_body::{HEAD_BYTES, first};
+use super::with_reason;
 use crate::model::reason::Reason;
 
 pub use decoded::Decoded;
@@ -77,7 +77,7 @@ fn unknown(value: &[u8]) -> Status {
     let value = String::from_utf8_lossy(value);
     let value = crate::model::quote::quoted(&value);
     let text = format!("grpc-encoding must be one of {ACCEPTED}, not '{value}'");
-    let mut status = because(Reason::CodingUnsupported, Status::unimplemented(text));
+    let mut status = with_reason(Reason::CodingUnsupported, Status::unimplemented(text));
     let accepted = tonic::metadata::MetadataValue::from_static(ACCEPTED);
     status
         .metadata_mut()

@@ -20,7 +20,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use prost::Message as _;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{StatusExt as _, pb};
 use tower::{Layer, Service, layer::layer_fn};
 
 pub use recent::{RecentRefusals, Refusal, RefusedCall};
@@ -33,12 +33,13 @@ use crate::model::reason::{Reason, Severity};
 
 /// Who gives the reasons, as `ErrorInfo.domain`.
 pub(super) const DOMAIN: &str = "footfall";
+const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The project of what is refused before one of the settings is known.
 const OTHER: &str = "other";
 
 /// The status, with this reason behind it.
-pub fn because(reason: Reason, mut status: Status) -> Status {
+pub fn with_reason(reason: Reason, mut status: Status) -> Status {
     status.set_source(Arc::new(reason));
     status
 }
@@ -58,11 +59,10 @@ pub fn reason_of(status: &Status) -> Reason {
         Code::DeadlineExceeded => Reason::DeadlineExceeded,
         Code::OutOfRange => Reason::MessageTooLarge,
         Code::ResourceExhausted => Reason::RateLimitExceeded,
-        Code::Unimplemented => Reason::RpcUnknown,
+        Code::Unimplemented | Code::NotFound => Reason::RpcUnknown,
         Code::Unavailable => Reason::Unavailable,
         Code::Ok
         | Code::Unknown
-        | Code::NotFound
         | Code::AlreadyExists
         | Code::PermissionDenied
         | Code::FailedPrecondition
@@ -76,21 +76,28 @@ pub fn reason_of(status: &Status) -> Reason {
 /// The details of a status with its reason among them; none if they have it already.
 fn details(status: &Status) -> Option<Bytes> {
     let before = status.details();
-    if memmem::find(before, b"google.rpc.ErrorInfo").is_some() {
+    if memmem::find(before, ERROR_INFO.as_bytes()).is_some() {
         return None;
     }
-    let reason = reason_of(status).tag().to_ascii_uppercase();
-    let info = ErrorDetails::with_error_info(reason, DOMAIN, []);
-    let info = Status::with_error_details(status.code(), status.message(), info);
-    if before.is_empty() {
-        return Some(Bytes::copy_from_slice(info.details()));
-    }
+    let info = pb::ErrorInfo {
+        reason: reason_of(status).tag().to_ascii_uppercase(),
+        domain: DOMAIN.to_owned(),
+        ..pb::ErrorInfo::default()
+    };
+    let mut message = tonic_types::Status {
+        details: vec![prost_types::Any {
+            type_url: ERROR_INFO.to_owned(),
+            value: info.encode_to_vec(),
+        }],
+        ..tonic_types::Status::default()
+    };
     // Messages that are concatenated are one, with the details of both.
-    let mut info = tonic_types::Status::decode(info.details()).ok()?;
-    (info.code, info.message) = Default::default();
     let mut details = before.to_vec();
+    if details.is_empty() {
+        (message.code, message.message) = (status.code().into(), status.message().to_owned());
+    }
     // A vector takes any number of bytes.
-    let _ = info.encode(&mut details);
+    let _ = message.encode(&mut details);
     Some(details.into())
 }
 
@@ -107,7 +114,7 @@ pub fn explained(status: Status) -> Status {
                 details,
                 metadata,
             );
-            because(reason, explained)
+            with_reason(reason, explained)
         }
     }
 }
@@ -314,6 +321,8 @@ where
 mod tests {
     use std::time::Duration;
 
+    use tonic_types::ErrorDetails;
+
     use super::*;
     use crate::clock::ManualClock;
 
@@ -323,7 +332,7 @@ mod tests {
         let status = Status::with_error_details(Code::InvalidArgument, "x", violation);
         for status in [status, Status::invalid_argument("x")] {
             let had_violation = status.get_details_bad_request().is_some();
-            let mut status = because(Reason::UrlMissing, status);
+            let mut status = with_reason(Reason::UrlMissing, status);
             for _ in 0..2 {
                 status = explained(status);
                 let details = tonic_types::Status::decode(status.details()).unwrap();

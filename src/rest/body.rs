@@ -18,7 +18,7 @@ use tonic::Status;
 use super::error::{Error, Result};
 use super::offload::Offload;
 use crate::limit::{Meter, Spent};
-use crate::middleware::{Guard, because, refusal};
+use crate::middleware::{Guard, refusal, with_reason};
 use crate::model::quote::quoted;
 use crate::model::reason::Reason;
 pub(super) use content_type::check as check_type;
@@ -146,7 +146,7 @@ async fn collect(body: impl HttpBody<Data = Bytes>, limits: Limits<'_>) -> Resul
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             let status = Status::cancelled("The body ended early");
-            because(Reason::BodyIncomplete, status)
+            with_reason(Reason::BodyIncomplete, status)
         })?;
         let Ok(piece) = frame.into_data() else {
             continue;

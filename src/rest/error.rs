@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::{Body, Guard, HttpStatus, Missing, because};
+use crate::middleware::{Body, Guard, HttpStatus, Missing, with_reason};
 use crate::model::quote::quoted;
 use crate::model::reason::Reason;
 
@@ -47,7 +47,7 @@ impl Error {
 
     /// An unknown path.
     pub(super) fn unknown_path() -> Self {
-        because(Reason::PathUnknown, Status::not_found("Not found")).into()
+        with_reason(Reason::PathUnknown, Status::not_found("Not found")).into()
     }
 
     /// A path with another method.
@@ -56,7 +56,7 @@ impl Error {
         Self {
             http: Some(StatusCode::METHOD_NOT_ALLOWED),
             allow: Some(allow),
-            ..because(Reason::MethodNotAllowed, status).into()
+            ..with_reason(Reason::MethodNotAllowed, status).into()
         }
     }
 
@@ -80,7 +80,7 @@ impl Error {
     fn media_type(reason: Reason, message: String) -> Self {
         Self {
             http: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE),
-            ..because(reason, Status::invalid_argument(message)).into()
+            ..with_reason(reason, Status::invalid_argument(message)).into()
         }
     }
 

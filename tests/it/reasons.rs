@@ -54,6 +54,14 @@ fn tag(status: &Status) -> String {
     info.unwrap_or_else(|| panic!("{status:?}")).reason
 }
 
+/// The tag in the details of a result.
+fn tag_within(error: tonic_types::Status) -> String {
+    use prost::Message as _;
+    let details = prost::bytes::Bytes::from(error.encode_to_vec());
+    let code = error.code.into();
+    tag(&Status::with_details(code, error.message, details))
+}
+
 fn upper(reason: Reason) -> String {
     reason.tag().to_ascii_uppercase()
 }
@@ -421,17 +429,8 @@ async fn each_refused_command_of_a_batch_counts_and_no_other() {
         .results
         .into_iter()
         .filter_map(|result| result.error);
-    let tags = infos.map(|error| {
-        use prost::Message as _;
-        let details = prost::bytes::Bytes::from(error.encode_to_vec());
-        tag(&Status::with_details(
-            error.code.into(),
-            error.message,
-            details,
-        ))
-    });
     assert_eq!(
-        tags.collect::<Vec<_>>(),
+        infos.map(tag_within).collect::<Vec<_>>(),
         [
             "IDS_MISSING",
             "COMMAND_UNKNOWN",
@@ -440,6 +439,70 @@ async fn each_refused_command_of_a_batch_counts_and_no_other() {
         ]
     );
     assert_eq!(counted(&server).await, expected(2));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refused_command_of_a_stream_says_its_reason_and_counts_for_its_project() {
+    use pb::command::Command;
+    let server = Server::start().await;
+    let mut lane = server.opens(PUBLIC, "198.51.100.7").await.unwrap();
+    let commands = [
+        (Some(Command::UpdateCustomer(update("{}"))), None),
+        (
+            Some(Command::UpdateCustomer(pb::UpdateCustomerRequest {
+                customer_ids: ids(&[]),
+                ..update("{}")
+            })),
+            Some(Reason::IdsMissing),
+        ),
+        (None, Some(Reason::CommandUnknown)),
+        (
+            Some(Command::AddEvent(pb::AddEventRequest {
+                timestamp: time(-1, 0),
+                ..event("x")
+            })),
+            Some(Reason::TimeInvalid),
+        ),
+    ];
+    let mut expected = BTreeMap::new();
+    for (command, reason) in commands {
+        lane.send(
+            TOKEN,
+            pb::Command {
+                command,
+                ..Default::default()
+            },
+        )
+        .await;
+        let (_, result) = lane.result().await;
+        assert_eq!(result.error.map(tag_within), reason.map(upper));
+        expected.extend(reason.map(|reason| ((reason, TOKEN), 1)));
+    }
+    lane.closed().await.unwrap();
+    assert_eq!(counted(&server).await, expected);
+    // A token that is none of the settings ends the stream.
+    let mut lane = server.opens(PUBLIC, "198.51.100.7").await.unwrap();
+    let command = Some(Command::UpdateCustomer(update("{}")));
+    lane.send(
+        "nobody",
+        pb::Command {
+            command,
+            ..Default::default()
+        },
+    )
+    .await;
+    let ended = lane.told().await.unwrap_err();
+    assert_eq!(tag(&ended), "PROJECT_UNKNOWN");
+    expected.insert((Reason::ProjectUnknown, "other"), 1);
+    assert_eq!(counted(&server).await, expected);
+    let all = listed(&server, "").await;
+    let routes = all["refusals"].as_array().unwrap().iter();
+    let routes = routes.map(|refusal| refusal["route"].as_str().unwrap());
+    assert_eq!(
+        routes.collect::<Vec<_>>(),
+        ["/footfall.tracking.v2.TrackingService/TrackStream"; 4]
+    );
     server.stop().await;
 }
 

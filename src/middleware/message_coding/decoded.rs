@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
-use super::super::because;
 use super::super::guard::Guard;
 use super::super::message_body::{Limits, MessageMemory, Verdict};
+use super::super::with_reason;
 use super::{HEAD_BYTES, MessageCoding, first, head};
 use crate::model::reason::Reason;
 
@@ -167,7 +167,7 @@ fn read(
             Err(_) => {
                 let text = "malformed message: it is not compressed as grpc-encoding says";
                 let status = Status::invalid_argument(text);
-                return Err(because(Reason::CodingInvalid, status));
+                return Err(with_reason(Reason::CodingInvalid, status));
             }
         };
         let piece = buffer.get(..read).unwrap_or_default();
