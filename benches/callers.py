@@ -43,7 +43,7 @@ class Rest(Caller):
         answer = self.post("customers/events", event(number))
         assert answer == {"success": True, "errors": []}, answer
 
-    def post(self, path, body):
+    def post(self, path, body, status=200):
         body = json.dumps(body).encode()
         head = (
             f"POST /track/v2/projects/bench/{path} HTTP/1.1\r\nhost: bench\r\nauthorization: Token bench\r\n"
@@ -51,17 +51,33 @@ class Rest(Caller):
         )
         # At once: how many pieces the service reads must not depend on time.
         self.socket.sendall(head.encode() + body)
-        return self.answer()
+        return self.answer(status)
 
-    def answer(self):
+    def answer(self, expected):
         status = self.answers.readline()
         length = 0
         while (line := self.answers.readline()) not in (b"\r\n", b""):
             name, value = line.decode().lower().split(":", 1)
             length = int(value) if name == "content-length" else length
         body = self.answers.read(length)
-        assert status.startswith(b"HTTP/1.1 200 "), status + body
+        assert status.startswith(f"HTTP/1.1 {expected} ".encode()), status + body
         return json.loads(body)
+
+
+class Invalid(Rest):
+    """Sends an event that breaks a rule with each request."""
+
+    def send(self, number):
+        answer = self.post("customers/events", event(number) | {"customer_ids": {}}, 400)
+        assert answer["details"][-1]["reason"] == "IDS_MISSING", answer
+
+
+class Refused(Rest):
+    """Sends an event with each request, of which the limiter accepts the first."""
+
+    def send(self, number):
+        answer = self.post("customers/events", event(number), 200 if number == 0 else 429)
+        assert answer["success"] == (number == 0), answer
 
 
 class Batches(Rest):

@@ -24,7 +24,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from callers import Batches, Grpc, Rest, Stream
+from callers import Batches, Grpc, Invalid, Refused, Rest, Stream
 
 BASELINE = Path(__file__).with_suffix(".json")
 RISE_PERCENT_MAX = 5
@@ -35,7 +35,11 @@ WORKLOADS = {
     "grpc": (Grpc, 100, 1100),
     "rest batch of 50": (Batches, 4, 44),
     "stream of 40": (Stream, 4, 54),
+    "rest invalid": (Invalid, 100, 1100),
+    "rest refused": (Refused, 100, 1100),
 }
+# Nothing is written.
+UNWRITTEN = {"rest invalid", "rest refused"}
 FOLDED = "rest"
 
 # Functions by which threads are known.
@@ -48,7 +52,8 @@ SETTINGS = """
 [server]
 request_timeout = "1h"
 [rate_limit]
-requests = 60000000
+requests = {requests}
+period = "1h"
 [[project]]
 token = "bench"
 [[project.key]]
@@ -107,7 +112,8 @@ def run(binary, workload, requests):
     target.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as folder:
         folder = Path(folder)
-        (folder / "footfall.toml").write_text(SETTINGS)
+        requests_max = 1 if workload == "rest refused" else 60_000_000
+        (folder / "footfall.toml").write_text(SETTINGS.replace("{requests}", str(requests_max)))
         with Callgrind(binary, folder, "serve", "--listen", "127.0.0.1:0") as service:
             caller = WORKLOADS[workload][0](service.address())
             for number in range(requests):
@@ -116,7 +122,9 @@ def run(binary, workload, requests):
             caller.close()
             service.process.send_signal(signal.SIGTERM)
             service.end()
-        counts = {"serving": service.instructions(SERVING), "log writer": service.instructions(LOG_WRITER)}
+        counts = {"serving": service.instructions(SERVING)}
+        if workload not in UNWRITTEN:
+            counts["log writer"] = service.instructions(LOG_WRITER)
         if workload == FOLDED:
             with Callgrind(binary, folder, "view", "rebuild") as fold:
                 output = fold.end()

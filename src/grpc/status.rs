@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::log::Position;
-use crate::middleware::{Cause, Guard, explained, refusal, with_reason};
+use crate::middleware::{Cause, Guard, explained, refusal, with_field, with_reason};
 use crate::model::properties;
 use crate::model::reason::Reason;
 use crate::tracker::{AccessError, Error};
@@ -60,7 +60,7 @@ impl From<Error> for Status {
             | Error::TooManyAttributes(_)
             | Error::Cursor
             | Error::CursorAhead
-            | Error::PageToken(_) => invalid(reason, field, message),
+            | Error::PageToken(_) => return invalid(reason, field, message),
             Error::UnknownCustomer => Self::not_found(message),
             Error::SeveralCustomers(_) => Self::failed_precondition(message),
             Error::TooLarge(_) => Self::out_of_range(message),
@@ -83,7 +83,7 @@ impl From<Error> for Status {
             Error::Log(error) => return of_log(&error, reason),
             Error::View(error) => return of_view(&error, reason),
         };
-        with_reason(reason, status)
+        with_field(reason, field, status)
     }
 }
 
@@ -96,7 +96,7 @@ pub fn invalid(reason: Reason, field: Option<&str>, message: String) -> Status {
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
     };
-    with_reason(reason, status)
+    with_field(reason, field, status)
 }
 
 fn of_log(error: &log::Error, reason: Reason) -> Status {

@@ -4,10 +4,6 @@
 //! counts needs a counter. What has no status, such as a connection, is counted directly. Refusals inside of an answer
 //! go with it.
 
-use std::error::Error;
-use std::fmt;
-use std::sync::Arc;
-
 use http::Extensions;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tonic::{Code, Status};
 
+use super::reasons;
 use crate::model::reason::Reason;
 
 /// A limit that refused something, or cut it off.
@@ -165,15 +162,13 @@ impl Guard {
     }
 
     /// The status, with this guard behind it.
-    pub fn behind(self, mut status: Status) -> Status {
-        status.set_source(Arc::new(self));
-        status
+    pub fn behind(self, status: Status) -> Status {
+        reasons::with_guard(self, status)
     }
 
     /// The guard behind a status, if there is one.
     pub fn of(status: &Status) -> Option<Self> {
-        let source = status.source().and_then(|source| source.downcast_ref());
-        source.copied().or_else(|| {
+        reasons::guard_of(status).or_else(|| {
             // tonic's own refusal, which only its text identifies.
             let too_large = status.code() == Code::OutOfRange
                 && status.message().contains("message length too large");
@@ -215,14 +210,6 @@ impl NestedRejections {
         &self.0
     }
 }
-
-impl fmt::Display for Guard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "beyond {}", self.name())
-    }
-}
-
-impl Error for Guard {}
 
 /// Counts what guards refuse. Clones count together.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@
 mod recent;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -20,7 +21,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use prost::Message as _;
 use tonic::{Code, Status};
-use tonic_types::{StatusExt as _, pb};
+use tonic_types::pb;
 use tower::{Layer, Service, layer::layer_fn};
 
 pub use recent::{RecentRefusals, Refusal, RefusedCall};
@@ -38,22 +39,69 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The project of what is refused before one of the settings is known.
 const OTHER: &str = "other";
 
+/// Why something is refused, behind its status.
+#[derive(Debug)]
+struct Why {
+    reason: Reason,
+    field: Option<Box<str>>,
+    guard: Option<Guard>,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason.tag())
+    }
+}
+
+impl std::error::Error for Why {}
+
 /// The status, with this reason behind it.
-pub fn with_reason(reason: Reason, mut status: Status) -> Status {
-    status.set_source(Arc::new(reason));
+pub fn with_reason(reason: Reason, status: Status) -> Status {
+    with_field(reason, None, status)
+}
+
+/// The status, with this reason and the field that is wrong behind it.
+pub fn with_field(reason: Reason, field: Option<&str>, mut status: Status) -> Status {
+    status.set_source(Arc::new(Why {
+        reason,
+        field: field.map(Box::from),
+        guard: None,
+    }));
     status
+}
+
+/// The status, with this guard behind it too.
+pub(super) fn with_guard(guard: Guard, mut status: Status) -> Status {
+    let field = why(&status).and_then(|why| why.field.clone());
+    status.set_source(Arc::new(Why {
+        reason: guard.reason(),
+        field,
+        guard: Some(guard),
+    }));
+    status
+}
+
+/// The guard that was put behind a status.
+pub(super) fn guard_of(status: &Status) -> Option<Guard> {
+    why(status)?.guard
+}
+
+fn why(status: &Status) -> Option<&Why> {
+    std::error::Error::source(status)?.downcast_ref()
 }
 
 /// Why a status is one.
 pub fn reason_of(status: &Status) -> Reason {
-    if let Some(guard) = Guard::of(status) {
-        return guard.reason();
+    if let Some(why) = why(status) {
+        return why.reason;
     }
     if let Some(cause) = Cause::of(status) {
         return cause.reason;
     }
-    let source = std::error::Error::source(status).and_then(|source| source.downcast_ref());
-    source.copied().unwrap_or(match status.code() {
+    if let Some(guard) = Guard::of(status) {
+        return guard.reason();
+    }
+    match status.code() {
         Code::Cancelled => Reason::Cancelled,
         Code::InvalidArgument => Reason::MessageInvalid,
         Code::DeadlineExceeded => Reason::DeadlineExceeded,
@@ -70,13 +118,13 @@ pub fn reason_of(status: &Status) -> Reason {
         | Code::Internal
         | Code::DataLoss
         | Code::Unauthenticated => Reason::Internal,
-    })
+    }
 }
 
 /// The details of a status with its reason among them; none if they have it already.
 fn details(status: &Status) -> Option<Bytes> {
     let before = status.details();
-    if memmem::find(before, ERROR_INFO.as_bytes()).is_some() {
+    if !before.is_empty() && memmem::find(before, ERROR_INFO.as_bytes()).is_some() {
         return None;
     }
     let info = pb::ErrorInfo {
@@ -106,7 +154,8 @@ pub fn explained(status: Status) -> Status {
     match details(&status) {
         None => status,
         Some(details) => {
-            let reason = reason_of(&status);
+            let (reason, why) = (reason_of(&status), why(&status));
+            let field = why.and_then(|why| why.field.as_deref());
             let metadata = status.metadata().clone();
             let explained = Status::with_details_and_metadata(
                 status.code(),
@@ -114,7 +163,7 @@ pub fn explained(status: Status) -> Status {
                 details,
                 metadata,
             );
-            with_reason(reason, explained)
+            with_field(reason, field, explained)
         }
     }
 }
@@ -210,13 +259,12 @@ impl Refusals {
                     id: id.clone(),
                 })
             });
-            let violations = status.get_details_bad_request();
-            let violation = violations.and_then(|found| found.field_violations.into_iter().next());
+            let field = why(status).and_then(|why| why.field.as_deref());
             self.0.recent.keep(Refusal {
                 time: now,
                 reason,
                 text: status.message().to_owned(),
-                field: violation.map(|violation| violation.field),
+                field: field.map(str::to_owned),
                 call: call.clone(),
             });
         }
@@ -257,12 +305,17 @@ impl<S> Explain<S> {
     }
 }
 
+/// Goes with a REST answer: the details of its status with the reason among them. They are rendered from it.
+#[derive(Clone, Debug)]
+pub struct Details(pub Bytes);
+
 /// A call whose refusals are noted.
 #[derive(Debug)]
 pub struct Explained {
     refusals: Refusals,
     /// Its route and its ID.
     call: Option<(&'static str, HeaderValue)>,
+    is_grpc: bool,
 }
 
 impl Finish<Body> for Explained {
@@ -281,6 +334,10 @@ impl Finish<Body> for Explained {
             self.refusals.note(statuses, caller, route, id);
         }
         if let Some(details) = status.and_then(details) {
+            if !self.is_grpc {
+                response.extensions_mut().insert(Details(details));
+                return response;
+            }
             let details = STANDARD_NO_PAD.encode(details);
             if let Ok(details) = HeaderValue::from_maybe_shared(Bytes::from(details)) {
                 response.headers_mut().insert(DETAILS, details);
@@ -305,6 +362,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // The layer in front makes a context for every call.
         let context = CallContext::of_mut(request.extensions_mut()).ok();
+        let is_grpc = context
+            .as_ref()
+            .is_some_and(|context| context.classified().is_grpc());
         let call = context.map(|context| {
             context.set_refusals(self.refusals.clone());
             (context.classified().route, context.id().clone())
@@ -312,6 +372,7 @@ where
         let explained = Explained {
             refusals: self.refusals.clone(),
             call,
+            is_grpc,
         };
         Finished::new(self.inner.call(request), explained)
     }
@@ -321,7 +382,7 @@ where
 mod tests {
     use std::time::Duration;
 
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
     use crate::clock::ManualClock;

@@ -112,7 +112,8 @@ impl Error {
 
     /// A response that the render layer turns into JSON.
     pub(super) fn into_response(self) -> Response<Body> {
-        let mut response = self.status.into_http();
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self.status);
         if let Some(status) = self.http {
             response.extensions_mut().insert(HttpStatus(status));
         }

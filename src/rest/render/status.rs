@@ -8,10 +8,9 @@ use http::{HeaderName, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
-use super::details;
-use crate::middleware::{Body, HttpStatus};
+use super::details::Details;
+use crate::middleware::{self, Body, HttpStatus};
 use crate::rest::response::to_bytes;
 use crate::rest::serve::json_response;
 
@@ -47,15 +46,18 @@ pub(super) fn named(code: Code) -> (&'static str, u16) {
 
 /// Renders a response that carries a status. Other responses pass.
 pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body> {
-    let Some(status) = Status::from_header_map(response.headers()) else {
+    let extensions = response.extensions();
+    let Some(status) = extensions.get::<Status>() else {
         return response;
     };
+    let details = extensions.get::<middleware::Details>();
+    let details = Details::read(details.map_or(status.details(), |details| &details.0));
     let (_, http) = named(status.code());
-    let http = match response.extensions().get::<HttpStatus>() {
+    let http = match extensions.get::<HttpStatus>() {
         Some(HttpStatus(http)) => *http,
         None => StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let mut rendered = json_response(body(&status, data));
+    let mut rendered = json_response(body(status, &details, data));
     *rendered.status_mut() = http;
     for name in KEPT {
         if let Some(value) = response.headers().get(&name) {
@@ -64,13 +66,11 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     }
     // Outer layers read the extensions of the response.
     *rendered.extensions_mut() = std::mem::take(response.extensions_mut());
-    let delay = status
-        .get_details_retry_info()
-        .and_then(|info| info.retry_delay);
-    if let Some(delay) = delay {
-        let seconds = delay.as_nanos().div_ceil(1_000_000_000).max(1);
-        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-        rendered.headers_mut().insert(RETRY_AFTER, seconds.into());
+    if let Some(delay) = details.retry_delay() {
+        let seconds = delay.seconds.saturating_add((delay.nanos > 0).into());
+        rendered
+            .headers_mut()
+            .insert(RETRY_AFTER, seconds.max(1).into());
     }
     rendered
 }
@@ -92,20 +92,20 @@ enum Errors<'a> {
     /// Below `/track`.
     List([&'a str; 1]),
     /// Below `/data`.
-    ByField(BTreeMap<String, [&'a str; 1]>),
+    ByField(BTreeMap<&'a str, [&'a str; 1]>),
 }
 
 /// An error in the shape of those below `/track`, for a request that reached no route.
 pub fn error_body(status: &Status) -> Bytes {
-    body(status, false)
+    body(status, &Details::read(status.details()), false)
 }
 
-fn body(status: &Status, data: bool) -> Bytes {
+fn body(status: &Status, details: &Details, data: bool) -> Bytes {
     let message = match status.message() {
         "" => status.code().description(),
         message => message,
     };
-    let field = || field(status).unwrap_or("_global".to_owned());
+    let field = || details.field().unwrap_or("_global");
     to_bytes(&ErrorResponse {
         success: false,
         error: message,
@@ -115,14 +115,8 @@ fn body(status: &Status, data: bool) -> Bytes {
             true => Errors::ByField(BTreeMap::from([(field(), [message])])),
         },
         code: named(status.code()).0,
-        details: details::json(status),
+        details: details.json(),
     })
-}
-
-/// The first field that is wrong.
-fn field(status: &Status) -> Option<String> {
-    let violations = status.get_details_bad_request()?.field_violations;
-    Some(violations.into_iter().next()?.field)
 }
 
 #[cfg(test)]
@@ -130,7 +124,7 @@ mod tests {
     use std::time::Duration;
 
     use http_body_util::BodyExt as _;
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt as _};
 
     use super::*;
 
