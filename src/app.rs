@@ -161,7 +161,7 @@ impl App {
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
         let rejections = Rejections::new(&mut registry);
-        let refusals = Refusals::new(&mut registry, clock.clone());
+        let refusals = Refusals::new(&mut registry, clock.clone(), config.server.refusals_excerpt);
         let client_address::Options { trust, header } = config.client_address.clone();
         let resolver = Arc::new(Resolver::new(trust, header));
         let concurrency = ConcurrencyLimit::new(

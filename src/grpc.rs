@@ -10,6 +10,7 @@ pub mod health;
 pub mod held;
 pub mod pb;
 mod prepare;
+mod refusals;
 mod response;
 pub mod status;
 mod streams;

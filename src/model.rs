@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod credentials;
 pub mod customer_id;
 pub mod event;
+pub mod excerpt;
 pub mod field;
 pub(crate) mod number;
 pub mod panics;

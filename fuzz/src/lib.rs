@@ -13,7 +13,7 @@ use footfall::grpc::{Customers, Tracking};
 use footfall::limit::{AuthFailureLimiter, Meter, QuotaOutcome};
 use footfall::log::memory::MemoryStore;
 use footfall::log::{self, Log};
-use footfall::middleware::{CallContext, Connected};
+use footfall::middleware::{CallContext, Connected, RecentRefusals};
 use footfall::model::address::Peer;
 use footfall::rest::routes::classify;
 use footfall::rest::{Limits, Offload, Rest};
@@ -143,7 +143,7 @@ impl Service {
             },
         ));
         let tracking = Tracking::new(tracker.clone(), Duration::from_secs(30));
-        let customers = Customers::new(tracker, ANSWER_BYTES_MAX);
+        let customers = Customers::new(tracker, RecentRefusals::default(), ANSWER_BYTES_MAX);
         let limits = Limits {
             body_bytes_max: BODY_BYTES_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,

@@ -66,6 +66,7 @@ fn listed(refusal: &Refusal) -> Value {
         "reason": refusal.reason.tag(),
         "text": refusal.text,
         "field": refusal.field,
+        "excerpt": refusal.excerpt,
         "project": call.project.as_ref().map(|project| &project.token),
         "key": call.key,
         "address": call.address.map(|address| address.to_string()),

@@ -120,7 +120,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "{id}"
 secrets = ["{secret}"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 "#
     ))
 }

@@ -26,7 +26,7 @@ enum Grant {
 }
 
 const GRANT: Kind<Grant> = Kind::new(
-    "\"customers:set\", \"events:set\", \"events:set:TYPE\", \"customers:get\", \"events:get\", \"customers:anonymize\" or \"customers:erase\"",
+    "\"customers:set\", \"events:set\", \"events:set:TYPE\", \"customers:get\", \"events:get\", \"customers:anonymize\", \"customers:erase\" or \"refusals:get\"",
     |value| {
         let named =
             value.one_of(&Permission::ALL.map(|permission| (permission.name(), permission)));

@@ -9,6 +9,7 @@ use super::table::settings;
 use super::tls;
 use super::units::{ANSWER_SIZE, DURATION, HEAD_SIZE, SIZE, SOCKET, WAIT, count};
 use super::value::{Kind, SWITCH, Value};
+use crate::model::excerpt::Excerpts;
 
 settings! {
     /// The listeners, and what guards them.
@@ -19,6 +20,8 @@ settings! {
         admin_listen: SocketAddr = read(SOCKET, "127.0.0.1:9090"), restart;
         /// Names, beside addresses and `localhost`, under which callers may ask there for data of customers.
         admin_hosts: Vec<String> = list(HOST, ""), restart;
+        /// What is kept of refused commands, for operators and for keys that may see refusals.
+        refusals_excerpt: Excerpts = read(EXCERPTS, "value"), restart;
         /// With what [`Options::listen`] speaks TLS: `[server.tls]`. Default: plain text.
         tls: Option<tls::Options> = section(tls::Options::read), files;
         /// The same for [`Options::admin_listen`]: `[server.admin_tls]`.
@@ -104,6 +107,15 @@ settings! {
         cors_origins: Vec<String> = list(ORIGIN, "*"), restart;
     }
 }
+
+const EXCERPTS: Kind<Excerpts> = Kind::new("\"value\", \"names\" or \"none\"", |value| match value
+    .text(
+)? {
+    "value" => Some(Excerpts::Value),
+    "names" => Some(Excerpts::Names),
+    "none" => Some(Excerpts::None),
+    _ => None,
+});
 
 const HOST: Kind<String> = Kind::new(
     "a host name such as \"ops.example\", without a port",

@@ -46,7 +46,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]                      # private: Authorization: Basic base64(id:secret); up to two secrets
 id = "key-id"
 secrets = ["key-secret"]             # or secrets_sha256 = ["hex..."]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 "#;
 
 /// Settings from a file's text, variables and flags.

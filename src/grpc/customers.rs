@@ -6,10 +6,13 @@ use tonic::{Request, Response, Status};
 
 use super::caller::access;
 use super::convert::Messages;
+use super::refusals::{self, RefusalsWatch};
 use super::response::{self, CustomerResponse, EventsResponse};
 use super::status::rpc_status;
 use super::streams;
 use super::{pb, status};
+use crate::middleware::RecentRefusals;
+use crate::model::project::Permission;
 use crate::model::reason::Reason;
 use crate::tracker::{
     Access, Attribute, Export, GetCustomer, Held, ListEvents, Page, ResponseWriter, Tracker,
@@ -21,15 +24,17 @@ use crate::view::Order;
 #[derive(Clone, Debug)]
 pub struct Customers {
     tracker: Arc<Tracker>,
+    refusals: RecentRefusals,
     /// Most bytes of a message, without its token.
     room: usize,
 }
 
 impl Customers {
     /// The service of a tracker, none of whose messages takes more than `answer_bytes_max` with its framing.
-    pub fn new(tracker: Arc<Tracker>, answer_bytes_max: usize) -> Self {
+    pub fn new(tracker: Arc<Tracker>, refusals: RecentRefusals, answer_bytes_max: usize) -> Self {
         Self {
             tracker,
+            refusals,
             room: response::room(answer_bytes_max),
         }
     }
@@ -171,6 +176,20 @@ impl pb::customer_service_server::CustomerService for Customers {
         };
         let watch = self.tracker.watch(&access, request)?;
         Ok(Response::new(streams::watched(watch, call)))
+    }
+
+    type WatchRefusalsStream = Messages<pb::WatchRefusalsResponse>;
+
+    async fn watch_refusals(
+        &self,
+        request: Request<pb::WatchRefusalsRequest>,
+    ) -> Result<Response<Self::WatchRefusalsStream>, Status> {
+        let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
+        let request = request.into_inner();
+        let reasons = refusals::reasons(&request.reasons)?;
+        let stream = self.tracker.open_stream(&access, Permission::GetRefusals)?;
+        let watch = RefusalsWatch::new(stream, self.refusals.clone(), reasons, request.recent);
+        Ok(Response::new(refusals::messages(watch)))
     }
 
     type ExportCustomersStream = Messages<pb::ExportCustomersResponse>;

@@ -84,7 +84,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
         request: Request<pb::UpdateCustomerRequest>,
     ) -> Result<Response<pb::UpdateCustomerResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let accepted = update_customer(&self.tracker, &access, request.into_inner())?;
+        let accepted = update_customer(&self.tracker, &access, request.into_inner(), Status::from)?;
         self.tracker.commit(vec![accepted]).await?;
         Ok(Response::new(pb::UpdateCustomerResponse {}))
     }
@@ -94,7 +94,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
         request: Request<pb::AddEventRequest>,
     ) -> Result<Response<pb::AddEventResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let accepted = add_event(&self.tracker, &access, request.into_inner())?;
+        let accepted = add_event(&self.tracker, &access, request.into_inner(), Status::from)?;
         self.tracker.commit(vec![accepted]).await?;
         Ok(Response::new(pb::AddEventResponse {}))
     }
@@ -104,7 +104,7 @@ impl pb::tracking_service_server::TrackingService for Tracking {
         request: Request<pb::TrackCampaignClickRequest>,
     ) -> Result<Response<pb::TrackCampaignClickResponse>, Status> {
         let access = access(&self.tracker, &request, &request.get_ref().project_token)?;
-        let accepted = track_click(&self.tracker, &access, request.into_inner())?;
+        let accepted = track_click(&self.tracker, &access, request.into_inner(), Status::from)?;
         self.tracker.commit(vec![accepted]).await?;
         Ok(Response::new(pb::TrackCampaignClickResponse {}))
     }

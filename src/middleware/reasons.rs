@@ -5,9 +5,10 @@
 
 mod recent;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use base64::Engine as _;
@@ -29,21 +30,26 @@ pub use recent::{RecentRefusals, Refusal, RefusedCall};
 use super::{Body, CallContext, Cause, Finish, Finished, Guard, NestedRejections};
 use crate::clock::Clock;
 use crate::model::address::AddressKey;
+use crate::model::excerpt::{self, Excerpts};
 use crate::model::project::{Key, Project};
 use crate::model::reason::{Reason, Severity};
 
 /// Who gives the reasons, as `ErrorInfo.domain`.
 pub(super) const DOMAIN: &str = "footfall";
 const ERROR_INFO: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+static FINDER: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(ERROR_INFO));
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The project of what is refused before one of the settings is known.
 const OTHER: &str = "other";
 
 /// Why something is refused, behind its status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Why {
     reason: Reason,
     field: Option<Box<str>>,
+    /// The beginning of what is refused, as JSON.
+    excerpt: Option<String>,
     guard: Option<Guard>,
 }
 
@@ -65,17 +71,36 @@ pub fn with_field(reason: Reason, field: Option<&str>, mut status: Status) -> St
     status.set_source(Arc::new(Why {
         reason,
         field: field.map(Box::from),
+        excerpt: None,
         guard: None,
     }));
     status
 }
 
+/// The status, with the beginning of what is refused behind it, as JSON, unless something within it is there already.
+pub fn with_excerpt<'a, T: Into<Cow<'a, str>>>(
+    mut status: Status,
+    json: impl FnOnce() -> T,
+) -> Status {
+    if let Some(why) = why(&status).filter(|why| why.excerpt.is_none()) {
+        let mut excerpt = json().into().into_owned();
+        excerpt.truncate(excerpt::beginning(&excerpt).len());
+        let why = Why {
+            excerpt: Some(excerpt),
+            ..why.clone()
+        };
+        status.set_source(Arc::new(why));
+    }
+    status
+}
+
 /// The status, with this guard behind it too.
 pub(super) fn with_guard(guard: Guard, mut status: Status) -> Status {
-    let field = why(&status).and_then(|why| why.field.clone());
+    let before = why(&status).cloned();
     status.set_source(Arc::new(Why {
         reason: guard.reason(),
-        field,
+        field: before.and_then(|why| why.field),
+        excerpt: None,
         guard: Some(guard),
     }));
     status
@@ -124,7 +149,7 @@ pub fn reason_of(status: &Status) -> Reason {
 /// The details of a status with its reason among them; none if they have it already.
 fn details(status: &Status) -> Option<Bytes> {
     let before = status.details();
-    if !before.is_empty() && memmem::find(before, ERROR_INFO.as_bytes()).is_some() {
+    if FINDER.find(before).is_some() {
         return None;
     }
     let info = pb::ErrorInfo {
@@ -154,16 +179,20 @@ pub fn explained(status: Status) -> Status {
     match details(&status) {
         None => status,
         Some(details) => {
-            let (reason, why) = (reason_of(&status), why(&status));
-            let field = why.and_then(|why| why.field.as_deref());
             let metadata = status.metadata().clone();
-            let explained = Status::with_details_and_metadata(
+            let mut explained = Status::with_details_and_metadata(
                 status.code(),
                 status.message(),
                 details,
                 metadata,
             );
-            with_field(reason, field, explained)
+            match why(&status) {
+                Some(why) => {
+                    explained.set_source(Arc::new(why.clone()));
+                    explained
+                }
+                None => with_reason(reason_of(&status), explained),
+            }
         }
     }
 }
@@ -190,6 +219,7 @@ pub struct Refusals(Arc<Shared>);
 struct Shared {
     recent: RecentRefusals,
     clock: Arc<dyn Clock>,
+    excerpts: Excerpts,
     /// Of no project, in the order of the reasons. They need no look-up: a flood is counted here.
     others: Vec<Counter>,
     by_project: Family<Labels, Counter>,
@@ -203,7 +233,7 @@ struct Labels {
 
 impl Refusals {
     /// Counters in `registry`, with each reason from the start. `clock` says when something was refused.
-    pub fn new(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(registry: &mut Registry, clock: Arc<dyn Clock>, excerpts: Excerpts) -> Self {
         let by_project: Family<Labels, Counter> = Family::default();
         registry.register(
             "footfall_refused",
@@ -221,6 +251,7 @@ impl Refusals {
         Self(Arc::new(Shared {
             recent: RecentRefusals::default(),
             clock,
+            excerpts,
             others,
             by_project,
         }))
@@ -259,12 +290,15 @@ impl Refusals {
                     id: id.clone(),
                 })
             });
-            let field = why(status).and_then(|why| why.field.as_deref());
+            let (why, excerpts) = (why(status), self.0.excerpts);
+            let field = why.and_then(|why| why.field.as_deref());
+            let excerpt = why.and_then(|why| why.excerpt.as_deref());
             self.0.recent.keep(Refusal {
                 time: now,
                 reason,
-                text: status.message().to_owned(),
+                text: excerpts.of_error(status.message()),
                 field: field.map(str::to_owned),
+                excerpt: excerpt.and_then(|json| excerpts.of(json)),
                 call: call.clone(),
             });
         }
@@ -421,10 +455,8 @@ mod tests {
     #[test]
     fn each_reason_is_counted_apart_and_shown_from_the_start() {
         let mut registry = Registry::default();
-        let refusals = Refusals::new(
-            &mut registry,
-            Arc::new(ManualClock::starting_at(Duration::ZERO)),
-        );
+        let clock = Arc::new(ManualClock::starting_at(Duration::ZERO));
+        let refusals = Refusals::new(&mut registry, clock, Excerpts::Value);
         let refused = |reason: &&Reason| reason.severity() == Severity::Refused;
         for reason in Reason::ALL.iter().filter(refused) {
             refusals.count(*reason, None);

@@ -71,7 +71,7 @@ const fn rpc(service: Service, sends: Sends, answers: Answers, path: &'static st
 
 /// Every rpc. docs/limits.md has the table of their callers and of what they may hold.
 #[rustfmt::skip]
-pub const RPCS: [Rpc; 18] = [
+pub const RPCS: [Rpc; 19] = [
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/UpdateCustomer"),
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/AddEvent"),
     rpc(Service::Tracking, Sends::One, Answers::Once, "/footfall.tracking.v2.TrackingService/TrackCampaignClick"),
@@ -84,6 +84,7 @@ pub const RPCS: [Rpc; 18] = [
     rpc(Service::Customers, Sends::One, Answers::Once, "/footfall.tracking.v2.CustomerService/AnonymizeCustomer"),
     rpc(Service::Customers, Sends::One, Answers::Once, "/footfall.tracking.v2.CustomerService/EraseCustomer"),
     rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/WatchEvents"),
+    rpc(Service::Customers, Sends::One, Answers::Lasts, "/footfall.tracking.v2.CustomerService/WatchRefusals"),
     rpc(Service::Customers, Sends::One, Answers::Stream, "/footfall.tracking.v2.CustomerService/ExportCustomers"),
     rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/Check"),
     rpc(Service::Health, Sends::One, Answers::Once, "/grpc.health.v1.Health/List"),

@@ -29,17 +29,20 @@ pub enum Permission {
     AnonymizeCustomers,
     /// Erase customers.
     EraseCustomers,
+    /// See what is refused.
+    GetRefusals,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SetCustomers,
         Self::SetEvents,
         Self::GetCustomers,
         Self::GetEvents,
         Self::AnonymizeCustomers,
         Self::EraseCustomers,
+        Self::GetRefusals,
     ];
 
     /// The permission's name in the settings.
@@ -51,6 +54,7 @@ impl Permission {
             Self::GetEvents => "events:get",
             Self::AnonymizeCustomers => "customers:anonymize",
             Self::EraseCustomers => "customers:erase",
+            Self::GetRefusals => "refusals:get",
         }
     }
 

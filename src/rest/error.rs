@@ -3,7 +3,8 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
-use crate::middleware::{Body, Guard, HttpStatus, Missing, with_reason};
+use crate::middleware::{Body, Guard, HttpStatus, Missing, with_excerpt, with_reason};
+use crate::model::excerpt::BYTES_MAX;
 use crate::model::quote::quoted;
 use crate::model::reason::Reason;
 
@@ -103,6 +104,13 @@ impl Error {
         let at = error.valid_up_to();
         let message = format!("Invalid JSON: the body is not UTF-8 at byte {at}");
         Self::invalid(Reason::JsonInvalid, None, message)
+    }
+
+    /// The same, with the beginning of what is refused for those who look for its reason.
+    pub(super) fn about(mut self, json: &[u8]) -> Self {
+        let beginning = json.get(..BYTES_MAX).unwrap_or(json);
+        self.status = with_excerpt(self.status, || String::from_utf8_lossy(beginning));
+        self
     }
 
     /// The status alone, for a command of a batch.

@@ -53,6 +53,29 @@ pub(super) fn watch(head: &Parts, token: &str) -> Result<pb::WatchEventsRequest>
     Ok(request)
 }
 
+/// The request to watch refusals.
+pub(super) fn watch_refusals(head: &Parts, token: &str) -> Result<pb::WatchRefusalsRequest> {
+    let mut request = pb::WatchRefusalsRequest {
+        project_token: token.to_owned(),
+        ..pb::WatchRefusalsRequest::default()
+    };
+    let query = head.uri.query().unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "reasons" => request.reasons.push(value.into_owned()),
+            "recent" => {
+                request.recent = value.parse().map_err(|_| {
+                    let value = quoted(&value);
+                    let text = format!("Field 'recent' must be true or false, not '{value}'.");
+                    Error::invalid(Reason::QueryInvalid, Some("recent"), text)
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(request)
+}
+
 fn start(value: &str) -> Result<pb::WatchStart> {
     match value {
         "now" => Ok(pb::WatchStart::Now),

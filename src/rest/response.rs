@@ -185,6 +185,52 @@ pub(super) fn server_sent(message: pb::WatchEventsResponse) -> Bytes {
     out.into()
 }
 
+/// A refusal as a server-sent event.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    timestamp: Box<RawValue>,
+    reason: &'a str,
+    text: &'a str,
+    field: Option<&'a str>,
+    excerpt: Option<&'a str>,
+    key: Option<&'a str>,
+    address: Option<&'a str>,
+    route: &'a str,
+    request_id: Option<&'a str>,
+}
+
+/// One message of a watch of refusals as a server-sent event. One without a refusal becomes a comment.
+pub(super) fn server_sent_refusal(message: pb::WatchRefusalsResponse) -> Bytes {
+    let missed: &[u8] = match message.missed {
+        true => b": some may be missing here\n",
+        false => b"",
+    };
+    let Some(refusal) = message.refusal else {
+        return [missed, b": nothing else up to here\n\n"].concat().into();
+    };
+    fn present(text: &str) -> Option<&str> {
+        Some(text).filter(|text| !text.is_empty())
+    }
+    let mut out = missed.to_vec();
+    out.extend(b"data: ");
+    let timestamp = seconds(refusal.time).to_string();
+    let shown = Refusal {
+        // Digits, which are JSON.
+        timestamp: RawValue::from_string(timestamp).unwrap_or_default(),
+        reason: &refusal.reason,
+        text: &refusal.text,
+        field: present(&refusal.field),
+        excerpt: present(&refusal.excerpt),
+        key: present(&refusal.key),
+        address: present(&refusal.address),
+        route: &refusal.route,
+        request_id: present(&refusal.request_id),
+    };
+    write(&mut out, &shown);
+    out.extend(b"\n\n");
+    out.into()
+}
+
 /// An event.
 pub(super) fn event(out: &mut Vec<u8>, event: &StoredEvent) {
     begin_event(out, &event.event_type, event.time, &event.properties);

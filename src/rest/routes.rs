@@ -31,6 +31,8 @@ pub enum Route {
     AnonymizeBulk,
     /// Events as they arrive.
     Watch,
+    /// Refusals as they happen.
+    WatchRefusals,
     /// A request of an SDK beside tracking, with its constant response.
     Sdk(&'static str),
     /// The name and version of the service.
@@ -84,6 +86,7 @@ pub(super) enum Write {
 pub(super) enum Stream {
     Export,
     Watch,
+    WatchRefusals,
 }
 
 impl Route {
@@ -102,6 +105,7 @@ impl Route {
             Self::AnonymizeBulk => Kind::Write(Write::AnonymizeBulk),
             Self::Export => Kind::Stream(Stream::Export),
             Self::Watch => Kind::Stream(Stream::Watch),
+            Self::WatchRefusals => Kind::Stream(Stream::WatchRefusals),
             Self::Sdk(response) => Kind::Sdk(response),
             Self::Root => Kind::Probe(Probe::Root),
             Self::Healthz => Kind::Probe(Probe::Liveness),
@@ -114,7 +118,11 @@ impl Route {
 impl Kind {
     /// Whether the body of a request is read.
     pub(super) fn takes_body(self) -> bool {
-        !matches!(self, Self::Read(Read::Time) | Self::Stream(Stream::Watch))
+        use Stream::{Watch, WatchRefusals};
+        !matches!(
+            self,
+            Self::Read(Read::Time) | Self::Stream(Watch | WatchRefusals)
+        )
     }
 
     /// Whether a body may be sent as plain text. Pages track with beacons, which call JSON plain text.
@@ -217,7 +225,7 @@ const fn after(part: &str, text: &'static str) -> &'static str {
 
 /// Every route.
 #[rustfmt::skip]
-pub const ENTRIES: [Entry; 27] = [
+pub const ENTRIES: [Entry; 28] = [
     entry(Route::SystemTime, Methods::GetOrPost, "TrackingService/GetSystemTime", "/track/v2/projects/{project_token}/system/time"),
     entry(Route::Customers, Methods::Post, "TrackingService/UpdateCustomer", "/track/v2/projects/{project_token}/customers"),
     entry(Route::CustomersEvents, Methods::Post, "TrackingService/AddEvent", "/track/v2/projects/{project_token}/customers/events"),
@@ -229,6 +237,7 @@ pub const ENTRIES: [Entry; 27] = [
     entry(Route::Anonymize, Methods::Post, "CustomerService/AnonymizeCustomer", "/data/v2/projects/{project_token}/customers/anonymize"),
     entry(Route::Export, Methods::Post, "CustomerService/ExportCustomers", "/data/v2/projects/{project_token}/customers/export"),
     entry(Route::Watch, Methods::Get, "CustomerService/WatchEvents", "/data/v2/projects/{project_token}/events/watch"),
+    entry(Route::WatchRefusals, Methods::Get, "CustomerService/WatchRefusals", "/data/v2/projects/{project_token}/refusals/watch"),
     entry(Route::AnonymizeBulk, Methods::Post, "", "/data/v2/projects/{project_token}/customers/anonymize_bulk"),
     entry(Route::Healthz, Methods::Get, "", "/healthz"),
     entry(Route::Readyz, Methods::Get, "", "/readyz"),
@@ -292,7 +301,7 @@ pub fn classify(method: &Method, path: &str) -> Classified {
     };
     let answers = match kind {
         Some(Kind::Stream(Stream::Export)) => Answers::Stream,
-        Some(Kind::Stream(Stream::Watch)) => Answers::Lasts,
+        Some(Kind::Stream(Stream::Watch | Stream::WatchRefusals)) => Answers::Lasts,
         Some(_) | None => Answers::Once,
     };
     Classified {

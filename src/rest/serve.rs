@@ -108,14 +108,15 @@ impl Rest {
             return Ok(constant(response));
         }
         let request = self.receive(kind, &head, token, body).await?;
-        match kind {
+        let response = match kind {
             Kind::Read(read) => self.read(read, &request).await.map(json_response),
             Kind::Write(write) => self.write(write, &request).await.map(json_response),
             Kind::Batch => self.batch(&request).await,
             Kind::Stream(stream) => self.stream(stream, &request).await,
             // Both have been answered above.
             Kind::Probe(_) | Kind::Sdk(_) => Err(Error::unknown_path()),
-        }
+        };
+        response.map_err(|error| error.about(&request.body))
     }
 
     /// Checks that a caller has a key. The key is charged nothing.
@@ -300,6 +301,11 @@ impl Rest {
                 let message = query::watch(request.head, request.token)?;
                 let watch = self.customers.watch_events(request.call(message)).await?;
                 Ok(stream::events(watch.into_inner(), &self.offload))
+            }
+            Stream::WatchRefusals => {
+                let message = query::watch_refusals(request.head, request.token)?;
+                let watch = self.customers.watch_refusals(request.call(message)).await?;
+                Ok(stream::refusals(watch.into_inner()))
             }
         }
     }

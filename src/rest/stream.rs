@@ -13,10 +13,11 @@ use http_body_util::StreamBody;
 use prost::Message as _;
 use tonic::Status;
 
+use super::csv;
 use super::json::Format;
 use super::offload::Offload;
+use super::response::{server_sent, server_sent_refusal};
 use super::table::{self, Table};
-use super::{csv, response::server_sent};
 use crate::grpc::{Messages, pb};
 use crate::middleware::Body;
 use crate::tracker::{Error, Export, ExportedCustomer};
@@ -39,6 +40,17 @@ pub(super) fn events(
             Ok(offload.run(bytes, write).await)
         }
     });
+    server_sent_events(pieces)
+}
+
+/// The messages of a watch of refusals as server-sent events.
+pub(super) fn refusals(messages: Messages<pb::WatchRefusalsResponse>) -> Response<Body> {
+    server_sent_events(messages.map(|message| Ok(server_sent_refusal(message?))))
+}
+
+fn server_sent_events(
+    pieces: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
+) -> Response<Body> {
     let mut response = response(pieces, "text/event-stream");
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -73,7 +73,8 @@ pub(crate) type Layers =
 impl Stack {
     pub(crate) fn build(self) -> Result<Layers, tonic_reflection::server::Error> {
         let tracking = Tracking::new(self.tracker.clone(), self.limits.body_timeout);
-        let customers = Customers::new(self.tracker, self.answer_bytes_max);
+        let refusals = self.refusals.recent().clone();
+        let customers = Customers::new(self.tracker, refusals, self.answer_bytes_max);
         let offload = Offload::new(OFFLOAD_THREADS_MAX);
         let router = Router {
             tracking: TrackingServiceServer::new(tracking.clone())

@@ -8,14 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::permits::{Permits, blocking};
-use super::projects::ProjectRegistry;
 use super::read::{event_types, id_values, kinds, private_ids};
-use super::stream_permits::StreamPermit;
-use super::{Access, Error, IdValues, TYPES_MAX, Tracker, cursor};
-use crate::clock::Clock;
+use super::{Access, Error, IdValues, OpenStream, TYPES_MAX, Tracker, cursor};
 use crate::log::record::{Command, Record};
 use crate::log::{Log, Position};
 use crate::model::customer_id::CustomerIds;
@@ -85,14 +81,8 @@ pub struct Watch {
     /// The end of the log when the watch began: like any read it sees what was acknowledged before.
     begun: Position,
     batch: VecDeque<Watched>,
-    heartbeat: Duration,
-    heartbeat_at: Instant,
-    ended: watch::Receiver<bool>,
-    projects: watch::Receiver<Arc<ProjectRegistry>>,
     permits: Arc<Permits>,
-    access: Access,
-    clock: Arc<dyn Clock>,
-    _slot: StreamPermit,
+    stream: OpenStream,
 }
 
 #[derive(Debug)]
@@ -146,14 +136,8 @@ impl Tracker {
             at,
             begun: last,
             batch: VecDeque::new(),
-            heartbeat: self.options.watch_heartbeat,
-            heartbeat_at: Instant::now(),
-            ended: self.streams_ended.subscribe(),
-            projects: self.projects.subscribe(),
             permits: self.permits.clone(),
-            access: access.clone(),
-            clock: self.clock.clone(),
-            _slot: self.stream_permits.take(access)?,
+            stream: self.open_stream(access, Permission::GetEvents)?,
         })
     }
 
@@ -177,24 +161,18 @@ impl Watch {
     /// [`Error::View`], [`Error::Log`].
     pub async fn next(&mut self) -> Option<Result<Watched, Error>> {
         loop {
-            if *self.ended.borrow() || !self.is_let_in() {
+            if !self.stream.goes_on() {
                 return None;
             }
             let batched = self.batch.pop_front();
-            if batched.is_some() || Instant::now() >= self.heartbeat_at {
-                self.heartbeat_at = Instant::now() + self.heartbeat;
+            if batched.is_some() || self.stream.is_silent() {
+                self.stream.sends();
                 return Some(Ok(batched.unwrap_or_else(|| self.cursor())));
             }
             if let Err(error) = self.advance().await {
                 return Some(Err(error));
             }
         }
-    }
-
-    /// Whether the caller is still authenticated.
-    fn is_let_in(&mut self) -> bool {
-        let projects = self.projects.borrow_and_update();
-        projects.has(&self.wanted.token, &self.access.key, self.clock.now())
     }
 
     fn cursor(&self) -> Watched {
@@ -212,7 +190,7 @@ impl Watch {
         if applied > self.at && applied >= self.begun {
             let (log, view, wanted) = (self.log.clone(), self.view.clone(), self.wanted.clone());
             let at = self.at;
-            let permit = self.permits.take(&self.access).await?;
+            let permit = self.permits.take(&self.stream.access).await?;
             let read = move |cancel| {
                 let snapshot = view.snapshot().until(cancel);
                 Batch::read(&log, &snapshot, &wanted, at, applied)
@@ -228,9 +206,7 @@ impl Watch {
         tokio::select! {
             changed = progress.changed() => changed
                 .map_err(|_| view::Error::Stopped("it was closed".into()).into()),
-            _ = self.ended.changed() => Ok(()),
-            _ = self.projects.changed() => Ok(()),
-            () = tokio::time::sleep_until(self.heartbeat_at) => Ok(()),
+            () = self.stream.waits() => Ok(()),
         }
     }
 }

@@ -29,7 +29,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "reader"
 secrets = ["secret"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 [[project]]
 token = "honest"
 [[project.key]]

@@ -61,7 +61,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "key-id"
 secrets = ["key-secret", "next-secret"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 [[project.key]]
 public = "customers-only"
 permissions = ["customers:set"]

@@ -65,6 +65,7 @@ mod quotas;
 mod real_clients;
 mod reasons;
 mod reflection;
+mod refusals;
 mod reload;
 mod rest_access;
 mod rest_batch;

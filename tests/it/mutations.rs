@@ -45,7 +45,7 @@ token = "11111111-2222-3333-4444-555555555555"
 [[project.key]]
 id = "key-id"
 secrets = ["key-secret"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 [[project]]
 token = "99999999-2222-3333-4444-555555555555"
 [[project.key]]

@@ -73,7 +73,7 @@ fn properties(count: usize, bytes: usize) -> String {
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }
 
-fn rest(server: &Server) -> Vec<(Request, Reason)> {
+pub fn rest(server: &Server) -> Vec<(Request, Reason)> {
     let updates = |body: String| server.track("customers", &body);
     let with = |rest: &str| updates(format!("{{{A},{rest}}}"));
     let keyed = |key: &str| {
@@ -190,7 +190,7 @@ fn rest(server: &Server) -> Vec<(Request, Reason)> {
 }
 
 /// Whether a refusal is counted for the project: all but those that are decided before it is known.
-fn of_project(reason: Reason) -> &'static str {
+pub fn of_project(reason: Reason) -> &'static str {
     match reason {
         Reason::PathUnknown
         | Reason::MethodNotAllowed
@@ -496,7 +496,7 @@ async fn each_refused_command_of_a_stream_says_its_reason_and_counts_for_its_pro
     assert_eq!(tag(&ended), "PROJECT_UNKNOWN");
     expected.insert((Reason::ProjectUnknown, "other"), 1);
     assert_eq!(counted(&server).await, expected);
-    let all = listed(&server, "").await;
+    let all = server.refusals("").await;
     let routes = all["refusals"].as_array().unwrap().iter();
     let routes = routes.map(|refusal| refusal["route"].as_str().unwrap());
     assert_eq!(
@@ -521,110 +521,6 @@ async fn what_the_limiter_refuses_is_counted_exactly() {
     assert!(refused > 10, "{refused}");
     let expected = BTreeMap::from([((Reason::RateLimitExceeded, "other"), refused)]);
     assert_eq!(counted(&server).await, expected);
-    server.stop().await;
-}
-
-/// What `GET /refusals` answers.
-async fn listed(server: &Server, query: &str) -> serde_json::Value {
-    let path = format!("/refusals{query}");
-    let answer = Request::new(server.admin, "GET", &path).send().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_find_each_refusal_with_all_that_explains_it() {
-    let server = Server::start().await;
-    let mut sent = Vec::new();
-    for (number, (request, reason)) in rest(&server).into_iter().enumerate() {
-        let id = format!("call-{number}");
-        let request = request.header("x-request-id", &id);
-        let answer = request.from("198.51.100.7").send().await;
-        sent.push((id, reason, answer.error()));
-    }
-    let all = listed(&server, "").await;
-    let all = all["refusals"].as_array().unwrap();
-    for (refusal, (id, reason, text)) in all.iter().rev().zip(&sent) {
-        assert_eq!(refusal["request_id"], **id);
-        assert_eq!(refusal["reason"], reason.tag(), "{refusal}");
-        assert_eq!(refusal["text"], **text);
-        assert_eq!(refusal["address"], "198.51.100.7");
-        assert_eq!(refusal["time"], "2023-11-14T22:13:20Z");
-        match of_project(*reason) {
-            TOKEN => assert_eq!(refusal["project"], TOKEN),
-            _ => assert!(refusal["project"].is_null(), "{refusal}"),
-        }
-    }
-    assert_eq!(all.len(), sent.len());
-    let found = listed(&server, "?reason=url_missing").await;
-    let found = found["refusals"].as_array().unwrap();
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0]["field"], "url");
-    assert_eq!(
-        found[0]["route"],
-        "/track/v2/projects/{project_token}/campaigns/clicks"
-    );
-    assert_eq!(found[0]["key"], "key[1]");
-    let found = listed(&server, "?reason=customer_unknown&limit=1").await;
-    assert_eq!(found["refusals"][0]["key"], "key-id");
-    let nobody = listed(&server, "?project=nobody").await;
-    assert_eq!(nobody["refusals"], json!([]));
-    let bad = Request::new(server.admin, "GET", "/refusals?reason=none");
-    let bad = bad.send().await;
-    assert_eq!(bad.status, 400);
-    assert_eq!(bad.json()["error"], "'reason' must be a reason, not 'none'");
-    // Neither a key nor a secret is anywhere in it.
-    let all = listed(&server, "?limit=4096").await.to_string();
-    assert!(!all.contains("public-key") && !all.contains("key-secret"));
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_a_flood_one_refusal_a_second_and_address_is_listed() {
-    let setup = Setup::default().with("[rate_limit]\nrequests = 10\nburst = 10");
-    let server = setup.start().await;
-    let mut refused = 0;
-    for _ in 0..40 {
-        let answer = server.track("customers", &format!("{{{A}}}")).send().await;
-        refused += u64::from(answer.status == 429);
-    }
-    let all = listed(&server, "?reason=rate_limit_exceeded").await;
-    // The clock stands still.
-    assert_eq!(all["refusals"].as_array().unwrap().len(), 1);
-    assert_eq!(all["not_kept"], refused - 1);
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_another_site_sees_no_refusals() {
-    let setup = Setup::default().with("[server]\nadmin_hosts = [\"ops.example\"]");
-    let server = setup.start().await;
-    let asked = async |path: &str, host: &str| {
-        let request = Request::new(server.admin, "GET", path).host(host);
-        request.send().await
-    };
-    for path in ["/refusals", "/limits"] {
-        for host in ["127.0.0.1:9090", "localhost", "ops.example:9090"] {
-            let answer = asked(path, host).await;
-            assert_eq!(answer.status, 200, "{path} {host}");
-            assert_eq!(answer.header("cache-control"), Some("no-store"));
-            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-        }
-        let refused = asked(path, "evil.example:9090").await;
-        assert_eq!(refused.status, 403);
-        assert_eq!(
-            refused.json()["error"],
-            "Host 'evil.example' is not known here: list it in server.admin_hosts"
-        );
-        // The file system has let the caller in.
-        let request = Request::new(server.admin, "GET", path).host("evil.example");
-        let by_socket = request.send_by_socket(&server.data_dir()).await;
-        assert_eq!(by_socket.status, 200);
-    }
-    // They say nothing of customers, and whatever looks after the service asks by its name.
-    for path in ["/metrics", "/healthz", "/readyz"] {
-        assert_eq!(asked(path, "footfall.prod").await.status, 200, "{path}");
-    }
     server.stop().await;
 }
 

@@ -41,7 +41,7 @@ permissions = ["customers:set", "events:set"]
 [[project.key]]
 id = "id"
 secrets = ["{name}-secret"]
-permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase"]
+permissions = ["customers:set", "events:set", "customers:get", "events:get", "customers:anonymize", "customers:erase", "refusals:get"]
 "#
         )
     };
@@ -67,6 +67,7 @@ fn body(route: Route) -> Value {
         Route::AnonymizeBulk => json!({"customers": [{"customer_ids": ids}]}),
         Route::SystemTime
         | Route::Watch
+        | Route::WatchRefusals
         | Route::Sdk(_)
         | Route::Root
         | Route::Healthz
@@ -89,7 +90,7 @@ fn call(server: &Server, route: Route, token: &str, authorization: &str) -> Requ
     }
 }
 
-/// The routes that belong to projects. The watch has no end, so that its good case is not among these.
+/// The routes that belong to projects.
 fn routes() -> impl Iterator<Item = Route> {
     let of_projects = ENTRIES
         .iter()
@@ -188,6 +189,11 @@ async fn rpcs(server: &Server, token: &str, authorization: &str) -> Vec<Result<S
             start: pb::WatchStart::Beginning.into(),
             ..Default::default()
         })),
+        asks_for_stream!(customers.watch_refusals(pb::WatchRefusalsRequest {
+            project_token: project_token.clone(),
+            recent: true,
+            ..Default::default()
+        })),
         asks_for_stream!(customers.export_customers(pb::ExportCustomersRequest {
             project_token: project_token.clone()
         })),
@@ -277,7 +283,8 @@ async fn what_a_project_s_own_keys_do_there_stays_there() {
     let server = scene().await;
     let before = ours(&server).await;
     // The same calls with the right key pass: what is refused above is refused for the key alone.
-    for route in routes().filter(|route| *route != Route::Watch) {
+    let lasts = |route: &Route| matches!(route, Route::Watch | Route::WatchRefusals);
+    for route in routes().filter(|route| !lasts(route)) {
         let answer = call(&server, route, THEIRS, THEIR_PRIVATE).send().await;
         assert_eq!(answer.status, 200, "{route:?}: {}", answer.body);
         assert!(!answer.body.contains(MARK), "{route:?}: {}", answer.body);

@@ -54,6 +54,15 @@ impl CustomerService for Bare {
         not_measured()
     }
 
+    type WatchRefusalsStream = Messages<pb::WatchRefusalsResponse>;
+
+    async fn watch_refusals(
+        &self,
+        _: Request<pb::WatchRefusalsRequest>,
+    ) -> Result<Response<Self::WatchRefusalsStream>, Status> {
+        not_measured()
+    }
+
     type WatchEventsStream = Messages<pb::WatchEventsResponse>;
 
     async fn watch_events(

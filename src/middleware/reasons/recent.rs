@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
+use tokio::sync::watch;
 
 use crate::model::address::AddressKey;
 use crate::model::project::Project;
@@ -33,8 +34,21 @@ pub struct Refusal {
     pub text: String,
     /// The field that is wrong, if it is one.
     pub field: Option<String>,
+    /// The beginning of what is refused, as far as the settings let it be kept.
+    pub excerpt: Option<String>,
     /// Its call.
     pub call: Arc<RefusedCall>,
+}
+
+/// What is kept from a number on.
+#[derive(Debug)]
+pub struct Following {
+    /// The wanted ones, oldest first, each with the number of the one behind it.
+    pub refusals: Vec<(u64, Refusal)>,
+    /// The number behind all that were looked at.
+    pub next: u64,
+    /// Whether some had left before they were looked at.
+    pub missed: bool,
 }
 
 /// A call of which something was refused.
@@ -54,11 +68,20 @@ pub struct RefusedCall {
 
 /// The newest refusals. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct RecentRefusals(Arc<Mutex<Kept>>);
+pub struct RecentRefusals(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    /// The number of the next one.
+    next: watch::Sender<u64>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
     refusals: VecDeque<Refusal>,
+    /// The number of the oldest one: how many have left.
+    first: u64,
     bytes: usize,
     not_kept: u64,
     /// The second of the last refusal by a limit, and what one is kept of in it.
@@ -93,6 +116,45 @@ impl RecentRefusals {
                 break;
             };
             kept.bytes -= bytes(&oldest);
+            kept.first += 1;
+        }
+        let next = kept.next();
+        drop(kept);
+        self.0.next.send_replace(next);
+    }
+
+    /// The number of the next one, and a signal of each change.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.next.subscribe()
+    }
+
+    /// The number of the oldest one that is kept.
+    pub fn oldest(&self) -> u64 {
+        self.kept().first
+    }
+
+    /// Those from a number on for which `is_wanted`, at most so many.
+    pub fn following(
+        &self,
+        number: u64,
+        most: usize,
+        is_wanted: impl Fn(&Refusal) -> bool,
+    ) -> Following {
+        let kept = self.kept();
+        let missed = number < kept.first;
+        let from = number.max(kept.first);
+        let skipped = usize::try_from(from - kept.first).unwrap_or(usize::MAX);
+        let numbered = (from + 1..).zip(kept.refusals.iter().skip(skipped));
+        let wanted = numbered.filter(|(_, refusal)| is_wanted(refusal));
+        let refusals: Vec<_> = wanted
+            .take(most)
+            .map(|(number, refusal)| (number, refusal.clone()))
+            .collect();
+        let last = refusals.last().filter(|_| refusals.len() == most);
+        Following {
+            next: last.map_or(kept.next(), |(number, _)| *number),
+            refusals,
+            missed,
         }
     }
 
@@ -114,15 +176,23 @@ impl RecentRefusals {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // What is kept is whole after each of the steps above.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn next(&self) -> u64 {
+        self.first + self.refusals.len() as u64
     }
 }
 
 /// The memory that a refusal takes: its call's too, though those of a batch share it.
 fn bytes(refusal: &Refusal) -> usize {
     let field = refusal.field.as_deref().map_or(0, str::len);
+    let excerpt = refusal.excerpt.as_deref().map_or(0, str::len);
     let key = refusal.call.key.as_deref().map_or(0, str::len);
-    size_of::<Refusal>() + size_of::<RefusedCall>() + refusal.text.len() + field + key
+    let texts = refusal.text.len() + excerpt + field + key;
+    size_of::<Refusal>() + size_of::<RefusedCall>() + texts
 }
 
 #[cfg(test)]
@@ -135,6 +205,7 @@ mod tests {
             reason: Reason::IdsMissing,
             text,
             field: None,
+            excerpt: None,
             call: Arc::new(RefusedCall {
                 address: None,
                 project: None,
@@ -167,6 +238,31 @@ mod tests {
         assert!(kept <= REFUSALS_BYTES_MAX, "{kept}");
         assert!(kept > REFUSALS_BYTES_MAX - 2 * TEXT_BYTES_MAX, "{kept}");
         assert_eq!(recent.newest(7, |_| true).len(), 7);
+    }
+
+    #[test]
+    fn a_reader_gets_each_once_and_learns_what_it_missed() {
+        let recent = RecentRefusals::default();
+        let mut next = *recent.subscribe().borrow();
+        let mut read = |most| {
+            let found = recent.following(next, most, |refusal| refusal.text != "b");
+            next = found.next;
+            let texts = found.refusals.into_iter().map(|(_, refusal)| refusal.text);
+            (texts.collect::<Vec<_>>().concat(), found.missed)
+        };
+        assert_eq!(read(9), (String::new(), false));
+        for text in ["a", "b", "c", "d"] {
+            recent.keep(refusal(text.to_owned()));
+        }
+        assert_eq!(read(2), ("ac".to_owned(), false));
+        assert_eq!(read(2), ("d".to_owned(), false));
+        for _ in 0..=REFUSALS_MAX {
+            recent.keep(refusal("e".to_owned()));
+        }
+        assert_eq!(read(2), ("ee".to_owned(), true));
+        assert_eq!(recent.oldest(), 5);
+        assert_eq!(read(usize::MAX).0.len(), REFUSALS_MAX - 2);
+        assert_eq!(read(9), (String::new(), false));
     }
 
     #[test]

@@ -94,7 +94,11 @@ pub(in super::super) fn batch<'a>(
     let commands = match at_once(text) {
         Some(commands) => commands
             .into_iter()
-            .map(|named| named.read(token, now))
+            .map(|named| {
+                let at = place(text, &named).unwrap_or_default();
+                let rest = text.get(at..).unwrap_or_default();
+                (rest, named.read(token, now))
+            })
             .collect(),
         None => one_by_one(object_text(text)?, token, now)?,
     };
@@ -105,7 +109,7 @@ pub(in super::super) fn batch<'a>(
         },
         plan: Vec::with_capacity(commands.len()),
     };
-    for (command_id, command) in commands {
+    for (text, (command_id, command)) in commands {
         let planned = match command {
             Ok(command) => {
                 batch.request.commands.push(pb::Command {
@@ -114,7 +118,7 @@ pub(in super::super) fn batch<'a>(
                 });
                 Planned::Executed
             }
-            Err(error) => Planned::Failed(error.into_status()),
+            Err(error) => Planned::Failed(error.about(text.as_bytes()).into_status()),
         };
         batch.plan.push((command_id, planned));
     }
@@ -133,12 +137,9 @@ pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
 
 /// Whether each command is small enough for one pass by itself. A command stands between the names of its neighbours.
 fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
-    let place = |InObject(named): &FastCommand<'_>| {
-        let name = named.name?.get().as_ptr().addr();
-        name.checked_sub(text.as_ptr().addr())
-    };
     let (mut before, mut last) = (0, Some(0));
-    for next in commands.iter().map(place).chain([Some(text.len())]) {
+    let places = commands.iter().map(|command| place(text, command));
+    for next in places.chain([Some(text.len())]) {
         let Some((at, next)) = last.zip(next) else {
             return false;
         };
@@ -150,8 +151,18 @@ fn are_small(text: &str, commands: &[FastCommand<'_>]) -> bool {
     !commands.is_empty()
 }
 
-/// The commands of a batch, read one after the other.
-pub(super) fn one_by_one<'a>(text: &'a str, token: &str, now: Timestamp) -> Result<Vec<Read<'a>>> {
+/// Where the name of a command stands in the text.
+fn place(text: &str, InObject(named): &FastCommand<'_>) -> Option<usize> {
+    let name = named.name?.get().as_ptr().addr();
+    name.checked_sub(text.as_ptr().addr())
+}
+
+/// The commands of a batch, read one after the other, with their texts.
+pub(super) fn one_by_one<'a>(
+    text: &'a str,
+    token: &str,
+    now: Timestamp,
+) -> Result<Vec<(&'a str, Read<'a>)>> {
     let Commands { first, count } = commands(text)?.unwrap_or(Commands {
         first: Vec::new(),
         count: 0,
@@ -160,7 +171,8 @@ pub(super) fn one_by_one<'a>(text: &'a str, token: &str, now: Timestamp) -> Resu
     let read = |raw: &'a RawValue| {
         let text = object_text(raw.get())?;
         let read = fast_path(text, token, now);
-        Ok(read.unwrap_or_else(|| validating_path(text, token, now)))
+        let read = read.unwrap_or_else(|| validating_path(text, token, now));
+        Ok((text, read))
     };
     first.into_iter().map(read).collect()
 }

@@ -24,6 +24,12 @@ impl Server {
     pub async fn listens(&self, query: &str, headers: &str) -> EventSource {
         EventSource::open(self.address, TOKEN, PRIVATE, query, headers).await
     }
+
+    /// Watches refusals over REST, with the private key. `query` has its question mark.
+    pub async fn listens_to_refusals(&self, query: &str) -> EventSource {
+        let path = format!("/data/v2/projects/{TOKEN}/refusals/watch{query}");
+        EventSource::get(self.address, &path, PRIVATE, "").await
+    }
 }
 
 impl EventSource {
@@ -35,9 +41,15 @@ impl EventSource {
         query: &str,
         headers: &str,
     ) -> Self {
+        let path = format!("/data/v2/projects/{token}/events/watch{query}");
+        Self::get(address, &path, authorization, headers).await
+    }
+
+    /// Any stream of server-sent events.
+    pub async fn get(address: SocketAddr, path: &str, authorization: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
-            "GET /data/v2/projects/{token}/events/watch{query} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{headers}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{headers}\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut raw = Vec::new();

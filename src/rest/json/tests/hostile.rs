@@ -113,7 +113,8 @@ fn agree(body: &[u8]) -> Result<(), TestCaseError> {
         let commands = commands.into_iter();
         let all = commands.map(|command| shown(command.read("token", now())));
         let each = one_by_one(text.trim(), "token", now()).map_err(debug);
-        let each = each.map(|commands| commands.into_iter().map(shown).collect::<Vec<_>>());
+        let each = each.map(|commands| commands.into_iter().map(|(_, read)| shown(read)));
+        let each = each.map(Iterator::collect::<Vec<_>>);
         prop_assert_eq!(Ok(all.collect()), each, "{}", text);
     }
     Ok(())
