@@ -1,6 +1,6 @@
 // The frame of the page: navigation, sign-in, help.
 
-import { Component, html, render, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { Component, html, render, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { post, signIn, signOut } from "./api.js";
 import { Customer } from "./customer.js";
 import { forgetRow, keys, listen, useKeys } from "./keyboard.js";
@@ -125,7 +125,7 @@ function App() {
         setAsked(text);
     };
     const first = useRef(true);
-    useEffect(() => {
+    useLayoutEffect(() => {
         document.title = `${at.title} · Footfall`;
         forgetRow();
         // The address bar has the focus at first, and keeps it.

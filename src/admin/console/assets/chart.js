@@ -1,6 +1,7 @@
 // Charts of time, with one cursor for all of them.
 
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { bytes as sizes } from "./format.js";
 import uPlot from "./vendor/uplot.js";
 
 const SYNC = "footfall";
@@ -9,6 +10,9 @@ const DASHES = [[], [5, 4], [1, 3]];
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const utc = (seconds) => new Date(seconds * 1000).toISOString();
+
+/** Steps of a scale of bytes: those of other scales would give odd sizes. */
+const POWERS = Array.from({ length: 60 }, (_, i) => 2 ** i);
 
 function options({ lines, format, width, onCursor }) {
     const axis = { stroke: () => color("--quiet"), ticks: { show: false }, font: "11px system-ui, sans-serif" };
@@ -23,7 +27,7 @@ function options({ lines, format, width, onCursor }) {
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
         axes: [
             { ...axis, grid, space: 70, size: 24, values: (_, ticks) => ticks.map((tick) => utc(tick).slice(11, 16)) },
-            { ...axis, grid, space: 32, size: 62, values: (_, ticks) => ticks.map(format) },
+            { ...axis, grid, space: 32, size: 62, ...(format === sizes ? { incrs: POWERS } : {}), values: (_, ticks) => ticks.map(format) },
         ],
         series: [
             {},

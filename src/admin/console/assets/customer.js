@@ -87,7 +87,7 @@ function Entry({ entry, open, onOpen }) {
             <span class="type"><${Text} of=${entry.type} /></span>
             <span class="what"><${Text} of=${print(entry.properties).slice(0, 240)} /></span>
         </button>
-        ${open && html`<div class="opened"><p class="hint">Happened ${moment(entry.time)}</p>
+        ${open && html`<div class="unfolded"><p class="hint">Happened ${moment(entry.time)}</p>
             <${Json} of=${entry.properties} /></div>`}
     </li>`;
 }
@@ -115,7 +115,7 @@ function Timeline({ data, params }) {
         <h2>Timeline</h2>
         ${!days.length && html`<p class="empty">No event is stored for this customer.</p>`}
         <div data-rows tabindex="0" role="region" aria-label="Timeline, the newest first">
-            ${days.map(({ day, of }) => html`<div key=${day}><h3>${day} <span class="quiet">${plural(of.length, "entry", "entries")}
+            ${days.map(({ day, of }) => html`<div key=${day}><h3>${day} <span class="quiet">${plural(of.length, "entry", "entries")}${" "}
                 on this page</span></h3>
                 <ol>${of.map(({ entry, i }) => html`<${Entry} key=${i} entry=${entry} open=${open === i}
                     onOpen=${() => setOpen(open === i ? -1 : i)} />`)}</ol></div>`)}
@@ -130,14 +130,11 @@ function Timeline({ data, params }) {
 
 function Found({ data, params, onDone }) {
     const [act, setAct] = useState(null);
-    const [acted, setActed] = useState("");
     const done = () => {
-        setActed(ACTS[act][0] === "Erase" ? "The customer is erased." : "The customer is anonymised.");
         setAct(null);
-        onDone();
+        onDone(act === "erase" ? "The customer is erased." : "The customer is anonymised.");
     };
     return html`
-        ${acted && html`<p class="told" role="status"><${Sign} is="ok" /> ${acted}</p>`}
         <div class="pair">
             <section class="panel"><h2>IDs</h2>
                 <ul class="ids">${data.ids.map((id, i) => html`<li key=${i}><${Id} project=${data.project} ...${id} /></li>`)}</ul>
@@ -167,8 +164,14 @@ export function Customer({ params }) {
     const key = project && id ? JSON.stringify([project, id, before]) : "";
     const found = usePoll(async (signal) => (key ? getExact("customer", { project, id, before }, signal) : null), 0, key);
     const { error } = found;
+    const [acted, setActed] = useState({ key: "", text: "" });
+    const done = (text) => {
+        setActed({ key, text });
+        found.again();
+    };
     return html`
         <${Search} key=${key} params=${params} projects=${status.data?.projects} />
+        ${acted.text && acted.key === key && html`<p class="told" role="status"><${Sign} is="ok" /> ${acted.text}</p>`}
         ${error && error.status !== 404 && html`<${Trouble} error=${error} />`}
         ${error?.status === 404 && html`<div class="panel empty"><h2>There is no such customer</h2>
             <p><${Text} of=${error.message} /></p>
@@ -177,5 +180,5 @@ export function Customer({ params }) {
         ${!key && html`<div class="panel empty"><h2>Look for a customer</h2>
             <p>Any ID does: a registered one, such as an address of mail, or a soft one, such as a cookie. IDs on${" "}
                 <a href=${link("live")}>Live</a> lead here, too.</p></div>`}
-        ${found.data && !error && html`<${Found} key=${`${project} ${id}`} data=${found.data} params=${params} onDone=${found.again} />`}`;
+        ${found.data && !error && html`<${Found} key=${`${project} ${id}`} data=${found.data} params=${params} onDone=${done} />`}`;
 }

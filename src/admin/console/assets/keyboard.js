@@ -72,7 +72,8 @@ function pressed(event) {
     };
     if (target instanceof Element && editable(target)) {
         if (key === "Escape") target.blur();
-        return;
+        // Letters pick an option of a list, these two do not.
+        if (!target.matches("select") || !"/?".includes(key)) return;
     }
     const handlers = [...own.values()].reverse();
     const own_of = (name) => handlers.find((one) => one[name])?.[name];

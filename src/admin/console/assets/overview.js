@@ -57,25 +57,42 @@ function Tiles({ status }) {
     </dl>`;
 }
 
+// What a point of a chart says of the steps that it covers. A peak must not vanish among its neighbours.
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const highest = (values) => Math.max(...values);
+
 const CHARTS = [
-    ["Calls a second", [["accepted", "accepted"], ["refused", "refused"]], number],
-    ["Time of a call", [["p50_ms", "p50"], ["p99_ms", "p99"]], millis],
-    ["View behind the log", [["view_lag_records", "records"]], number],
-    ["Calls in flight, open streams", [["in_flight", "calls"], ["streams", "streams"], ["watches", "watches"]], number],
-    ["Memory", [["memory_bytes", "process"], ["body_memory_bytes", "bodies"]], bytes],
-    ["Log", [["log_bytes", "on disk"]], bytes],
+    ["Calls a second", [["accepted", "accepted"], ["refused", "refused"]], number, mean],
+    ["Time of a call", [["p50_ms", "p50"], ["p99_ms", "p99"]], millis, highest],
+    ["View behind the log", [["view_lag_records", "records"]], number, highest],
+    ["In flight", [["in_flight", "calls"], ["streams", "streams"], ["watches", "watches"]], number, highest],
+    ["Memory", [["memory_bytes", "process"], ["body_memory_bytes", "bodies"]], bytes, highest],
+    ["Log", [["log_bytes", "on disk"]], bytes, highest],
 ];
 const RANGES = [["300", "5 min"], ["900", "15 min"], ["3600", "1 hour"]];
 
+/** About as many points as a chart can show. */
+const POINTS = 360;
+
+function joined(values, size, join) {
+    const points = [];
+    for (let end = values.length; end > 0; end -= size) {
+        const part = values.slice(Math.max(0, end - size), end).filter((value) => typeof value === "number");
+        points.push(part.length ? join(part) : null);
+    }
+    return points.reverse();
+}
+
 function Charts({ kept, range }) {
     if (!kept) return null;
-    const from = Math.max(0, kept.times.length - Math.ceil(range / kept.step));
-    const times = kept.times.slice(from);
+    const steps = Math.ceil(range / kept.step);
+    const size = Math.max(1, Math.round(steps / POINTS));
+    const times = joined(kept.times.slice(-steps), size, highest);
     return html`<div class="charts">
-        ${CHARTS.map(([title, lines, format]) => {
+        ${CHARTS.map(([title, lines, format, join]) => {
             const there = lines.filter(([name]) => kept.series.has(name));
             if (!there.length) return null;
-            const values = there.map(([name]) => kept.series.get(name).slice(from));
+            const values = there.map(([name]) => joined(kept.series.get(name).slice(-steps), size, join));
             return html`<${Chart} key=${title} title=${title} lines=${there} times=${times} values=${values}
                 format=${format} />`;
         })}

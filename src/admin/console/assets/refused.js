@@ -78,7 +78,7 @@ function Entry({ row, open, onOpen }) {
             <span class="who"><${Text} of=${row.address ?? row.key ?? "–"} /></span>
             <span class="what"><${Text} of=${row.text} /></span>
         </button>
-        ${open && html`<div class="opened"><${RefusalFacts} row=${row} /></div>`}
+        ${open && html`<div class="unfolded"><${RefusalFacts} row=${row} /></div>`}
     </li>`;
 }
 
