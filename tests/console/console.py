@@ -77,7 +77,8 @@ def axe_source():
 
 
 def new_page(browser, width=1280, scheme="light"):
-    context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, reduced_motion="reduce")
+    size = {"width": width, "height": 860}
+    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(10_000)
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))

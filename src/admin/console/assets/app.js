@@ -68,7 +68,8 @@ function SignIn({ text, onDone }) {
         <p>Use a key of a project, with its secret. ${text && html`The service says: <${Text} of=${text} />`}</p>
         <${Field} label="Project"><input name="project" required autocomplete="organization" autofocus /></${Field}>
         <${Field} label="Key ID"><input name="key_id" required autocomplete="username" /></${Field}>
-        <${Field} label="Secret"><input name="secret" type="password" required autocomplete="current-password" /></${Field}>
+        <${Field} label="Secret"><input name="secret" type="password" required
+            autocomplete="current-password" /></${Field}>
         <button class="main" disabled=${busy}>Sign in</button>
         ${trouble && html`<p class="trouble" role="alert"><${Text} of=${trouble} /></p>`}
     </form>`;
@@ -91,8 +92,10 @@ function Help({ onClose }) {
     };
     return html`<${Dialog} title="Keys" onClose=${onClose}>
         <dl class="keys">
-            ${SCREENS.map(({ letter, title }) => html`<dt key=${letter}><kbd>g</kbd> <kbd>${letter}</kbd></dt><dd>${title}</dd>`)}
-            ${HELP.map(([key, what]) => html`<dt key=${key}>${key.split(", ").map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${what}</dd>`)}
+            ${SCREENS.map(({ letter, title }) => html`<dt key=${letter}><kbd>g</kbd> <kbd>${letter}</kbd></dt>
+                <dd>${title}</dd>`)}
+            ${HELP.map(([names, what]) => html`<dt key=${names}>
+                ${names.split(", ").map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${what}</dd>`)}
         </dl>
         <label class="check"><input type="checkbox" checked=${on} onChange=${toggle} /> Single keys do this</label>
         <p class="hint">Times are in UTC. The page talks to this service only, and keeps no data of customers.</p>
@@ -153,7 +156,8 @@ function App() {
             <div class="foot">
                 <${Theme} />
                 <button type="button" class="plain" onClick=${() => setHelp(true)} aria-label="Keys">?</button>
-                ${who && html`<button type="button" class="plain" onClick=${leave} title=${`Signed in with ${who}`}>Sign out</button>`}
+                ${who && html`<button type="button" class="plain" onClick=${leave}
+                    title=${`Signed in with ${who}`}>Sign out</button>`}
             </div>
         </header>
         <main class=${`screen ${at.name}`}>

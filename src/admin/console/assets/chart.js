@@ -27,7 +27,14 @@ function options({ lines, format, width, onCursor }) {
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
         axes: [
             { ...axis, grid, space: 70, size: 24, values: (_, ticks) => ticks.map((tick) => utc(tick).slice(11, 16)) },
-            { ...axis, grid, space: 32, size: 62, ...(format === sizes ? { incrs: POWERS } : {}), values: (_, ticks) => ticks.map(format) },
+            {
+                ...axis,
+                grid,
+                space: 32,
+                size: 62,
+                ...(format === sizes ? { incrs: POWERS } : {}),
+                values: (_, ticks) => ticks.map(format),
+            },
         ],
         series: [
             {},
@@ -93,7 +100,9 @@ export function Chart({ title, lines, times, values, format }) {
         if (!step || !times.length) return;
         event.preventDefault();
         const u = plot.current;
-        const at = Math.max(0, Math.min(times.length - 1, (u.cursor.idx ?? times.length - 1) + step * (event.shiftKey ? 60 : 5)));
+        const last = times.length - 1;
+        const to = (u.cursor.idx ?? last) + step * (event.shiftKey ? 30 : 1);
+        const at = Math.max(0, Math.min(last, to));
         u.setCursor({ left: u.valToPos(times[at], "x"), top: 10 }, true, true);
     };
     const leave = () => plot.current.setCursor({ left: -10, top: -10 }, true, true);
@@ -104,7 +113,8 @@ export function Chart({ title, lines, times, values, format }) {
         <figcaption ref=${legend}>
             <span class="title">${title}</span>
             ${lines.map(([name, label], i) => html`<span key=${name}>
-                <svg class=${`key line-${i + 1}`} viewBox="0 0 18 4" aria-hidden="true"><line x1="0" x2="18" y1="2" y2="2" /></svg>
+                <svg class=${`key line-${i + 1}`} viewBox="0 0 18 4" aria-hidden="true">
+                    <line x1="0" x2="18" y1="2" y2="2" /></svg>
                 ${label} <b>–</b>
             </span>`)}
             <time>now</time>

@@ -50,8 +50,8 @@ function Act({ act, project, id, onClose, onDone }) {
         const { key_id, secret } = event.currentTarget.elements;
         setBusy(true);
         try {
-            const authorization = basic(key_id.value, secret.value);
-            await post(`customer/${act}`, { project, customer_ids: { [type]: value } }, { Authorization: authorization });
+            const body = { project, customer_ids: { [type]: value } };
+            await post(`customer/${act}`, body, { Authorization: basic(key_id.value, secret.value) });
             onDone();
         } catch (error) {
             setTrouble(error.message);
@@ -65,9 +65,11 @@ function Act({ act, project, id, onClose, onDone }) {
             <${Field} label="Secret"><input name="secret" type="password" required autocomplete="off" /></${Field}>
             <p class="hint">The key needs the permission for this. The page keeps neither.</p>
             <${Field} label=${html`Type <b><${Text} of=${value} /></b> to confirm`}><input name="typed" required
-                autocomplete="off" spellcheck=${false} value=${typed} onInput=${(event) => setTyped(event.target.value)} /></${Field}>
+                autocomplete="off" spellcheck=${false} value=${typed}
+                    onInput=${(event) => setTyped(event.target.value)} /></${Field}>
             <div class="actions">
-                <button type="button" onClick=${(event) => event.currentTarget.closest("dialog").close()}>Cancel</button>
+                <button type="button"
+                    onClick=${(event) => event.currentTarget.closest("dialog").close()}>Cancel</button>
                 <button class="danger" disabled=${typed !== value || busy}>${title}</button>
             </div>
             ${trouble && html`<p class="trouble" role="alert"><${Text} of=${trouble} /></p>`}
@@ -79,7 +81,8 @@ function Entry({ entry, open, onOpen }) {
     if (entry.merge) {
         return html`<li class="merge"><span class="when">${clock(entry.time)}</span>
             <span><${Sign} is="warn" /> merged with${" "}
-                ${entry.ids.map((id, i) => html`${i ? ", " : ""}<${Text} of=${`${id.type}:${id.value}`} />`)}</span></li>`;
+                ${entry.ids.map((id, i) => html`${i ? ", " : ""}<${Text}
+                    of=${`${id.type}:${id.value}`} />`)}</span></li>`;
     }
     return html`<li>
         <button type="button" data-row tabindex="-1" class="row" aria-expanded=${String(open)} onClick=${onOpen}>
@@ -115,8 +118,8 @@ function Timeline({ data, params }) {
         <h2>Timeline</h2>
         ${!days.length && html`<p class="empty">No event is stored for this customer.</p>`}
         <div data-rows tabindex="0" role="region" aria-label="Timeline, the newest first">
-            ${days.map(({ day, of }) => html`<div key=${day}><h3>${day} <span class="quiet">${plural(of.length, "entry", "entries")}${" "}
-                on this page</span></h3>
+            ${days.map(({ day, of }) => html`<div key=${day}>
+                <h3>${day} <span class="quiet">${plural(of.length, "entry", "entries")} on this page</span></h3>
                 <ol>${of.map(({ entry, i }) => html`<${Entry} key=${i} entry=${entry} open=${open === i}
                     onOpen=${() => setOpen(open === i ? -1 : i)} />`)}</ol></div>`)}
         </div>
@@ -137,7 +140,8 @@ function Found({ data, params, onDone }) {
     return html`
         <div class="pair">
             <section class="panel"><h2>IDs</h2>
-                <ul class="ids">${data.ids.map((id, i) => html`<li key=${i}><${Id} project=${data.project} ...${id} /></li>`)}</ul>
+                <ul class="ids">${data.ids.map((id, i) => html`<li key=${i}>
+                    <${Id} project=${data.project} ...${id} /></li>`)}</ul>
                 <div class="actions">
                     ${Object.entries(ACTS).map(([key, [title]]) => html`<button type="button" key=${key}
                         class=${key === "erase" ? "danger" : ""} onClick=${() => setAct(key)}>${title}…</button>`)}
@@ -155,14 +159,16 @@ function Found({ data, params, onDone }) {
             </section>
         </div>
         <${Timeline} key=${params.before ?? ""} data=${data} params=${params} />
-        ${act && html`<${Act} act=${act} project=${data.project} id=${params.id} onClose=${() => setAct(null)} onDone=${done} />`}`;
+        ${act && html`<${Act} act=${act} project=${data.project} id=${params.id} onClose=${() => setAct(null)}
+            onDone=${done} />`}`;
 }
 
 export function Customer({ params }) {
     const { project, id, before } = params;
     const status = usePoll((signal) => get("status", {}, signal), 0);
     const key = project && id ? JSON.stringify([project, id, before]) : "";
-    const found = usePoll(async (signal) => (key ? getExact("customer", { project, id, before }, signal) : null), 0, key);
+    const ask = async (signal) => (key ? getExact("customer", { project, id, before }, signal) : null);
+    const found = usePoll(ask, 0, key);
     const { error } = found;
     const [acted, setActed] = useState({ key: "", text: "" });
     const done = (text) => {
@@ -175,10 +181,11 @@ export function Customer({ params }) {
         ${error && error.status !== 404 && html`<${Trouble} error=${error} />`}
         ${error?.status === 404 && html`<div class="panel empty"><h2>There is no such customer</h2>
             <p><${Text} of=${error.message} /></p>
-            <p>Compare type and value of the ID. A customer is there from its first event or update on, shortly after the
-                answer to the call.</p></div>`}
+            <p>Compare type and value of the ID. A customer is there from its first event or update on, shortly after
+                the answer to the call.</p></div>`}
         ${!key && html`<div class="panel empty"><h2>Look for a customer</h2>
             <p>Any ID does: a registered one, such as an address of mail, or a soft one, such as a cookie. IDs on${" "}
                 <a href=${link("live")}>Live</a> lead here, too.</p></div>`}
-        ${found.data && !error && html`<${Found} key=${`${project} ${id}`} data=${found.data} params=${params} onDone=${done} />`}`;
+        ${found.data && !error && html`<${Found} key=${`${project} ${id}`} data=${found.data} params=${params}
+            onDone=${done} />`}`;
 }

@@ -41,7 +41,7 @@ export function span(seconds) {
     if (hours < 48) return pair(hours, "h", minutes % 60, "min");
     const days = Math.floor(hours / 24);
     if (days < 730) return `${count(days)} days`;
-    return days < 36500 ? `${one.format(days / 365)} years` : "more than 100 years";
+    return days < 3650 ? `${one.format(days / 365)} years` : "more than 10 years";
 }
 
 const pair = (large, unit, small, part) => (small ? `${large} ${unit} ${small} ${part}` : `${large} ${unit}`);

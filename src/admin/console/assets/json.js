@@ -1,4 +1,4 @@
-// JSON that keeps how numbers are written. JSON.parse would round integers above 2^53, and the service keeps them exact.
+// JSON that keeps how numbers are written. JSON.parse would round integers above 2^53, and the service keeps them.
 
 /** A number that JavaScript would print in another way than it came. */
 export class Num {

@@ -36,6 +36,10 @@ function useRates(counts, at) {
     return rates.current;
 }
 
+/** Of an address that was not counted from the beginning, the number lies between two. */
+const atLeast = ({ refused_min, refused }) =>
+    typeof refused_min === "number" && refused_min < refused ? `${count(refused_min)} to ` : "";
+
 function Now({ rate }) {
     return rate > 0 ? html`<${Sign} is="bad" /> ${number(rate)}/s` : html`<span class="quiet">none</span>`;
 }
@@ -53,16 +57,19 @@ function Left({ left, of }) {
     if (typeof left !== "number" || !of) return html`<span class="quiet">not used yet</span>`;
     const share = Math.max(0, Math.min(1, left / of));
     const sign = share <= 0 ? "bad" : share < 0.1 ? "warn" : "ok";
-    return html`<span class="left"><svg class=${`gauge ${sign}`} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+    return html`<span class="left"><svg class=${`gauge ${sign}`} viewBox="0 0 100 6" preserveAspectRatio="none"
+        aria-hidden="true">
         <rect width="100" height="6" class="all" /><rect width=${share * 100} height="6" class="part" /></svg>
-        <span><${Sign} is=${sign} /> ${count(Math.floor(left))} <span class="quiet">(${number(share * 100)} %)</span></span></span>`;
+        <span><${Sign} is=${sign} /> ${count(Math.floor(left))} <span
+            class="quiet">(${number(share * 100)} %)</span></span></span>`;
 }
 
 export function Limits() {
     const now = useNow();
     const limits = usePoll((signal) => get("limits", {}, signal), PERIOD);
     const reasons = usePoll((signal) => get("reasons", {}, signal), PERIOD);
-    const newest = usePoll((signal) => get("refusals", { reason: "rate_limit_exceeded", limit: 500 }, signal), PERIOD * 2);
+    const of_quotas = { reason: "rate_limit_exceeded", limit: 500 };
+    const newest = usePoll((signal) => get("refusals", of_quotas, signal), PERIOD * 2);
     const { data } = limits;
 
     const addresses = data?.addresses ?? [];
@@ -81,33 +88,42 @@ export function Limits() {
 
     return html`
         <${Trouble} error=${limits.error ?? reasons.error ?? newest.error} />
-        ${data && html`<p class=${`sentence ${data.shadow ? "warn" : "ok"}`}><${Sign} is=${data.shadow ? "warn" : "ok"} />
-            <span>${data.shadow ? html`Shadow mode is on: calls beyond a quota are counted and let pass. Set${" "}
-                <code>rate_limit.shadow = false</code> to refuse them.` : "Calls beyond a quota are refused. Shadow mode is off."}${" "}
-            ${count(total(data.refused))} were ${data.shadow ? "counted" : "refused"} since ${moment(data.since).slice(0, 19)}.</span></p>`}
+        ${data && html`<p class=${`sentence ${data.shadow ? "warn" : "ok"}`}>
+            <${Sign} is=${data.shadow ? "warn" : "ok"} />
+            <span>${data.shadow
+                ? html`Shadow mode is on: calls beyond a quota are counted and let pass. Set${" "}
+                    <code>rate_limit.shadow = false</code> to refuse them.`
+                : "Calls beyond a quota are refused. Shadow mode is off."}${" "}
+                ${count(total(data.refused))} were ${data.shadow ? "counted" : "refused"}${" "}
+                since ${moment(data.since).slice(0, 19)}.</span></p>`}
         <${Table} title="Refused by address" of=${sorted} empty="No address is refused."
-            note=${data?.unlisted_max > 0 ? `An address that is not listed was refused ${count(data.unlisted_max)} times at most.` : ""}
-            head=${html`<th>Address</th><th>Now</th><th class="n">Refused</th><th class="wide">First</th><th>Last</th>`}>
+            note=${data?.unlisted_max > 0
+                ? `An address that is not listed was refused ${count(data.unlisted_max)} times at most.` : ""}
+            head=${html`<th>Address</th><th>Now</th><th class="n">Refused</th><th class="wide">First</th>
+                <th>Last</th>`}>
             ${(one) => html`<tr key=${one.address}>
                 <th scope="row"><span data-row tabindex="-1"><${Text} of=${one.address} /></span></th>
                 <td><${Now} rate=${address_rates.get(one.address)} /></td>
-                <td class="n">${one.refused_min === one.refused ? count(one.refused) : `${count(one.refused_min)} to ${count(one.refused)}`}</td>
+                <td class="n">${atLeast(one)}${count(one.refused)}</td>
                 <td class="wide">${ago(one.first, now)}</td><td>${ago(one.last, now)}</td></tr>`}
         </${Table}>
         <div class="pair even">
             <${Table} title="Refused by project" of=${most(by_project)} empty="No project is refused."
                 head=${html`<th>Project</th><th>Now</th><th class="n">Refused</th>`}>
                 ${([token, n]) => html`<tr key=${token}>
-                    <th scope="row"><a data-row tabindex="-1" href=${link("refused", token === "other" ? {} : { project: token })}>
-                        <${Text} of=${token} /></a></th>
+                    <th scope="row"><a data-row tabindex="-1"
+                        href=${link("refused", token === "other" ? {} : { project: token })}><${Text}
+                            of=${token} /></a></th>
                     <td><${Now} rate=${project_rates.get(token)} /></td><td class="n">${count(n)}</td></tr>`}
             </${Table}>
             <${Table} title="Refused by key" of=${most(by_key)} empty="No refusal of a key is kept."
-                note=${kept.length ? `Of the newest ${count(kept.length)} refusals that are kept: one a second and address.` : ""}
+                note=${kept.length
+                    ? `Of the newest ${count(kept.length)} refusals that are kept: one a second and address.` : ""}
                 head=${html`<th>Key</th><th>Project</th><th class="n">Kept</th>`}>
                 ${([pair, n]) => {
                     const [project, key] = JSON.parse(pair);
-                    return html`<tr key=${pair}><th scope="row"><span data-row tabindex="-1"><${Text} of=${key} /></span></th>
+                    return html`<tr key=${pair}><th scope="row"><span data-row tabindex="-1"><${Text}
+                        of=${key} /></span></th>
                         <td><${Text} of=${project ?? "–"} /></td><td class="n">${count(n)}</td></tr>`;
                 }}
             </${Table}>
@@ -123,6 +139,7 @@ export function Limits() {
         <${Table} title="Quotas" of=${data?.quotas ?? []} empty="No quota is set."
             head=${html`<th>Of each</th><th class="n">Calls</th><th class="n">In</th><th class="n">At once</th>`}>
             ${(one) => html`<tr key=${one.name}><th scope="row"><span data-row tabindex="-1">${one.name}</span></th>
-                <td class="n">${count(one.requests)}</td><td class="n">${span(one.window_seconds)}</td><td class="n">${count(one.burst)}</td></tr>`}
+                <td class="n">${count(one.requests)}</td><td class="n">${span(one.window_seconds)}</td>
+                <td class="n">${count(one.burst)}</td></tr>`}
         </${Table}>`;
 }

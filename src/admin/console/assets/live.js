@@ -96,6 +96,8 @@ function Details({ row, calls, reasons, onClose }) {
     </aside>`;
 }
 
+const NO_CUSTOMER = { type: undefined, customer: undefined };
+
 /** What the feed is asked for. Refusals have no type and no customer, so with such a filter there are only events. */
 function wanted({ project, type, customer, show }) {
     const narrow = type || customer;
@@ -105,7 +107,9 @@ function wanted({ project, type, customer, show }) {
 
 function Line() {
     const { paused, line, trouble, waiting } = feed;
-    if (line === "lost") return html`<span class="line"><${Sign} is="bad" /> Not connected: ${trouble} Trying again.</span>`;
+    if (line === "lost") {
+        return html`<span class="line"><${Sign} is="bad" /> Not connected: ${trouble} Trying again.</span>`;
+    }
     if (paused) {
         const refusals = waiting.refusals ? `, ${plural(waiting.refusals, "refusal")}` : "";
         return html`<span class="line"><${Sign} is="warn" /> Paused. Passed since:
@@ -163,7 +167,7 @@ export function Live({ params }) {
             <${Field} label="Customer" class="long"><input type="search" value=${params.customer ?? ""}
                 onChange=${pick("customer")} placeholder="registered:jane@example.com" /></${Field}>
             <${Tabs} label="What to show" of=${SHOWS} value=${query.show.includes(",") ? "" : query.show}
-                onPick=${(show) => filter({ show: show || undefined, ...(show === "events" ? {} : { type: undefined, customer: undefined }) })} />
+                onPick=${(show) => filter({ show: show || undefined, ...(show === "events" ? {} : NO_CUSTOMER) })} />
             <button type="button" id="pause" class="main" aria-pressed=${String(feed.paused)} onClick=${toggle}>
                 ${feed.paused ? "Resume" : "Pause"}</button>
         </form>
@@ -179,15 +183,19 @@ export function Live({ params }) {
             <div class="panel feed">
                 <div class="row heading" aria-hidden="true"><span>Received</span><span>Project</span><span>Type</span>
                     <span>Customer</span><span>Properties</span></div>
-                ${feed.rows.length > 0 && html`<ol data-rows tabindex="0" aria-label="Events and refusals, the newest first">
-                    ${feed.rows.map((row) => html`<${Row} key=${row.key} row=${row} open=${open === row} onOpen=${onOpen} />`)}
+                ${feed.rows.length > 0 && html`<ol data-rows tabindex="0"
+                    aria-label="Events and refusals, the newest first">
+                    ${feed.rows.map((row) => html`<${Row} key=${row.key} row=${row} open=${open === row}
+                        onOpen=${onOpen} />`)}
                 </ol>`}
                 ${!feed.rows.length && html`<div class="empty">
                     <h2>${narrowed ? "Nothing that matches has come" : "Nothing has come"} since this page opened</h2>
-                    <p>${narrowed ? "Remove filters, or send an event that matches." : "Rows appear here within a second of the call."}</p>
+                    <p>${narrowed ? "Remove filters, or send an event that matches."
+                        : "Rows appear here within a second of the call."}</p>
                     <${FirstEvent} status=${status.data} project=${params.project} />
                 </div>`}
             </div>
-            ${open && html`<${Details} row=${open} calls=${status.data?.calls?.url} reasons=${reasons.data} onClose=${close} />`}
+            ${open && html`<${Details} row=${open} calls=${status.data?.calls?.url} reasons=${reasons.data}
+                onClose=${close} />`}
         </div>`;
 }

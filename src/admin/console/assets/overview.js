@@ -43,7 +43,8 @@ function Tiles({ status }) {
     const { rates = {}, log = {}, view = {} } = status ?? {};
     const soon = typeof log.full_in_seconds === "number" && log.full_in_seconds < 86_400 * 3;
     const late = view.lag_seconds > 5;
-    const full = typeof log.full_in_seconds === "number" ? `full in ${span(log.full_in_seconds)}` : "the log does not grow";
+    const fills = typeof log.full_in_seconds === "number";
+    const full = fills ? `full in ${span(log.full_in_seconds)}` : "the log does not grow";
     return html`<dl class="tiles">
         <${Tile} label="Accepted a second" value=${number(rates.accepted)} note="mean of 10 s" />
         <${Tile} label="Refused a second" value=${number(rates.refused)} note="mean of 10 s" />
@@ -127,7 +128,8 @@ export function Overview({ params }) {
             <h2>Projects</h2>
             <table data-rows tabindex="0">
                 <caption class="away">The last event of each project</caption>
-                <thead><tr><th>Project</th><th>Last event</th><th class="wide">At</th><th class="n">Behind</th></tr></thead>
+                <thead><tr><th>Project</th><th>Last event</th><th class="wide">At</th><th
+                    class="n">Behind</th></tr></thead>
                 <tbody>
                     ${(data?.projects ?? []).map((project) => html`<tr key=${project.token}>
                         <td><a data-row tabindex="-1" href=${link("live", { project: project.token })}>

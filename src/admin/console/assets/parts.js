@@ -167,7 +167,8 @@ export function curl({ calls, project, ids, type, time, properties }) {
 export function FirstEvent({ status, project }) {
     if (!status) return null;
     const projects = status.projects ?? [];
-    const one = projects.find((each) => each.token === project) ?? projects.find((each) => each.commands) ?? projects[0];
+    const one =
+        projects.find((each) => each.token === project) ?? projects.find((each) => each.commands) ?? projects[0];
     if (!one) return html`<p class="hint">The settings have no project yet. Add one, and restart the service.</p>`;
     const sample = {
         calls: status.calls?.url,
@@ -193,7 +194,8 @@ export function Spark({ values }) {
     const most = Math.max(1, ...values);
     const step = 80 / Math.max(1, values.length - 1);
     const points = values.map((value, i) => `${(i * step).toFixed(1)},${(17 - (value / most) * 15).toFixed(1)}`);
-    return html`<svg class="spark" viewBox="0 0 80 18" aria-hidden="true"><polyline points=${points.join(" ")} /></svg>`;
+    return html`<svg class="spark" viewBox="0 0 80 18" aria-hidden="true">
+        <polyline points=${points.join(" ")} /></svg>`;
 }
 
 export { quoted };

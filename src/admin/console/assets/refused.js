@@ -51,7 +51,8 @@ function Reason({ reason, project, open, onOpen, picked, now }) {
             <th scope="row"><button type="button" data-row tabindex="-1" class="opener" aria-expanded=${String(open)}
                 onClick=${onOpen}><span class="arrow" aria-hidden="true"></span>${reason.tag}</button></th>
             <td class="n">${count(total(reason, project))}</td>
-            <td class="trend"><${Spark} values=${trend.length ? trend : [0]} /><span>${more ? `+${count(more)}` : "steady"}</span></td>
+            <td class="trend"><${Spark} values=${trend.length ? trend : [0]} />
+                <span>${more ? `+${count(more)}` : "steady"}</span></td>
             <td class="wide">${last ? ago(last.time, now) : "–"}</td>
             <td class="wide meaning">${reason.meaning}</td>
         </tr>
@@ -71,7 +72,8 @@ function Reason({ reason, project, open, onOpen, picked, now }) {
 
 function Entry({ row, open, onOpen }) {
     return html`<li>
-        <button type="button" data-row tabindex="-1" class="row refusal" aria-expanded=${String(open)} onClick=${onOpen}>
+        <button type="button" data-row tabindex="-1" class="row refusal" aria-expanded=${String(open)}
+            onClick=${onOpen}>
             <span class="when" title=${day(row.time)}>${clock(row.time)}</span>
             <span class="project"><${Text} of=${row.project ?? "–"} /></span>
             <span class="type">${row.reason}</span>
@@ -118,7 +120,8 @@ export function Refused({ params }) {
     return html`
         <form class="filters" onSubmit=${(event) => event.preventDefault()}>
             <${Tabs} label="What became of it" value=${tab}
-                of=${TABS.map(([key, text]) => [key, html`${text} <span class="quiet">${reasons.data ? count(sum(key)) : ""}</span>`])}
+                of=${TABS.map(([key, text]) =>
+                    [key, html`${text} <span class="quiet">${reasons.data ? count(sum(key)) : ""}</span>`])}
                 onPick=${(key) => { setOpen(null); filter({ tab: key, reason: undefined }); }} />
             <${Project} value=${project} projects=${status.data?.projects} search
                 onPick=${(token) => filter({ project: token || undefined })} />
@@ -127,7 +130,8 @@ export function Refused({ params }) {
                 <option value="">all</option>
                 ${of_tab.map(({ tag }) => html`<option key=${tag} value=${tag}>${tag}</option>`)}
             </select></${Field}>
-            <label class="check"><input type="checkbox" checked=${every} onChange=${(event) => setEvery(event.target.checked)} />
+            <label class="check"><input type="checkbox" checked=${every}
+                onChange=${(event) => setEvery(event.target.checked)} />
                 Reasons that never came, too</label>
         </form>
         <${Trouble} error=${reasons.error ?? list.error} />
@@ -138,9 +142,11 @@ export function Refused({ params }) {
                 <thead><tr><th>Reason</th><th class="n">Count</th><th>While you look</th><th class="wide">Last</th>
                     <th class="wide">Meaning</th></tr></thead>
                 <tbody>${shown.map((one) => html`<${Reason} key=${one.tag} reason=${one} project=${project} now=${now}
-                    picked=${one.tag === reason} open=${open === `reason ${one.tag}`} onOpen=${toggle(`reason ${one.tag}`)} />`)}
+                    picked=${one.tag === reason} open=${open === `reason ${one.tag}`}
+                        onOpen=${toggle(`reason ${one.tag}`)} />`)}
                 </tbody>
-            </table>` : reasons.data && html`<p class="empty"><${Sign} is="ok" /> None since the start. ${EMPTY[tab]}</p>`}
+            </table>` : reasons.data && html`<p class="empty">
+                <${Sign} is="ok" /> None since the start. ${EMPTY[tab]}</p>`}
         </section>
         <section class="panel feed list">
             <h2>The newest</h2>

@@ -42,14 +42,16 @@ export function Service({ params }) {
             <section class="panel"><h2>Process</h2>
                 <dl class="facts">
                     <dt>Build</dt><dd>${data ? `${data.name} ${data.version}` : "–"}</dd>
-                    <dt>Started</dt><dd>${moment(data?.started)} <span class="quiet">${data &&
-                        `runs for ${span(Math.floor((Date.parse(data.now) - Date.parse(data.started)) / 1000))}`}</span></dd>
+                    <dt>Started</dt><dd>${moment(data?.started)} <span class="quiet">${data && `runs for ${span(
+                        Math.floor((Date.parse(data.now) - Date.parse(data.started)) / 1000))}`}</span></dd>
                     <dt>Calls</dt><dd><${Text} of=${data?.calls?.url ?? "–"} /></dd>
                 </dl>
                 <h3>Certificates</h3>
-                ${data?.certificates?.length ? html`<table data-rows tabindex="0"><caption class="away">Ends of certificates</caption>
+                ${data?.certificates?.length ? html`<table data-rows tabindex="0"><caption
+                    class="away">Ends of certificates</caption>
                     <thead><tr><th>Listener</th><th>Ends</th><th class="wide">At</th></tr></thead>
-                    <tbody>${data.certificates.map((one) => html`<${Certificate} key=${one.listener} one=${one} now=${now} />`)}</tbody>
+                    <tbody>${data.certificates.map((one) => html`<${Certificate} key=${one.listener} one=${one}
+                        now=${now} />`)}</tbody>
                 </table>` : html`<p class="empty">No listener has a certificate: calls come without TLS.</p>`}
             </section>
         </div>
@@ -59,16 +61,19 @@ export function Service({ params }) {
                     <${Field} label="Contains"><input type="search" data-search value=${params.q ?? ""}
                         onInput=${(event) => filter({ q: event.target.value || undefined })} /></${Field}>
                     <label class="check"><input type="checkbox" checked=${Boolean(params.changed)}
-                        onChange=${(event) => filter({ changed: event.target.checked ? "1" : undefined })} /> Not the default</label>
+                        onChange=${(event) => filter({ changed: event.target.checked ? "1" : undefined })} />
+                        ${" "}Not the default</label>
                 </form>
             </header>
             <${Trouble} error=${settings.error} />
-            ${matching.length ? html`<table data-rows tabindex="0"><caption class="away">Settings with their source</caption>
+            ${matching.length ? html`<table data-rows tabindex="0"><caption
+                class="away">Settings with their source</caption>
                 <thead><tr><th>Setting</th><th>Value</th><th class="wide">Source</th></tr></thead>
                 <tbody>${matching.slice(0, 500).map((one) => html`<tr key=${one.key}>
                     <th scope="row"><span data-row tabindex="-1"><code><${Text} of=${one.key} /></code></span></th>
                     <td class="value"><code><${Text} of=${one.value} /></code></td>
-                    <td class="wide">${one.source === "default" ? html`<span class="quiet">default</span>` : html`<${Text} of=${one.source} />`}</td>
+                    <td class="wide"><span class=${one.source === "default" ? "quiet" : ""}>
+                        <${Text} of=${one.source} /></span></td>
                 </tr>`)}</tbody>
             </table>` : settings.data && html`<p class="empty">No setting matches.</p>`}
         </section>`;
