@@ -125,7 +125,8 @@ function App() {
     const at = SCREENS.find(({ name }) => name === screen) ?? SCREENS[0];
     signIn.wanted = (text) => {
         stored(SIGNED_IN, null);
-        setAsked(text);
+        // The first of several calls says why. Others are cut off when the screen goes.
+        setAsked((old) => old ?? text);
     };
     const first = useRef(true);
     useLayoutEffect(() => {

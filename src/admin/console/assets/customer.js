@@ -1,6 +1,6 @@
 // One customer: who it is, what is known, what happened.
 
-import { html, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { basic, get, getExact, post } from "./api.js";
 import { clock, day, moment, plural } from "./format.js";
 import { Dialog, Field, Id, Json, Sign, Text, Trouble } from "./parts.js";
@@ -108,13 +108,16 @@ function entries({ events, merges, next }, before) {
 
 function Timeline({ data, params }) {
     const [open, setOpen] = useState(-1);
+    const section = useRef();
+    // Whoever goes on to older events has seen what stands above.
+    useEffect(() => params.before && section.current.scrollIntoView(), []);
     const days = [];
     entries(data, params.before).forEach((entry, i) => {
         if (days.at(-1)?.day !== day(entry.time)) days.push({ day: day(entry.time), of: [] });
         days.at(-1).of.push({ entry, i });
     });
     const to = (before) => link("customer", { project: params.project, id: params.id, before });
-    return html`<section class="panel feed timeline">
+    return html`<section class="panel feed timeline" ref=${section}>
         <h2>Timeline</h2>
         ${!days.length && html`<p class="empty">No event is stored for this customer.</p>`}
         <div data-rows tabindex="0" role="region" aria-label="Timeline, the newest first">
@@ -131,8 +134,15 @@ function Timeline({ data, params }) {
     </section>`;
 }
 
+/** Most properties that are shown at once, and how many take no search. */
+const PROPERTIES_MAX = 300;
+const PROPERTIES_FEW = 20;
+
 function Found({ data, params, onDone }) {
     const [act, setAct] = useState(null);
+    const [wanted, setWanted] = useState("");
+    const matching = data.properties.filter(({ name, value }) =>
+        !wanted || name.toLowerCase().includes(wanted) || print(value).toLowerCase().includes(wanted));
     const done = () => {
         setAct(null);
         onDone(act === "erase" ? "The customer is erased." : "The customer is anonymised.");
@@ -147,15 +157,21 @@ function Found({ data, params, onDone }) {
                         class=${key === "erase" ? "danger" : ""} onClick=${() => setAct(key)}>${title}…</button>`)}
                 </div>
             </section>
-            <section class="panel"><h2>Properties</h2>
-                ${data.properties.length ? html`<table>
+            <section class="panel">
+                <header class="bar"><h2>Properties</h2>
+                    ${data.properties.length > PROPERTIES_FEW && html`<${Field} label="Contains"><input type="search"
+                        onInput=${(event) => setWanted(event.target.value.toLowerCase())} /></${Field}>`}
+                </header>
+                ${data.properties.length ? html`<table data-rows tabindex="0">
                     <caption class="away">Properties with the time of their last update</caption>
                     <thead><tr><th>Name</th><th>Value</th><th class="wide">Updated</th></tr></thead>
-                    <tbody>${data.properties.map(({ name, value, updated }) => html`<tr key=${name}>
-                        <th scope="row"><${Text} of=${name} /></th>
+                    <tbody>${matching.slice(0, PROPERTIES_MAX).map(({ name, value, updated }) => html`<tr key=${name}>
+                        <th scope="row"><span data-row tabindex="-1"><${Text} of=${name} /></span></th>
                         <td class="value"><${Text} of=${typeof value === "string" ? value : print(value)} /></td>
                         <td class="wide">${moment(updated)}</td></tr>`)}</tbody>
                 </table>` : html`<p class="empty">None is set.</p>`}
+                ${matching.length > PROPERTIES_MAX && html`<p class="hint">
+                    ${plural(matching.length - PROPERTIES_MAX, "more property", "more properties")} left out.</p>`}
             </section>
         </div>
         <${Timeline} key=${params.before ?? ""} data=${data} params=${params} />

@@ -162,7 +162,10 @@ export class Feed {
                 this.trouble = "The service closed the feed.";
             } catch (error) {
                 if (signal.aborted) return;
-                this.trouble = error instanceof Failed ? error.message : "The service does not answer.";
+                const text = error instanceof Failed ? error.message : "The service does not answer";
+                this.trouble = /[.!?]$/.test(text) ? text : `${text}.`;
+                // Where the feed was left is not known any more, so it begins anew.
+                if ([400, 404, 410].includes(error.status)) this.#last = null;
                 if (error.status === 401) wait = 5000;
             }
             if (signal.aborted) return;

@@ -180,7 +180,7 @@ export function Live({ params }) {
             <button type="button" class="plain" onClick=${() => feed.clear()}>Clear</button>
         </p>
         <div class=${`split ${open ? "opened" : ""}`}>
-            <div class="panel feed">
+            <div class="panel feed flow">
                 <div class="row heading" aria-hidden="true"><span>Received</span><span>Project</span><span>Type</span>
                     <span>Customer</span><span>Properties</span></div>
                 ${feed.rows.length > 0 && html`<ol data-rows tabindex="0"

@@ -44,7 +44,7 @@ function Tiles({ status }) {
     const soon = typeof log.full_in_seconds === "number" && log.full_in_seconds < 86_400 * 3;
     const late = view.lag_seconds > 5;
     const fills = typeof log.full_in_seconds === "number";
-    const full = fills ? `full in ${span(log.full_in_seconds)}` : "the log does not grow";
+    const full = fills ? `full in ${span(log.full_in_seconds)}` : "not growing";
     return html`<dl class="tiles">
         <${Tile} label="Accepted a second" value=${number(rates.accepted)} note="mean of 10 s" />
         <${Tile} label="Refused a second" value=${number(rates.refused)} note="mean of 10 s" />
