@@ -23,7 +23,12 @@ function options({ lines, format, width, onCursor }) {
         padding: [8, 4, 0, 0],
         legend: { show: false },
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-        cursor: { sync: { key: SYNC }, y: false, drag: { x: false, y: false }, points: { size: 5 } },
+        cursor: {
+            sync: { key: SYNC },
+            y: false,
+            drag: { x: false, y: false },
+            points: { size: 6, width: 0, fill: (_, i) => color(`--line-${i}`) },
+        },
         scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.08 : 1] } },
         axes: [
             { ...axis, grid, space: 70, size: 24, values: (_, ticks) => ticks.map((tick) => utc(tick).slice(11, 16)) },

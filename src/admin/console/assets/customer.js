@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { basic, get, getExact, post } from "./api.js";
-import { clock, day, moment, plural } from "./format.js";
+import { clock, day, moment, plural, sortable } from "./format.js";
 import { Dialog, Field, Id, Json, Sign, Text, Trouble } from "./parts.js";
 import { print } from "./json.js";
 import { usePoll } from "./poll.js";
@@ -97,13 +97,14 @@ function Entry({ entry, open, onOpen }) {
 
 /** Events of this page, and the merges that fall between them. */
 function entries({ events, merges, next }, before) {
-    const times = events.map((event) => event.time);
+    const times = events.map((event) => sortable(event.time));
     const newest = times[0];
     const oldest = times.at(-1);
-    const here = (merge) =>
-        (!before || !newest || merge.time <= newest) && (!next || !oldest || merge.time > oldest);
-    const merged = (merges ?? []).filter(here).map((merge) => ({ ...merge, merge: true }));
-    return [...events, ...merged].sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0));
+    const here = ({ at }) => (!before || !newest || at <= newest) && (!next || !oldest || at > oldest);
+    const of_events = events.map((event, i) => ({ ...event, at: times[i] }));
+    const of_merges = (merges ?? []).map((merge) => ({ ...merge, at: sortable(merge.time), merge: true }));
+    // Events of one time keep the order that the service gave them.
+    return [...of_events, ...of_merges.filter(here)].sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0));
 }
 
 function Timeline({ data, params }) {

@@ -64,6 +64,9 @@ export function clock(time) {
     return `${time.slice(11, 19)}.${part}`;
 }
 
+/** A time as text that sorts: fractions come with as few digits as they need. */
+export const sortable = (time) => time.slice(0, 19) + (/\.(\d+)/.exec(time)?.[1] ?? "").padEnd(9, "0");
+
 /** Unix seconds with as many digits as the time has, as text: a float would lose some. */
 export function unixSeconds(time) {
     const [, head, part = "", zone] = /^(.*?)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(time);

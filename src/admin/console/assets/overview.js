@@ -117,7 +117,7 @@ export function Overview({ params }) {
             <${FirstEvent} status=${data} />
         </section>`}
         <section>
-            <header class="bar"><h2>Past</h2>
+            <header class="bar"><h2>History</h2>
                 <${Tabs} label="Range of the charts" of=${RANGES} value=${range}
                     onPick=${(key) => filter({ range: key === "3600" ? undefined : key })} />
             </header>
