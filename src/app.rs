@@ -8,6 +8,7 @@ mod readiness;
 mod reload;
 pub mod settings;
 
+use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +19,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::admin::backup::Backups;
-use crate::admin::{self, AdminEndpoint, Commands, Socket};
+use crate::admin::{
+    self, AdminEndpoint, Commands, Console, History, Operators, Sampler, Socket, Sources,
+};
 use crate::clock::Clock;
-use crate::config::{Config, client_address};
+use crate::config::{Config, Setting, client_address};
 use crate::grpc::health::{Health, Readiness};
 use crate::limit::Refused;
 use crate::log::disk::DiskStore;
@@ -46,7 +49,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct App {
     listeners: Listeners,
     stack: Stack,
-    admin: AdminEndpoint,
+    admin: Operators,
+    sampler: Sampler,
     /// None: it could not be created.
     socket: Option<Socket>,
     backups: Backups,
@@ -197,6 +201,35 @@ impl App {
             clock: clock.clone(),
             hosts: config.server.admin_hosts.as_slice().into(),
         };
+        let history = History::default();
+        let dir = config.data.dir.clone();
+        let sampler = Sampler::new(
+            admin.registry.clone(),
+            history.clone(),
+            clock.clone(),
+            dir.clone(),
+        );
+        let scheme = config.server.tls.as_ref().map_or("http", |_| "https");
+        let calls = listeners.calls.local_addr().map_err(StartError::System)?;
+        let sources = Sources {
+            log: log.clone(),
+            view: view.clone(),
+            refusals: refusals.clone(),
+            dir,
+            url: format!("{scheme}://{}", first_run::reachable(calls)),
+            started: clock.now(),
+        };
+        let console = Console::new(
+            admin.clone(),
+            tracker.clone(),
+            history,
+            sources,
+            config.server.console,
+        );
+        let admin = Operators {
+            endpoint: admin,
+            console: Arc::new(console),
+        };
         let stack = Stack {
             tracker,
             health: health.clone(),
@@ -218,6 +251,7 @@ impl App {
             listeners,
             stack,
             admin,
+            sampler,
             socket,
             backups,
             limits,
@@ -249,6 +283,11 @@ impl App {
         self.listeners.admin.local_addr()
     }
 
+    /// Says what the console shows of the settings, and how to call the projects.
+    pub fn describe(&self, settings: Vec<Setting>, commands: BTreeMap<String, String>) {
+        self.admin.console.describe(settings, commands);
+    }
+
     /// A handle that gives new settings to the running service.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
@@ -271,12 +310,13 @@ impl App {
         let calls = Acceptor::start(self.listeners.calls, service, &limits, tls.calls);
         let commands = self.socket.map(|socket| {
             socket.serve(Commands {
-                endpoint: self.admin.clone(),
+                endpoint: self.admin.endpoint.clone(),
                 backups: self.backups.clone(),
             })
         });
         let limits = limits.of_operators();
         let operators = Acceptor::start(self.listeners.admin, self.admin, &limits, tls.admin);
+        let sampler = tokio::spawn(self.sampler.run());
         let retention = self.retention.start().map_err(StartError::System)?;
         let (health, log, view) = (self.health.clone(), self.log.clone(), self.view.clone());
         let readiness = ReadinessUpdater::start(health, log, view, clock, self.read_timeout);
@@ -331,6 +371,7 @@ impl App {
                 }
             }
         }
+        sampler.abort();
         let (log, view) = (self.log, self.view);
         // The log and the view first, as a purge may take as long as copying the disk's data.
         retention.end();

@@ -1,5 +1,6 @@
 //! The command line of Footfall.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -104,6 +105,8 @@ struct Settings {
 struct Started {
     /// Lowered to what there are descriptors, threads and memory for.
     config: Config,
+    /// The settings as they were given, with their sources.
+    reported: Vec<config::Setting>,
     fitted: Fitted,
     limits: Limits,
 }
@@ -126,7 +129,7 @@ impl Settings {
     fn start(&self) -> Result<Started, StartError> {
         // Also for what the engine makes: what customers do is nobody else's to read.
         umask(Mode::RWXG | Mode::RWXO);
-        let mut config = self.load()?;
+        let (mut config, reported) = self.load_reported()?;
         start_log(&config);
         let limits = Limits::raise();
         let fitted = limits.fit(&mut config)?;
@@ -135,6 +138,7 @@ impl Settings {
         }
         Ok(Started {
             config,
+            reported,
             fitted,
             limits,
         })
@@ -245,7 +249,10 @@ fn serve(settings: Settings) -> Result<(), StartError> {
 
 async fn run(settings: Settings, started: Started) -> Result<(), StartError> {
     let Started {
-        mut config, limits, ..
+        mut config,
+        reported,
+        limits,
+        ..
     } = started;
     // Before the start, so that no signal during it is lost.
     let shutdown = shutdown()?;
@@ -257,10 +264,17 @@ async fn run(settings: Settings, started: Started) -> Result<(), StartError> {
     let first_run = first_run(&mut config)?;
     let members = settings::members(&config);
     let app = App::open(listeners, &config, members, clock).await?;
+    let mut commands = BTreeMap::new();
     if let Some(first_run) = &first_run {
         let scheme = config.server.tls.as_ref().map_or("http", |_| "https");
         greet(first_run, scheme, &app);
+        let text = app
+            .address()
+            .ok()
+            .and_then(|address| first_run.commands(scheme, address));
+        commands.extend(text.map(|text| (first_run.project.token.clone(), text)));
     }
+    app.describe(reported, commands);
     let (is_first_run, data_dir) = (first_run.is_some(), config.data.dir);
     let load_again = move || {
         config::is_not_empty(settings.config.as_deref())?;

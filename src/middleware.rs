@@ -58,8 +58,8 @@ pub use observe::Observe;
 pub use peer::ResolveClient;
 pub use rate_limit::{Limiters, MessageCharge, RateLimit};
 pub use reasons::{
-    Details, Explain, RecentRefusals, Refusal, Refusals, RefusedCaller, explained, reason_of,
-    with_excerpt, with_field, with_reason,
+    Details, Explain, OTHER as OTHER_PROJECT, RecentRefusals, Refusal, Refusals, RefusedCaller,
+    explained, reason_of, with_excerpt, with_field, with_reason,
 };
 pub use rpc::{Answers, Rpc, Service};
 pub use stalls::Stalls;

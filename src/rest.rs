@@ -23,5 +23,5 @@ mod stream;
 mod table;
 
 pub use offload::Offload;
-pub use render::{Cors, Render, error_body};
+pub use render::{Cors, Render, error_body, http_status};
 pub use serve::{Limits, Rest};

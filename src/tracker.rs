@@ -9,8 +9,10 @@ mod columns;
 mod cursor;
 mod error;
 mod export;
+mod feed;
 mod known;
 mod open_stream;
+mod operator;
 mod page_token;
 mod permits;
 mod projects;
@@ -25,7 +27,6 @@ mod watch;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -42,13 +43,15 @@ pub use crate::view::StoredEvent;
 pub use columns::{COLUMNS_MAX, Columns};
 pub use error::Error;
 pub use export::{Export, ExportedCustomer};
+pub use feed::{FeedEvent, FeedFilter, FeedStep};
 pub use known::CandidateKeys;
 pub use open_stream::OpenStream;
+pub use operator::{Looked, QuotaLeft};
 pub use page_token::PAGE_TOKEN_BYTES_MAX;
 use permits::Permits;
 pub use permits::{Held, ReadLimits};
-use projects::ProjectRegistry;
 pub use projects::RegisteredProject;
+use projects::{ProjectRegistry, Seen};
 pub use read::{
     ATTRIBUTES_MAX, ATTRIBUTES_TOO_LARGE, Attribute, EVENTS_MAX, GetCustomer, IdValues, ListEvents,
     TYPES_MAX,
@@ -115,7 +118,7 @@ pub struct Access {
     account: Arc<Account>,
     key: Arc<Key>,
     progress: Arc<ProjectProgress>,
-    ahead: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Access {
@@ -142,6 +145,11 @@ impl Access {
     /// The key, as a holder of resources.
     pub fn holder(&self) -> KeyHolder {
         KeyHolder::new(&self.project.token, &self.key)
+    }
+
+    /// Whether the key has a permission.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.allow(permission).is_ok()
     }
 
     fn allow(&self, permission: Permission) -> Result<(), Error> {

@@ -9,30 +9,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::Full;
+use http::{Request, Response, StatusCode, Uri};
 use prometheus_client::registry::Registry;
 use tower::Service;
 
+use super::answer::{JSON, error, response};
 use super::backup::Backups;
-use super::{hosts, limits, refusals};
+use super::{limits, refusals};
 use crate::clock::Clock;
 use crate::grpc::health::Health;
 use crate::middleware::{Body, Limiters, RecentRefusals};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const JSON: &str = "application/json";
 const BACKUP: &str = "/backup";
-/// Headers of every answer, for browsers: it is what its type says, nobody keeps it, and no page frames it.
-const SAFE: [(HeaderName, &str); 3] = [
-    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (CACHE_CONTROL, "no-store"),
-    (
-        CONTENT_SECURITY_POLICY,
-        "default-src 'self'; frame-ancestors 'none'",
-    ),
-];
 
 /// Answers operators.
 #[derive(Clone, Debug)]
@@ -54,7 +43,7 @@ pub(crate) struct Commands {
 }
 
 impl AdminEndpoint {
-    fn answer(&self, uri: &Uri) -> Response<Body> {
+    pub(super) fn answer(&self, uri: &Uri) -> Response<Body> {
         let state = self.health.get();
         match uri.path() {
             "/metrics" => self.metrics(),
@@ -64,9 +53,13 @@ impl AdminEndpoint {
             "/limits" => {
                 let refused = &self.limiters.refused;
                 let limits = limits::json(refused, self.clock.as_ref());
-                response(StatusCode::OK, JSON, limits)
+                response(StatusCode::OK, JSON, serde_json::Value::from(limits).to_string())
             }
-            "/refusals" => match refusals::json(&self.refusals, uri.query().unwrap_or_default()) {
+            "/refusals" => match refusals::json(
+                &self.refusals,
+                uri.query().unwrap_or_default(),
+                None,
+            ) {
                 Ok(refusals) => response(StatusCode::OK, JSON, refusals),
                 Err(text) => error(StatusCode::BAD_REQUEST, &text),
             },
@@ -74,7 +67,7 @@ impl AdminEndpoint {
             _ => response(
                 StatusCode::NOT_FOUND,
                 JSON,
-                "{\"error\": \"known: /metrics, /limits, /refusals, /healthz, /readyz, /startupz, /buildz; /backup over the unix socket admin.sock\"}"
+                "{\"error\": \"known: /, /metrics, /limits, /refusals, /healthz, /readyz, /startupz, /buildz; /backup over the unix socket admin.sock\"}"
                     .into(),
             ),
         }
@@ -111,44 +104,7 @@ fn health(serves: bool) -> Response<Body> {
     response(status, JSON, text.into())
 }
 
-fn error(status: StatusCode, text: &str) -> Response<Body> {
-    let error = serde_json::json!({ "error": text });
-    response(status, JSON, error.to_string())
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::new(Full::from(body)));
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static(content_type);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
-    for (name, value) in SAFE {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
-}
-
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-impl<B> Service<Request<B>> for AdminEndpoint {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = ResponseFuture;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let uri = request.uri();
-        let shows_data = matches!(uri.path(), "/limits" | "/refusals");
-        let answer = match hosts::check(&request, &self.hosts) {
-            Err(text) if shows_data => error(StatusCode::FORBIDDEN, &text),
-            Ok(()) | Err(_) => self.answer(uri),
-        };
-        Box::pin(ready(Ok(answer)))
-    }
-}
 
 impl<B> Service<Request<B>> for Commands {
     type Response = Response<Body>;

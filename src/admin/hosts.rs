@@ -3,10 +3,11 @@
 //! A name of any site can be made to lead to this machine, and the site's pages may then read what is here as if it
 //! were theirs (DNS rebinding). A browser says in `Host` for which name it asks. An address as such cannot be rebound.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::Request;
 use http::header::HOST;
+use http::{HeaderMap, Request, Uri};
 
 use crate::model::quote::quoted;
 
@@ -15,11 +16,8 @@ use crate::model::quote::quoted;
 /// # Errors
 /// What to do about it, in words.
 pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), String> {
-    let header = request.headers().get(HOST);
-    let header = header.map(|host| String::from_utf8_lossy(host.as_bytes()));
-    let authority = request.uri().authority();
     // No browser leaves both out.
-    let Some(asked) = authority.map(|host| host.as_str().into()).or(header) else {
+    let Some(asked) = asked(request.headers(), request.uri()) else {
         return Ok(());
     };
     let name = name(&asked);
@@ -32,6 +30,22 @@ pub(super) fn check<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Str
             quoted(name)
         )),
     }
+}
+
+/// Whether a request asks for this machine by a name that only works there.
+pub(super) fn is_local(headers: &HeaderMap, uri: &Uri) -> bool {
+    asked(headers, uri).is_none_or(|asked| {
+        let name = name(&asked);
+        let address = name.parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+fn asked<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<Cow<'a, str>> {
+    let header = headers.get(HOST);
+    let header = header.map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let authority = uri.authority().map(|host| host.as_str().into());
+    authority.or(header)
 }
 
 /// A host without its port, and an IPv6 address without its brackets.

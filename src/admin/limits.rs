@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::clock::Clock;
 use crate::limit::Refused;
@@ -11,7 +11,7 @@ use crate::limit::Refused;
 const ADDRESSES_MAX: usize = 100;
 
 /// What is known, as JSON. Times are RFC 3339, in UTC.
-pub(super) fn json(refused: &Refused, clock: &dyn Clock) -> String {
+pub(super) fn json(refused: &Refused, clock: &dyn Clock) -> Map<String, Value> {
     let (now, elapsed) = (clock.now().micros(), clock.elapsed());
     let wall = |time: Duration| -> Value {
         let ago = i64::try_from(elapsed.saturating_sub(time).as_micros()).unwrap_or(i64::MAX);
@@ -29,12 +29,11 @@ pub(super) fn json(refused: &Refused, clock: &dyn Clock) -> String {
         })
     };
     let addresses: Vec<_> = summary.addresses.iter().map(address).collect();
-    json!({
-        "since": wall(summary.since),
-        "until": wall(elapsed),
-        "refused": summary.refused,
-        "unlisted_max": summary.unlisted_max,
-        "addresses": addresses,
-    })
-    .to_string()
+    Map::from_iter([
+        ("since".to_owned(), wall(summary.since)),
+        ("until".to_owned(), wall(elapsed)),
+        ("refused".to_owned(), summary.refused.into()),
+        ("unlisted_max".to_owned(), summary.unlisted_max.into()),
+        ("addresses".to_owned(), addresses.into()),
+    ])
 }

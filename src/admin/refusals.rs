@@ -18,12 +18,18 @@ struct Wanted {
     limit: Option<usize>,
 }
 
-/// The newest first, as JSON. The query's `project`, `reason` and `limit` narrow it. Times are RFC 3339, in UTC.
+/// The newest first, as JSON. The query's `project`, `reason` and `limit` narrow it. `own`: the only project
+/// to show. Times are RFC 3339, in UTC.
 ///
 /// # Errors
 /// What is wrong with the query, in words.
-pub(super) fn json(refusals: &RecentRefusals, query: &str) -> Result<String, String> {
-    let wanted = wanted(query)?;
+pub(super) fn json(
+    refusals: &RecentRefusals,
+    query: &str,
+    own: Option<&str>,
+) -> Result<String, String> {
+    let mut wanted = wanted(query)?;
+    wanted.project = own.map(str::to_owned).or(wanted.project);
     let is_wanted = |refusal: &Refusal| {
         let project = refusal.call.project.as_ref().map(|project| &*project.token);
         let of_project = wanted
@@ -58,7 +64,7 @@ fn wanted(query: &str) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
-fn listed(refusal: &Refusal) -> Value {
+pub(super) fn listed(refusal: &Refusal) -> Value {
     let call = &refusal.call;
     let time = jiff::Timestamp::from_microsecond(refusal.time.micros());
     json!({

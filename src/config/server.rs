@@ -18,6 +18,8 @@ settings! {
         listen: SocketAddr = read(SOCKET, "127.0.0.1:8080"), restart;
         /// Where metrics and health are served.
         admin_listen: SocketAddr = read(SOCKET, "127.0.0.1:9090"), restart;
+        /// Whether the console is served there.
+        console: bool = read(SWITCH, "true"), restart;
         /// Names, beside addresses and `localhost`, under which callers may ask there for data of customers.
         admin_hosts: Vec<String> = list(HOST, ""), restart;
         /// What is kept of refused commands, for operators and for keys that may see refusals.

@@ -93,6 +93,24 @@ impl Account {
         self.project.is_none() && self.keys.iter().all(Option::is_none)
     }
 
+    /// What is left of each quota at `now`: the project's, and those of keys by their places.
+    pub fn left(&self, now: Duration) -> Vec<(Option<usize>, Quota, u32)> {
+        let now = bucket::nanos(now);
+        let left = |place, bucket: &Option<Bucket>| {
+            let bucket = bucket.as_ref()?;
+            let trial = Trial::of(bucket, now);
+            let left = match trial.verdict {
+                // It counts one more request, which is not charged.
+                Verdict::Admitted(remaining) => remaining.remaining.saturating_add(1),
+                Verdict::Refused(_) => 0,
+            };
+            Some((place, bucket.quota, left))
+        };
+        let keys = self.keys.iter().enumerate();
+        let keys = keys.filter_map(|(place, bucket)| left(Some(place), bucket));
+        left(None, &self.project).into_iter().chain(keys).collect()
+    }
+
     /// Charges one request of the key at `place`. `now` is the time since one origin, the same in all calls.
     ///
     /// In shadow mode no answer is a refusal: a quota that is spent gives none.

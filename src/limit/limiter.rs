@@ -84,6 +84,7 @@ pub struct Limiter {
 #[derive(Debug)]
 struct Policy {
     quotas: PrefixQuotas,
+    quota: Quota,
     rules: Rules,
     shadow: bool,
 }
@@ -164,6 +165,13 @@ impl Limiter {
         decision
     }
 
+    /// The quota of an address without an override, and whether it only counts.
+    #[must_use]
+    pub fn in_force(&self) -> (Quota, bool) {
+        let policy = self.policy.load();
+        (policy.quota, policy.shadow)
+    }
+
     /// The decisions so far. Taken while others decide, it may miss their last few.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -219,6 +227,7 @@ impl Policy {
     fn new(options: &Options) -> Self {
         Self {
             quotas: PrefixQuotas::new(options.quota, options.multipliers),
+            quota: options.quota,
             rules: Rules::new(options),
             shadow: options.shadow,
         }

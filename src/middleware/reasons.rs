@@ -41,7 +41,7 @@ static FINDER: LazyLock<memmem::Finder<'static>> =
     LazyLock::new(|| memmem::Finder::new(ERROR_INFO));
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The project of what is refused before one of the settings is known.
-const OTHER: &str = "other";
+pub const OTHER: &str = "other";
 
 /// Why something is refused, behind its status.
 #[derive(Clone, Debug)]
@@ -302,6 +302,16 @@ impl Refusals {
                 call: call.clone(),
             });
         }
+    }
+
+    /// How often something was refused for this reason, of a project or of [`OTHER`].
+    pub fn counted(&self, reason: Reason, project: &str) -> u64 {
+        let labels = Labels {
+            reason: reason.tag(),
+            project: project.to_owned(),
+        };
+        let counter = self.0.by_project.get(&labels);
+        counter.map_or(0, |counter| counter.get())
     }
 
     fn count(&self, reason: Reason, project: Option<&Project>) {

@@ -22,7 +22,7 @@ use super::routes::{self, Methods};
 use crate::middleware::{Body, CallContext, Finish, Finished};
 pub use cors::Cors;
 use cors::Page;
-pub use status::error_body;
+pub use status::{error_body, http_status};
 
 /// The challenge for a public key (RFC 9110, 11.6.1).
 const TOKEN_CHALLENGE: &str = r#"Token realm="footfall""#;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::known::Keys;
 use super::{Access, AccessError, Error, Tracker};
@@ -45,8 +45,16 @@ pub(super) struct Entry {
     pub(super) project: Arc<Project>,
     pub(super) account: Arc<Account>,
     pub(super) progress: Arc<ProjectProgress>,
-    /// How many commands had a time ahead of their receipt.
-    pub(super) ahead: Arc<AtomicU64>,
+    pub(super) seen: Arc<Seen>,
+}
+
+/// What was seen of a project's commands since the start.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// How many had a time ahead of their receipt.
+    pub(super) ahead: AtomicU64,
+    /// When the newest event was received, in µs; 0: there was none.
+    pub(super) last_event: AtomicI64,
 }
 
 impl ProjectRegistry {
@@ -58,7 +66,7 @@ impl ProjectRegistry {
             project: project.clone(),
             account: entry.account.clone(),
             progress: entry.progress.clone(),
-            ahead: entry.ahead.clone(),
+            seen: entry.seen.clone(),
             key: key.clone(),
         })
     }
@@ -67,7 +75,7 @@ impl ProjectRegistry {
         let mut keys = Keys::default();
         let entry = |RegisteredProject { project, quotas }: RegisteredProject| {
             let mut account = Account::new(&quotas);
-            let mut ahead = Arc::default();
+            let mut seen = Arc::default();
             if let Some(before) = before.by_token.get(&project.token) {
                 let place_before = |place: usize| {
                     let key = project.keys.get(place)?;
@@ -78,13 +86,13 @@ impl ProjectRegistry {
                         .position(|known| known.is_same_as(key))
                 };
                 account.succeed(&before.account, place_before);
-                ahead = before.ahead.clone();
+                seen = before.seen.clone();
             }
             let entry = Entry {
                 progress: view.project(&project.token),
                 project: Arc::new(project),
                 account: Arc::new(account),
-                ahead,
+                seen,
             };
             keys.add(&entry.project);
             (entry.project.token.clone(), entry)
@@ -97,7 +105,27 @@ impl ProjectRegistry {
         self.by_token.get(token)
     }
 
-    fn authenticate(
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.by_token.keys().map(String::as_str)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.by_token.values()
+    }
+
+    /// A project with this key, wherever it is from.
+    pub(super) fn access(&self, token: &str, key: Arc<Key>) -> Option<Access> {
+        let entry = self.entry(token)?;
+        Some(Access {
+            project: entry.project.clone(),
+            account: entry.account.clone(),
+            key,
+            progress: entry.progress.clone(),
+            seen: entry.seen.clone(),
+        })
+    }
+
+    pub(super) fn authenticate(
         &self,
         token: &str,
         credentials: &Credentials,
@@ -105,13 +133,8 @@ impl ProjectRegistry {
     ) -> Result<Access, Error> {
         let entry = self.entry(token).ok_or(AccessError::UnknownProject)?;
         let key = entry.project.authenticate(credentials, now)?;
-        Ok(Access {
-            project: entry.project.clone(),
-            account: entry.account.clone(),
-            key,
-            progress: entry.progress.clone(),
-            ahead: entry.ahead.clone(),
-        })
+        let access = self.access(token, key);
+        Ok(access.ok_or(AccessError::UnknownProject)?)
     }
 
     /// The current access of a caller that was authenticated before, without checking the key's expiry.
@@ -127,7 +150,7 @@ impl ProjectRegistry {
             account: entry.account.clone(),
             key: key.clone(),
             progress: entry.progress.clone(),
-            ahead: entry.ahead.clone(),
+            seen: entry.seen.clone(),
         })
     }
 
@@ -276,11 +299,26 @@ impl Tracker {
                 (Reason::IdsClash, folded.clashes),
                 (Reason::SoftIdEvicted, folded.evictions),
                 (Reason::PropertyDropped, folded.properties_dropped),
-                (Reason::TimeInFuture, entry.ahead.load(Ordering::Relaxed)),
+                (
+                    Reason::TimeInFuture,
+                    entry.seen.ahead.load(Ordering::Relaxed),
+                ),
             ];
             remarks.extend(counts.map(|(reason, count)| (reason, token.clone(), count)));
         }
         remarks
+    }
+
+    /// When the newest event of a project was received, since the start.
+    pub fn last_event(&self, token: &str) -> Option<Timestamp> {
+        let micros = self
+            .projects
+            .borrow()
+            .entry(token)?
+            .seen
+            .last_event
+            .load(Ordering::Relaxed);
+        Timestamp::from_micros(micros).ok().filter(|_| micros > 0)
     }
 
     /// How many IDs of types that their projects do not list were skipped since the projects were set.

@@ -113,6 +113,7 @@ impl Tracker {
             time: event.time.unwrap_or(received.time),
         });
         note_future(access, event.time, &received);
+        note_event(access, &received);
         Ok(accept(access, received, ids, command))
     }
 
@@ -134,6 +135,7 @@ impl Tracker {
             time: click.time.unwrap_or(received.time),
         });
         note_future(access, click.time, &received);
+        note_event(access, &received);
         Ok(accept(access, received, ids, command))
     }
 
@@ -195,10 +197,15 @@ impl Accepted {
     }
 }
 
+fn note_event(access: &Access, received: &Receipt) {
+    let newest = &access.seen.last_event;
+    newest.fetch_max(received.time.micros(), Ordering::Relaxed);
+}
+
 /// Counts a time ahead of its receipt.
 fn note_future(access: &Access, time: Option<Timestamp>, received: &Receipt) {
     if time.is_some_and(|time| time > received.time) {
-        access.ahead.fetch_add(1, Ordering::Relaxed);
+        access.seen.ahead.fetch_add(1, Ordering::Relaxed);
     }
 }
 

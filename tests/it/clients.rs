@@ -4,6 +4,7 @@
 //! there, its scenarios are skipped, and say so.
 
 mod browser;
+mod console;
 mod go;
 mod languages;
 

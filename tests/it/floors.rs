@@ -39,6 +39,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
         &[
             "config",
             "retention",
+            "rest",
             "grpc",
             "middleware",
             "tracker",

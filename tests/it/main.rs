@@ -19,6 +19,7 @@ mod classes;
 mod clients;
 mod clocks;
 mod config_command;
+mod console;
 mod crash;
 mod customer_ids;
 mod damage;

@@ -96,7 +96,7 @@ async fn a_page_of_another_site_sees_no_refusals() {
         request.send().await
     };
     for path in ["/refusals", "/limits"] {
-        for host in ["127.0.0.1:9090", "localhost", "ops.example:9090"] {
+        for host in ["127.0.0.1:9090", "localhost", "[::1]:9090"] {
             let answer = asked(path, host).await;
             assert_eq!(answer.status, 200, "{path} {host}");
             assert_eq!(answer.header("cache-control"), Some("no-store"));

@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
-use super::{JSON, response};
+use super::super::answer::{JSON, response};
 use crate::admin::backup::{BackupError, Backups};
 use crate::middleware::Body;
 

@@ -146,3 +146,21 @@ fn threads_that_charge_at_once_never_get_more_than_the_quota() {
     let counts = counters.counts();
     assert_eq!((counts.admitted, counts.refused), (1_000, 1_400));
 }
+
+#[test]
+fn what_is_left_is_what_would_pass() {
+    let account = Account::new(&quotas(Some(7), &[None, Some(2)]));
+    let left = |seconds| {
+        let left = account.left(Duration::from_secs(seconds)).into_iter();
+        left.map(|(place, _, left)| (place, left))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(left(1), [(None, 7), (Some(1), 2)]);
+    let counters = AccountCounters::default();
+    for _ in 0..3 {
+        account.charge(1, Duration::from_secs(1), &counters);
+    }
+    // Looking at it charges nothing.
+    assert_eq!(left(1), [(None, 5), (Some(1), 0)]);
+    assert_eq!(left(1), [(None, 5), (Some(1), 0)]);
+}

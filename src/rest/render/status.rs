@@ -44,6 +44,12 @@ pub(super) fn named(code: Code) -> (&'static str, u16) {
     }
 }
 
+/// The HTTP status of a code.
+pub fn http_status(code: Code) -> StatusCode {
+    let (_, http) = named(code);
+    StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// Renders a response that carries a status. Other responses pass.
 pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body> {
     let extensions = response.extensions();
@@ -52,10 +58,9 @@ pub(super) fn render(mut response: Response<Body>, data: bool) -> Response<Body>
     };
     let details = extensions.get::<middleware::Details>();
     let details = Details::read(details.map_or(status.details(), |details| &details.0));
-    let (_, http) = named(status.code());
     let http = match extensions.get::<HttpStatus>() {
         Some(HttpStatus(http)) => *http,
-        None => StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        None => http_status(status.code()),
     };
     let mut rendered = json_response(body(status, &details, data));
     *rendered.status_mut() = http;

@@ -49,7 +49,7 @@ impl EventSource {
     pub async fn get(address: SocketAddr, path: &str, authorization: &str, headers: &str) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let head = format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n{headers}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: {authorization}\r\n{headers}\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut raw = Vec::new();

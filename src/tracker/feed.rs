@@ -1,0 +1,159 @@
+//! Events of all projects as they are kept, for operators who look on.
+
+use std::collections::VecDeque;
+
+use tokio::sync::watch;
+
+use super::{Error, Tracker};
+use crate::log::record::{Command, Record};
+use crate::log::{Log, Position};
+use crate::model::properties::Properties;
+use crate::model::time::Timestamp;
+use crate::view::read::Snapshot;
+use crate::view::{self, Progress};
+
+/// Most records that one step passes.
+const RECORDS_MAX: usize = 4_096;
+/// Most records that are read from the log at once.
+const READ_RECORDS_MAX: usize = 64;
+/// Bytes of rows beyond which the oldest leave.
+const ROWS_BYTES_MAX: usize = 1 << 20;
+
+/// Which events to show. Whatever is none does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct FeedFilter {
+    /// The project's token.
+    pub project: Option<String>,
+    /// The event's type.
+    pub event_type: Option<String>,
+    /// Type and value of an ID that the event came with.
+    pub customer: Option<(String, String)>,
+}
+
+/// An event as it was kept.
+#[derive(Clone, Debug)]
+pub struct FeedEvent {
+    /// Its place in the log.
+    pub position: u64,
+    /// The token of its project.
+    pub project: String,
+    /// Its type.
+    pub event_type: String,
+    /// The IDs that it came with: type and value.
+    pub ids: Vec<(String, String)>,
+    /// When it happened.
+    pub time: Timestamp,
+    /// When it was received.
+    pub received: Timestamp,
+    /// Its properties.
+    pub properties: Properties,
+}
+
+/// What one step has passed.
+#[derive(Debug, Default)]
+pub struct FeedStep {
+    /// Everything up to here was looked at.
+    pub at: u64,
+    /// The newest of the wanted events, oldest first.
+    pub events: VecDeque<FeedEvent>,
+    /// How many wanted ones are in front of these.
+    pub passed: u64,
+    /// Whether nothing more can be read now.
+    pub is_end: bool,
+}
+
+impl Tracker {
+    /// How far events can be read, and a signal of each change.
+    pub fn feed_progress(&self) -> watch::Receiver<Progress> {
+        self.view.progress()
+    }
+
+    /// Looks at the records behind a position, for the newest `most` of the wanted events.
+    ///
+    /// # Errors
+    /// [`Error::Log`], [`Error::View`].
+    pub async fn feed(
+        &self,
+        after: u64,
+        filter: FeedFilter,
+        most: usize,
+    ) -> Result<FeedStep, Error> {
+        let (log, view) = (self.log.clone(), self.view.clone());
+        let read = move || {
+            let applied = view.progress().borrow().applied;
+            let after = Position::from_number(after).min(applied);
+            let snapshot = view.snapshot();
+            filter.read(&log, &snapshot, after, applied, most)
+        };
+        let step = tokio::task::spawn_blocking(read).await;
+        step.map_err(|_| view::Error::Panicked)?
+    }
+}
+
+impl FeedFilter {
+    fn read(
+        &self,
+        log: &Log,
+        snapshot: &Snapshot,
+        after: Position,
+        applied: Position,
+        most: usize,
+    ) -> Result<FeedStep, Error> {
+        let end = applied.min(after.plus(RECORDS_MAX));
+        let (mut step, mut at, mut bytes) = (FeedStep::default(), after, 0);
+        while at < end {
+            for (position, record) in log.read_after(at, READ_RECORDS_MAX)? {
+                if position > end {
+                    break;
+                }
+                at = position;
+                let record = log.decode(position, record)?;
+                let Some(event) = self.event(position, record) else {
+                    continue;
+                };
+                if snapshot.is_hidden(position)? {
+                    continue;
+                }
+                bytes += event.properties.bytes().len();
+                step.events.push_back(event);
+                while step.events.len() > most || bytes > ROWS_BYTES_MAX {
+                    let Some(oldest) = step.events.pop_front() else {
+                        break;
+                    };
+                    bytes -= oldest.properties.bytes().len();
+                    step.passed += 1;
+                }
+            }
+        }
+        (step.at, step.is_end) = (at.get(), at >= applied);
+        Ok(step)
+    }
+
+    /// The event of a record, if it is wanted.
+    fn event(&self, position: Position, record: Record) -> Option<FeedEvent> {
+        let Command::Event(event) = record.command else {
+            return None;
+        };
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        if !is(&self.project, &record.project) || !is(&self.event_type, event.event_type.as_str()) {
+            return None;
+        }
+        let ids = record.ids.as_slice().iter();
+        let ids = ids.map(|id| (id.kind.to_string(), id.value.clone()));
+        let ids: Vec<_> = ids.collect();
+        if self.customer.as_ref().is_some_and(|id| !ids.contains(id)) {
+            return None;
+        }
+        Some(FeedEvent {
+            position: position.get(),
+            project: record.project,
+            event_type: event.event_type.to_string(),
+            ids,
+            time: event.time,
+            received: record.received,
+            properties: event.properties,
+        })
+    }
+}
