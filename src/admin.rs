@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod endpoint;
+mod extension;
 mod hosts;
 mod limits;
 mod metrics;
@@ -9,5 +10,6 @@ mod refusals;
 mod socket;
 
 pub(crate) use endpoint::{AdminEndpoint, Commands};
+pub(crate) use extension::{Answer, Extended, Extension};
 pub(crate) use metrics::register;
 pub(crate) use socket::Socket;

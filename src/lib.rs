@@ -34,6 +34,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 mod engine;
 pub mod grpc;
 pub mod limit;

@@ -10,6 +10,7 @@ mod cursor;
 mod error;
 mod export;
 mod known;
+mod open;
 mod open_stream;
 mod page_token;
 mod permits;
@@ -43,6 +44,7 @@ pub use columns::{COLUMNS_MAX, Columns};
 pub use error::Error;
 pub use export::{Export, ExportedCustomer};
 pub use known::CandidateKeys;
+pub use open::OpenProjects;
 pub use open_stream::OpenStream;
 pub use page_token::PAGE_TOKEN_BYTES_MAX;
 use permits::Permits;
@@ -76,6 +78,8 @@ pub struct Options {
     pub watchers_max: usize,
     /// Longest silence of a watch before it sends its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
+    /// How any token is a project. Default: only those of the settings are.
+    pub open: Option<OpenProjects>,
 }
 
 impl Default for Options {
@@ -87,6 +91,7 @@ impl Default for Options {
             snapshot_timeout: Duration::from_secs(30),
             watchers_max: 64,
             watch_heartbeat: Duration::from_secs(15),
+            open: None,
         }
     }
 }
@@ -124,6 +129,11 @@ impl Access {
         &self.project.token
     }
 
+    /// The name under which the project's records are kept.
+    pub fn kept_as(&self) -> &str {
+        &self.project.kept_as
+    }
+
     /// The project and the key.
     pub fn caller(&self) -> (&Arc<Project>, &Arc<Key>) {
         (&self.project, &self.key)
@@ -159,7 +169,11 @@ impl Tracker {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
-        let registry = ProjectRegistry::succeeding(&ProjectRegistry::default(), projects, &view);
+        let before = ProjectRegistry {
+            open: options.open.as_ref().map(|open| Arc::new(open.into())),
+            ..ProjectRegistry::default()
+        };
+        let registry = ProjectRegistry::succeeding(&before, projects, &view);
         let stream_permits = StreamPermits::new(options.watchers_max);
         let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {

@@ -22,7 +22,7 @@ use crate::grpc::health::Health;
 use crate::middleware::{Body, Limiters, RecentRefusals};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const BACKUP: &str = "/backup";
 /// Headers of every answer, for browsers: it is what its type says, nobody keeps it, and no page frames it.
 const SAFE: [(HeaderName, &str); 3] = [
@@ -111,12 +111,16 @@ fn health(serves: bool) -> Response<Body> {
     response(status, JSON, text.into())
 }
 
-fn error(status: StatusCode, text: &str) -> Response<Body> {
+pub(super) fn error(status: StatusCode, text: &str) -> Response<Body> {
     let error = serde_json::json!({ "error": text });
     response(status, JSON, error.to_string())
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+pub(super) fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: String,
+) -> Response<Body> {
     let mut response = Response::new(Body::new(Full::from(body)));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(content_type);
