@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::app::emulated::{Emulation, Handles};
@@ -47,6 +46,8 @@ const PROJECTS_MAX: usize = 1_024;
 const SLOTS: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 /// The port of the second listener, unless a free one is asked for.
 const ADMIN_PORT: u16 = 9090;
+/// Most connections to it: more than expectations may wait.
+const ADMIN_CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// The addresses that are not limited.
 const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
 /// Longest that calls in flight may take once it is to stop.
@@ -98,8 +99,8 @@ pub async fn run(options: Options, stops: mpsc::Receiver<()>) -> Result<ExitCode
     let admin = app.admin_address().map_err(StartError::System)?;
     let [url, admin] = [url, admin].map(|address| format!("http://{}", reachable(address)));
     eprintln!("footfall: this is the emulator: nothing is kept, and every key is let in");
-    let ready = json!({ "url": url, "admin": admin, "pid": std::process::id() });
-    let ready = format!("{ready}\n");
+    let pid = std::process::id();
+    let ready = format!("{{\"url\": \"{url}\", \"admin\": \"{admin}\", \"pid\": {pid}}}\n");
     // From here on the listeners' callers are answered, or wait a moment in the kernel's queue.
     let (stop, stopped) = mpsc::channel(2);
     let has_command = !options.command.is_empty();
@@ -116,8 +117,6 @@ pub async fn run(options: Options, stops: mpsc::Receiver<()>) -> Result<ExitCode
     let mut code = Ok(0);
     if has_command {
         code = command::run(&options.command, &url, &admin).await;
-        // The second one cuts draining short: nobody waits for an answer any more.
-        let _ = stop.send(()).await;
         let _ = stop.send(()).await;
     }
     served.await.map_err(|_| StartError::Panicked)??;
@@ -137,6 +136,7 @@ fn config(options: &Options) -> Result<Config, StartError> {
     let admin = SocketAddr::new(options.listen.ip(), admin_port);
     config.server.admin_listen = options.admin_listen.unwrap_or(admin);
     config.server.drain_timeout = DRAIN_TIMEOUT;
+    config.server.admin_connections_max = ADMIN_CONNECTIONS_MAX;
     config.rate_limit.addresses.slots = SLOTS;
     // One test's calls must not cost another one's.
     config.rate_limit.addresses.exempt = EVERYWHERE

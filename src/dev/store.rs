@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(store.commit(first, &two), Ok(()));
         assert!(!store.has_space());
         assert_eq!(
-            store.commit(first.plus(2), &[record.clone()]),
+            store.commit(first.plus(2), std::slice::from_ref(&record)),
             Err(StoreError::Full)
         );
         assert_eq!(store.last(), Position::from_number(2));

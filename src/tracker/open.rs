@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::projects::Entry;
 use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Account, Quota, Quotas};
 use crate::model::credentials::Credentials;
@@ -135,7 +134,7 @@ impl Tracker {
                 is_full = Some(most);
                 return false;
             }
-            *before = Arc::new(before.with(access.entry()));
+            *before = Arc::new(before.with(&access));
             true
         });
         match is_full {
@@ -182,7 +181,7 @@ impl Tracker {
     /// Puts a project from [`Self::emptied`] in the place of the earlier one. Calls in flight finish there.
     pub fn put_in_force(&self, access: &Access) {
         let projects = &self.projects;
-        projects.send_modify(|before| *before = Arc::new(before.with(access.entry())));
+        projects.send_modify(|before| *before = Arc::new(before.with(access)));
     }
 
     /// Lets the quotas of a project be earned back as if so much time had passed.
@@ -205,16 +204,5 @@ impl Tracker {
             key: open.private.clone(),
             ahead: Arc::default(),
         })
-    }
-}
-
-impl Access {
-    fn entry(&self) -> Entry {
-        Entry {
-            project: self.project.clone(),
-            account: self.account.clone(),
-            progress: self.progress.clone(),
-            ahead: self.ahead.clone(),
-        }
     }
 }

@@ -101,9 +101,15 @@ impl ProjectRegistry {
     }
 
     /// The same with one project more, or with another in its place.
-    pub(super) fn with(&self, entry: Entry) -> Self {
+    pub(super) fn with(&self, access: &Access) -> Self {
         let mut by_token = self.by_token.clone();
-        by_token.insert(entry.project.token.clone(), entry);
+        let entry = Entry {
+            project: access.project.clone(),
+            account: access.account.clone(),
+            progress: access.progress.clone(),
+            ahead: access.ahead.clone(),
+        };
+        by_token.insert(access.token().to_owned(), entry);
         Self {
             by_token,
             keys: Keys::default(),
