@@ -39,7 +39,7 @@ const COUNT_MAX: u64 = 10_000;
 /// How many items the answer to an expectation shows: the newest.
 const SHOWN: usize = 20;
 /// How often projects are reset: what was in them takes memory until the end.
-const RESETS_MAX: usize = 65_536;
+const RESETS_MAX: usize = 16_384;
 /// Furthest that the clock is moved at once.
 const ADVANCE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 

@@ -315,3 +315,26 @@ async fn a_watch_of_a_project_ends_with_its_reset() {
         200
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_resets_than_there_may_be_are_refused() {
+    let emulator = Emulator::start();
+    let mut stream = TcpStream::connect(emulator.admin).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let ask = |last: &str| {
+        format!(
+            "POST /reset?project=a HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{last}\r\n"
+        )
+    };
+    let asked = ask("").repeat(16_384) + &ask("connection: close\r\n");
+    let mut answers = String::new();
+    let (written, read) = tokio::join!(
+        writer.write_all(asked.as_bytes()),
+        reader.read_to_string(&mut answers)
+    );
+    written.unwrap();
+    read.unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 16_384);
+    assert_eq!(answers.matches("HTTP/1.1 503").count(), 1);
+    assert!(answers.ends_with("16384 times, which is the most: start again\"}"));
+}
