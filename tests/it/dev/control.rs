@@ -161,6 +161,8 @@ async fn an_expectation_waits_for_what_comes_and_shows_what_came_instead() {
     );
     assert_eq!(found["matched"][0]["properties"], json!({"n": 2}));
 
+    let there = json!({"project": "a", "type": "visit", "count": 2, "within": 0});
+    assert_eq!(emulator.post("/expect", &there).send().await.status, 200);
     let expected = json!({"project": "a", "type": "visit", "count": 3, "within": 0.05});
     let answer = emulator.post("/expect", &expected).send().await;
     assert_eq!(answer.status, 409);
