@@ -1,5 +1,6 @@
 //! Floor 5: connects the floors, starts, reloads and stops.
 
+pub(crate) mod emulated;
 mod error;
 pub mod first_run;
 mod id_types;
@@ -36,6 +37,7 @@ use crate::server::tls::{self, Tls};
 use crate::server::{Acceptor, ConnectionLimits, Listeners, Stack, warn_of_plain_text};
 use crate::tracker::{self, RegisteredProject, Tracker};
 use crate::view::{self, Counts, View};
+use emulated::{Emulation, Handles};
 pub use error::StartError;
 use id_types::IdTypes;
 use readiness::ReadinessUpdater;
@@ -59,7 +61,8 @@ pub struct App {
     health: Health,
     log: Log,
     view: View,
-    retention: RetentionWorker,
+    /// None: nothing is on the disk.
+    retention: Option<RetentionWorker>,
     reload: Reload,
     read_timeout: Duration,
     drain_wait: Duration,
@@ -93,7 +96,7 @@ impl App {
         let options = (&config.data).into();
         let store = tokio::task::spawn_blocking(move || DiskStore::open(options)).await;
         let store = store.map_err(|_| StartError::Panicked)??;
-        Self::assemble(listeners, config, projects, clock, Arc::new(store))
+        Self::assemble(listeners, config, projects, clock, Arc::new(store), None)
     }
 
     /// As [`App::bind`], over a store of the caller's.
@@ -107,7 +110,18 @@ impl App {
         store: Arc<dyn Store>,
     ) -> Result<Self, StartError> {
         let listeners = Listeners::bind(&config.server).await?;
-        Self::assemble(listeners, config, projects, clock, store)
+        Self::assemble(listeners, config, projects, clock, store, None)
+    }
+
+    /// The emulator: over a store of the caller's, without anything on the disk.
+    pub(crate) fn emulated(
+        listeners: Listeners,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        store: Arc<dyn Store>,
+        emulation: Emulation,
+    ) -> Result<Self, StartError> {
+        Self::assemble(listeners, config, Vec::new(), clock, store, Some(emulation))
     }
 
     fn assemble(
@@ -116,6 +130,7 @@ impl App {
         projects: Vec<RegisteredProject>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn Store>,
+        emulation: Option<Emulation>,
     ) -> Result<Self, StartError> {
         let panics = Panics::default();
         let log_options = log::Options {
@@ -125,10 +140,17 @@ impl App {
             append_timeout: config.server.request_timeout,
         };
         let log = Log::start(store, &log_options, clock.clone())?;
-        let view_dir = config.data.dir.join("view");
         let view_options = view_options(config);
-        let view = View::start_with(&view_dir, log.clone(), Handle::current(), &view_options)?;
-        if let Err(error) = take_id_types(config, &log, &view) {
+        let view = match &emulation {
+            Some(_) => View::in_memory(log.clone(), Handle::current(), &view_options)?,
+            None => {
+                let dir = config.data.dir.join("view");
+                View::start_with(&dir, log.clone(), Handle::current(), &view_options)?
+            }
+        };
+        if emulation.is_none()
+            && let Err(error) = take_id_types(config, &log, &view)
+        {
             view.close();
             log.close();
             return Err(error);
@@ -147,20 +169,26 @@ impl App {
                 snapshot_timeout: config.server.snapshot_timeout,
                 watchers_max: config.server.watchers_max.get(),
                 watch_heartbeat: config.server.watch_heartbeat,
+                open: emulation
+                    .as_ref()
+                    .map(|emulation| emulation.projects.clone()),
             },
         ));
-        let retention =
-            RetentionWorker::new(log.clone(), view.clone(), clock.clone(), &config.data);
+        let retention = emulation
+            .is_none()
+            .then(|| RetentionWorker::new(log.clone(), view.clone(), clock.clone(), &config.data));
         let limiters = Arc::new(Limiters {
             calls: settings::limiter(config.rate_limit.addresses.clone())?,
             probes: settings::limiter(settings::probes())?,
             failures,
             refused: Refused::new(RandomState::new()),
         });
-        let socket = Socket::bind(&config.data.dir)
+        let socket = emulation.is_none().then(|| Socket::bind(&config.data.dir));
+        let socket = socket
+            .transpose()
             // A full disk must not prevent reads.
             .inspect_err(|error| tracing::warn!(%error, "no command can ask for a backup"))
-            .ok();
+            .unwrap_or_default();
         let backups = Backups::new(log.clone(), &config.data);
         let mut registry = Registry::default();
         let requests = observe::Metrics::new(&mut registry);
@@ -179,7 +207,8 @@ impl App {
             resolver.clone(),
             rejections.clone(),
             ids.clone(),
-        );
+        )
+        .with_cuts(emulation.is_some());
         let materials = tls::load(&config.server, &clock)?;
         let tls = tls::Both::new(materials, &tls::Failures::new(&mut registry));
         admin::register(
@@ -226,9 +255,21 @@ impl App {
             sources,
             config.server.console,
         );
+        let interceptor = emulation
+            .as_ref()
+            .map(|emulation| emulation.interceptor.clone());
+        let extension = emulation.map(|emulation| {
+            (emulation.extension)(Handles {
+                tracker: tracker.clone(),
+                log: log.clone(),
+                view: view.clone(),
+                refusals: refusals.clone(),
+            })
+        });
         let admin = Operators {
             endpoint: admin,
             console: Arc::new(console),
+            extension,
         };
         let stack = Stack {
             tracker,
@@ -246,6 +287,7 @@ impl App {
             limits: settings::rest_limits(&config.server),
             answer_bytes_max: config.server.answer_bytes_max.get(),
             ids,
+            interceptor,
         };
         Ok(Self {
             listeners,
@@ -317,7 +359,8 @@ impl App {
         let limits = limits.of_operators();
         let operators = Acceptor::start(self.listeners.admin, self.admin, &limits, tls.admin);
         let sampler = tokio::spawn(self.sampler.run());
-        let retention = self.retention.start().map_err(StartError::System)?;
+        let retention = self.retention.map(RetentionWorker::start).transpose();
+        let retention = retention.map_err(StartError::System)?;
         let (health, log, view) = (self.health.clone(), self.log.clone(), self.view.clone());
         let readiness = ReadinessUpdater::start(health, log, view, clock, self.read_timeout);
 
@@ -374,7 +417,9 @@ impl App {
         sampler.abort();
         let (log, view) = (self.log, self.view);
         // The log and the view first, as a purge may take as long as copying the disk's data.
-        retention.end();
+        if let Some(retention) = &retention {
+            retention.end();
+        }
         let closed = tokio::task::spawn_blocking(move || {
             log.close();
             view.close();
@@ -384,7 +429,8 @@ impl App {
             // None of it was acknowledged.
             Err(_) => tracing::warn!("the disk does not answer; what it was given is left to it"),
         }
-        let ended = tokio::task::spawn_blocking(move || retention.stop());
+        let ended =
+            tokio::task::spawn_blocking(move || retention.map(|retention| retention.stop()));
         if tokio::time::timeout(CLOSE_TIMEOUT, ended).await.is_err() {
             tracing::warn!(
                 "cut short while what has to leave the disk was removed; the next start goes on with that"

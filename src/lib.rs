@@ -17,6 +17,7 @@
 //! | | [`grpc`] | the services, and the one place that chooses codes |
 //! | | [`rest`] | JSON in front of the services' methods |
 //! | 4 | [`app`] | listeners, stack, start, stop, reload |
+//! | | [`dev`] | the emulator: the service in memory, for the tests of its callers |
 //! | | [`config`], [`telemetry`] | the settings; what the process writes about itself |
 //!
 //! # The way of a write
@@ -34,6 +35,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 mod engine;
 pub mod grpc;
 pub mod limit;

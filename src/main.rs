@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use footfall::cli::keys::NewKey;
 use footfall::cli::{dump, verify};
 use footfall::clock::{Clock, SystemClock};
 use footfall::config::{self, Config, Flags};
+use footfall::dev;
 use footfall::server::{Listeners, tls};
 use footfall::telemetry;
 use rustix::fs::Mode;
@@ -47,6 +50,8 @@ enum Command {
     /// Looks at the log of a stopped service, which is the truth
     #[command(subcommand)]
     Log(Log),
+    /// Runs an emulator for tests: any token, any key, and nothing is kept
+    Dev(Dev),
     /// Makes keys
     #[command(subcommand)]
     Keys(Keys),
@@ -101,6 +106,34 @@ struct Settings {
     data_dir: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Dev {
+    /// Where to listen for gRPC and REST; ":0" takes free ports for both listeners
+    #[arg(long, value_name = "[ADDRESS]:PORT", default_value = ":8080", value_parser = dev::address)]
+    listen: SocketAddr,
+    /// Where the second listener is [default: port 9090, or a free one]
+    #[arg(long, value_name = "[ADDRESS]:PORT", value_parser = dev::address)]
+    admin_listen: Option<SocketAddr>,
+    /// A file that gets the line that is printed once it is ready
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// What projects have at the start: a command a line, as JSON
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Requests of a project a minute; without it, any number
+    #[arg(long, value_name = "N")]
+    requests: Option<NonZeroU32>,
+    /// A hard ID type of every project
+    #[arg(long, value_name = "NAME", default_values = ["registered"])]
+    hard_id: Vec<String>,
+    /// A soft ID type of every project
+    #[arg(long, value_name = "NAME", default_values = ["cookie"])]
+    soft_id: Vec<String>,
+    /// A command to run beside it, which finds it in FOOTFALL_URL and FOOTFALL_ADMIN
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
 /// What a command begins with.
 struct Started {
     /// Lowered to what there are descriptors, threads and memory for.
@@ -147,6 +180,7 @@ impl Settings {
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
+        Some(Command::Dev(options)) => return emulate(options),
         None => serve(Settings::default()),
         Some(Command::Serve(settings)) => serve(settings),
         Some(Command::CheckConfig(settings)) => check_config(settings),
@@ -163,11 +197,35 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("footfall: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&error),
     }
+}
+
+fn failure(error: &StartError) -> ExitCode {
+    eprintln!("footfall: {error}");
+    ExitCode::FAILURE
+}
+
+fn emulate(options: Dev) -> ExitCode {
+    let options = dev::Options {
+        listen: options.listen,
+        admin_listen: options.admin_listen,
+        ready_file: options.ready_file,
+        seed: options.seed,
+        requests: options.requests,
+        id_types: [options.hard_id, options.soft_id],
+        command: options.command,
+    };
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(StartError::System)?;
+        let ended = runtime.block_on(async { dev::run(options, shutdown()?).await });
+        runtime.shutdown_background();
+        ended
+    };
+    run().unwrap_or_else(|error| failure(&error))
 }
 
 fn check_config(settings: Settings) -> Result<(), StartError> {

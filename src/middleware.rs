@@ -11,6 +11,7 @@
 //! - [`rate_limit`] refuses, before the body is read, what is beyond the caller's quota
 //! - [`in_flight`] refuses calls beyond the limits of concurrency
 //! - [`header_list`] refuses too large headers over HTTP/2
+//! - [`intercept`] lets the emulator fail
 //!
 //! [`guard`] names the limits beside the quotas, and counts what they refuse.
 
@@ -28,6 +29,7 @@ pub mod header_list;
 mod held_body;
 mod http_status;
 pub mod in_flight;
+pub mod intercept;
 pub mod message_body;
 pub mod message_coding;
 pub mod observe;
@@ -52,6 +54,7 @@ pub use guard::{Guard, NestedRejections, Rejections};
 pub use header_list::HeaderList;
 pub use http_status::HttpStatus;
 pub use in_flight::InFlight;
+pub use intercept::{Cut, Intercept, Interceptor};
 pub use message_body::{Checked, Ending, MessageBody, Pace};
 pub use message_coding::{Decoded, MessageCoding};
 pub use observe::Observe;

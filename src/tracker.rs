@@ -11,6 +11,7 @@ mod error;
 mod export;
 mod feed;
 mod known;
+mod open;
 mod open_stream;
 mod operator;
 mod page_token;
@@ -45,6 +46,7 @@ pub use error::Error;
 pub use export::{Export, ExportedCustomer};
 pub use feed::{FeedEvent, FeedFilter, FeedStep};
 pub use known::CandidateKeys;
+pub use open::OpenProjects;
 pub use open_stream::OpenStream;
 pub use operator::{Looked, QuotaLeft};
 pub use page_token::PAGE_TOKEN_BYTES_MAX;
@@ -79,6 +81,8 @@ pub struct Options {
     pub watchers_max: usize,
     /// Longest silence of a watch before it sends its cursor. Default 15 s.
     pub watch_heartbeat: Duration,
+    /// How any token is a project. Default: only those of the settings are.
+    pub open: Option<OpenProjects>,
 }
 
 impl Default for Options {
@@ -90,6 +94,7 @@ impl Default for Options {
             snapshot_timeout: Duration::from_secs(30),
             watchers_max: 64,
             watch_heartbeat: Duration::from_secs(15),
+            open: None,
         }
     }
 }
@@ -125,6 +130,11 @@ impl Access {
     /// The project's token.
     pub fn token(&self) -> &str {
         &self.project.token
+    }
+
+    /// The name under which the project's records are kept.
+    pub fn kept_as(&self) -> &str {
+        &self.project.kept_as
     }
 
     /// The project and the key.
@@ -167,7 +177,11 @@ impl Tracker {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Self {
-        let registry = ProjectRegistry::succeeding(&ProjectRegistry::default(), projects, &view);
+        let before = ProjectRegistry {
+            open: options.open.as_ref().map(|open| Arc::new(open.into())),
+            ..ProjectRegistry::default()
+        };
+        let registry = ProjectRegistry::succeeding(&before, projects, &view);
         let stream_permits = StreamPermits::new(options.watchers_max);
         let permits = Arc::new(Permits::new(options.reads, options.read_timeout));
         Self {

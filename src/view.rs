@@ -140,7 +140,19 @@ impl View {
         runtime: Handle,
         options: &Options,
     ) -> Result<Self, Error> {
-        let store = Arc::new(open(dir, options)?);
+        Self::follow(open(dir, options)?, log, runtime, options)
+    }
+
+    /// As [`View::start_with`], in memory alone: nothing of it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub fn in_memory(log: Log, runtime: Handle, options: &Options) -> Result<Self, Error> {
+        Self::follow(Store::in_memory(options), log, runtime, options)
+    }
+
+    fn follow(store: Store, log: Log, runtime: Handle, options: &Options) -> Result<Self, Error> {
+        let store = Arc::new(store);
         let (applied, last) = (store.front()?, log.last());
         if applied > last {
             return Err(Error::Ahead { applied, last });

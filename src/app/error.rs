@@ -96,6 +96,22 @@ pub enum StartError {
         /// How many there must be.
         needed: u64,
     },
+    /// The emulator's seed cannot be read, or is wrong.
+    #[error("the seed {}: {why}", path.display())]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        why: String,
+    },
+    /// The emulator's command cannot be run.
+    #[error("cannot run '{command}': {error}")]
+    Command {
+        /// Its program.
+        command: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A part of the service panicked.
     #[error("a part of the service panicked; the log above says where")]
     Panicked,

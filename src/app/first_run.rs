@@ -126,7 +126,7 @@ permissions = ["customers:set", "events:set", "customers:get", "events:get", "cu
 }
 
 /// An address that a caller on this machine can use.
-pub(super) fn reachable(listener: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listener: SocketAddr) -> SocketAddr {
     let mut address = listener;
     if address.ip().is_unspecified() {
         address.set_ip(match address {

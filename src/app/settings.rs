@@ -93,6 +93,7 @@ pub fn member(config: &ProjectConfig, shadow: bool) -> RegisteredProject {
 fn project(config: &ProjectConfig) -> Project {
     Project {
         token: config.token.clone(),
+        kept_as: config.token.clone(),
         ids: Schema::new(&config.hard_ids, &config.soft_ids, &config.lowercase_ids)
             .with_unusable(&config.unusable_ids)
             .with_unlisted(config.unlisted_ids),

@@ -61,6 +61,7 @@ impl From<Error> for Status {
             | Error::Cursor
             | Error::CursorAhead
             | Error::PageToken(_) => return invalid(reason, field, message),
+            Error::TooManyProjects(_) => Self::invalid_argument(message),
             Error::UnknownCustomer => Self::not_found(message),
             Error::SeveralCustomers(_) => Self::failed_precondition(message),
             Error::TooLarge(_) => Self::out_of_range(message),

@@ -88,6 +88,15 @@ impl Account {
         }
     }
 
+    /// Pays for what is owed as if so much time had passed.
+    pub fn advance(&self, by: Duration) {
+        let by = bucket::nanos(by);
+        for bucket in self.keys.iter().flatten().chain(&self.project) {
+            let mut tat = bucket.tat.lock().unwrap_or_else(PoisonError::into_inner);
+            *tat = tat.saturating_sub(by);
+        }
+    }
+
     /// Whether there is no quota.
     pub fn is_unlimited(&self) -> bool {
         self.project.is_none() && self.keys.iter().all(Option::is_none)

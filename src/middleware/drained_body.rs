@@ -27,11 +27,15 @@ const REST_BYTES_MAX: usize = 64 * 1024;
 /// Longest that a rest may take.
 const REST_TIME_MAX: Duration = Duration::from_secs(1);
 
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The body of every request.
 #[derive(Debug)]
 pub struct DrainedBody {
     /// None once it was dropped.
     body: Option<Incoming>,
+    /// What was looked at already and is still to be read.
+    ahead: Option<Result<Frame<Bytes>, BodyError>>,
     /// Whether the caller sends it without being asked to.
     is_coming: bool,
     /// Over HTTP/2: ends the wait for a rest that cannot come any more.
@@ -53,21 +57,34 @@ impl DrainedBody {
         request.map(|body| Self {
             ended: (is_http2 && !body.is_end_stream()).then(ended),
             body: Some(body),
+            ahead: None,
             is_coming,
             permits: permits.clone(),
         })
+    }
+
+    /// Looks at the beginning of what is sent. It is read all the same.
+    pub async fn beginning(&mut self) -> Option<&Bytes> {
+        if self.ahead.is_none() {
+            let next = std::future::poll_fn(|context| Pin::new(&mut *self).poll_frame(context));
+            self.ahead = next.await;
+        }
+        self.ahead.as_ref()?.as_ref().ok()?.data_ref()
     }
 }
 
 impl Body for DrainedBody {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if let Some(frame) = this.ahead.take() {
+            return Poll::Ready(Some(frame));
+        }
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
@@ -85,13 +102,20 @@ impl Body for DrainedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.ahead.is_none() && self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Incoming::size_hint)
+        let hint = self.body.as_ref().map(Incoming::size_hint);
+        let mut hint = hint.unwrap_or(SizeHint::with_exact(0));
+        if let Some(Ok(frame)) = &self.ahead {
+            let ahead = frame.data_ref().map_or(0, Bytes::len) as u64;
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(ahead));
+            }
+            hint.set_lower(hint.lower().saturating_add(ahead));
+        }
+        hint
     }
 }
 

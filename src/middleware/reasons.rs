@@ -314,6 +314,18 @@ impl Refusals {
         counter.map_or(0, |counter| counter.get())
     }
 
+    /// How much was refused to callers of a project, by reason.
+    pub fn of_project(&self, token: &str) -> Vec<(Reason, u64)> {
+        let count = |reason: &Reason| {
+            let labels = Labels {
+                reason: reason.tag(),
+                project: token.to_owned(),
+            };
+            Some((*reason, self.0.by_project.get(&labels)?.get()))
+        };
+        Reason::ALL.iter().filter_map(count).collect()
+    }
+
     fn count(&self, reason: Reason, project: Option<&Project>) {
         match project {
             None => {

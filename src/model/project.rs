@@ -152,6 +152,8 @@ pub enum KeyAccess {
 pub struct Project {
     /// The project's name in every request's path.
     pub token: String,
+    /// The name under which its records are kept: its token, except in the emulator.
+    pub kept_as: String,
     /// The ID types.
     pub ids: Schema,
     /// The access keys.

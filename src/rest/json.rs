@@ -13,6 +13,7 @@ mod tests;
 use super::error::Result;
 use crate::grpc::pb;
 use crate::model::time::Timestamp;
+pub(crate) use batch::request as batch_request;
 pub(super) use batch::{Batch, Planned, batch};
 use fields::{Fields, of_body};
 pub(super) use read_request::{

@@ -70,6 +70,8 @@ pub(crate) struct ConnectionLimits {
     ids: Arc<Ids>,
     /// Bodies of which the rest is read, though their calls are answered.
     drained: Arc<Semaphore>,
+    /// Whether calls may cut their connections off.
+    cuts: bool,
 }
 
 impl ConnectionLimits {
@@ -98,7 +100,13 @@ impl ConnectionLimits {
             idle_timeout: options.idle_timeout,
             ids,
             drained: Arc::new(Semaphore::new(DRAINED_BODIES_MAX)),
+            cuts: false,
         }
+    }
+
+    /// The same where calls may cut their connections off.
+    pub(crate) fn with_cuts(self, cuts: bool) -> Self {
+        Self { cuts, ..self }
     }
 
     /// The same with connections of their own: callers that have taken all of theirs must not keep operators from
@@ -107,6 +115,7 @@ impl ConnectionLimits {
         Self {
             connections: Arc::new(Semaphore::new(self.operators_max)),
             by_address: None,
+            cuts: false,
             proxy_protocol: false,
             // What answers operators does not look at the size of their headers.
             header_list_bytes_max: self.header_bytes_max,
@@ -247,6 +256,7 @@ impl Acceptor {
                 rejections: limits.rejections.clone(),
                 ids: limits.ids.clone(),
                 drained: limits.drained.clone(),
+                cuts: limits.cuts,
                 tls,
             },
             limits: limits.clone(),

@@ -27,7 +27,7 @@ use super::tls::{self, Reason, Tls};
 use super::write_timeout::WriteTimeout;
 use crate::clock::late::Late;
 use crate::middleware::observe::Ids;
-use crate::middleware::{Body, Connected, DrainedBody, Guard, Rejections};
+use crate::middleware::{Body, Connected, Cut, DrainedBody, Guard, Rejections};
 use crate::model::address::Peer;
 use crate::model::certificate::CertificateNames;
 
@@ -50,6 +50,8 @@ pub(super) struct Connection<S> {
     pub(super) ids: Arc<Ids>,
     /// Bodies of which the rest is read.
     pub(super) drained: Arc<Semaphore>,
+    /// Whether calls may cut it off.
+    pub(super) cuts: bool,
     /// None: plain text.
     pub(super) tls: Option<Tls>,
 }
@@ -59,6 +61,8 @@ pub(super) struct Connection<S> {
 struct Caller {
     peer: Peer,
     names: Option<CertificateNames>,
+    /// None: its calls do not cut it off.
+    cut: Option<Cut>,
 }
 
 impl<S> Connection<S>
@@ -77,7 +81,11 @@ where
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot turn off Nagle's algorithm");
         }
-        let caller = Caller { peer, names: None };
+        let caller = Caller {
+            peer,
+            names: None,
+            cut: self.cuts.then(Cut::default),
+        };
         let deadline = Instant::now() + self.timeouts.head;
         match self.tls.take() {
             None => self.begin(stream, caller, deadline, draining).await,
@@ -124,6 +132,7 @@ where
             FirstBytes::Late => return self.rejections.count(Guard::HeaderTimeout),
         };
         let open_calls = OpenCalls::default();
+        let cut = caller.cut.clone();
         let rejections = self.rejections;
         let stream = WriteTimeout::new(stream, first, self.idle_timeout, rejections.clone());
         let service = WithPeer {
@@ -133,23 +142,33 @@ where
             keep_alive: self.keep_alive,
             drained: self.drained,
         };
-        let ended = match protocol {
-            Protocol::Http1 => {
-                let (timeouts, rejections) = (self.timeouts, rejections.clone());
-                let stream =
-                    Http1Io::new(stream, deadline, timeouts, rejections, self.ids, open_calls);
-                let stream = TokioIo::new(LingeringClose::new(stream));
-                let connection = self.http1.serve_connection(stream, service);
-                let shut = http1::Connection::graceful_shutdown;
-                until_drained(connection, shut, &mut draining).await
+        let served = async {
+            match protocol {
+                Protocol::Http1 => {
+                    let (timeouts, rejections) = (self.timeouts, rejections.clone());
+                    let stream =
+                        Http1Io::new(stream, deadline, timeouts, rejections, self.ids, open_calls);
+                    let stream = TokioIo::new(LingeringClose::new(stream));
+                    let connection = self.http1.serve_connection(stream, service);
+                    let shut = http1::Connection::graceful_shutdown;
+                    until_drained(connection, shut, &mut draining).await
+                }
+                Protocol::Http2 => {
+                    let stream = Http2Io::new(stream, self.timeouts.head, open_calls);
+                    let stream = TokioIo::new(LingeringClose::new(stream));
+                    let connection = self.http2.serve_connection(stream, service);
+                    let shut = http2::Connection::graceful_shutdown;
+                    until_drained(connection, shut, &mut draining).await
+                }
             }
-            Protocol::Http2 => {
-                let stream = Http2Io::new(stream, self.timeouts.head, open_calls);
-                let stream = TokioIo::new(LingeringClose::new(stream));
-                let connection = self.http2.serve_connection(stream, service);
-                let shut = http2::Connection::graceful_shutdown;
-                until_drained(connection, shut, &mut draining).await
-            }
+        };
+        let ended = match cut {
+            None => served.await,
+            Some(cut) => tokio::select! {
+                ended = served => ended,
+                // The socket is closed with the connection.
+                () = cut.is_cut() => return,
+            },
         };
         // A connection that breaks is its caller's matter.
         if let Err(error) = ended {
@@ -240,6 +259,9 @@ impl Caller {
             certificate: certificate.cloned(),
         };
         request.extensions_mut().insert(connected);
+        if let Some(cut) = &self.cut {
+            request.extensions_mut().insert(cut.clone());
+        }
         request
     }
 }

@@ -26,9 +26,9 @@ use crate::limit::Meter;
 use crate::middleware::observe::{Ids, Metrics};
 use crate::middleware::{
     Body, CallContext, CatchPanic, Checked, Classified, ConcurrencyLimit, Deadline, Decoded,
-    DrainedBody, Ending, Explain, HeaderList, InFlight, InTime, Limiters, MessageBody,
-    MessageCoding, Observe, Pace, RateLimit, Refusals, Rejections, RequestClass, ResolveClient,
-    Rpc, Service as Serves, class, message_body, message_coding,
+    DrainedBody, Ending, Explain, HeaderList, InFlight, InTime, Intercept, Interceptor, Limiters,
+    MessageBody, MessageCoding, Observe, Pace, RateLimit, Refusals, Rejections, RequestClass,
+    ResolveClient, Rpc, Service as Serves, class, message_body, message_coding,
 };
 use crate::model::address::Resolver;
 use crate::model::panics::Panics;
@@ -64,11 +64,14 @@ pub(crate) struct Stack {
     pub(crate) limits: Limits,
     pub(crate) answer_bytes_max: usize,
     pub(crate) ids: Arc<Ids>,
+    /// None: nobody answers in place of the services.
+    pub(crate) interceptor: Option<Arc<dyn Interceptor>>,
 }
 
 /// The whole of it, from the outermost layer in.
-pub(crate) type Layers =
-    Observe<Render<Explain<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Router>>>>>>>>;
+pub(crate) type Layers = Observe<
+    Render<Explain<CatchPanic<ResolveClient<RateLimit<InFlight<HeaderList<Intercept<Router>>>>>>>>,
+>;
 
 impl Stack {
     pub(crate) fn build(self) -> Result<Layers, tonic_reflection::server::Error> {
@@ -100,7 +103,8 @@ impl Stack {
                 offload.clone(),
             )),
         };
-        let headed = HeaderList::layer(self.header_bytes_max).layer(router);
+        let intercepted = Intercept::layer(self.interceptor).layer(router);
+        let headed = HeaderList::layer(self.header_bytes_max).layer(intercepted);
         let in_flight = InFlight::layer(self.concurrency).layer(headed);
         let limited = RateLimit::layer(self.limiters, self.clock.clone()).layer(in_flight);
         let peering = ResolveClient::layer(self.resolver).layer(limited);

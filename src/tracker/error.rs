@@ -10,6 +10,9 @@ pub enum Error {
     /// The caller is not authenticated, or may not do this.
     #[error(transparent)]
     Access(#[from] project::Error),
+    /// There is no room for another project, where any token is one.
+    #[error("there are {0} projects, which is the most")]
+    TooManyProjects(usize),
     /// The customer's IDs break a rule.
     #[error(transparent)]
     CustomerIds(#[from] customer_id::Error),
@@ -106,6 +109,7 @@ impl Error {
                 project::Error::WrongSecret => Reason::SecretWrong,
                 project::Error::NoPermission(_) => Reason::PermissionMissing,
             },
+            Self::TooManyProjects(_) => Reason::ProjectUnknown,
             Self::CustomerIds(customer_id::Error::None) | Self::NoCustomerId => Reason::IdsMissing,
             Self::CustomerIds(customer_id::Error::UnknownType { .. }) => Reason::IdTypeUnknown,
             Self::CustomerIds(customer_id::Error::TooLong { .. }) => Reason::IdInvalid,
@@ -164,6 +168,7 @@ impl Error {
             | Self::UnknownCustomer
             | Self::SeveralCustomers(_)
             | Self::TooLarge(_)
+            | Self::TooManyProjects(_)
             | Self::TooManyReads(_)
             | Self::AnswersNotTaken(_)
             | Self::TooManyStreams(_)

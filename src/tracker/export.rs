@@ -77,7 +77,7 @@ impl Export {
         let mut place = self.place.clone();
         while let Some(mut at) = place {
             let permit = self.permits.take(&self.access).await?;
-            let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
+            let (moment, token) = (self.moment.clone(), self.access.kept_as().to_owned());
             let step = move |cancel| {
                 let moment = moment.snapshot().until(cancel);
                 let mut bytes = 0;
@@ -109,7 +109,7 @@ impl Export {
             return Ok(None);
         };
         let permit = self.permits.take(&self.access).await?;
-        let (moment, token) = (self.moment.clone(), self.access.token().to_owned());
+        let (moment, token) = (self.moment.clone(), self.access.kept_as().to_owned());
         let kinds = self.names.clone();
         let step = move |cancel| {
             let moment = moment.snapshot().until(cancel);

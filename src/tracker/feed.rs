@@ -1,6 +1,6 @@
 //! Events of all projects as they are kept, for operators who look on.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::watch;
 
@@ -79,11 +79,12 @@ impl Tracker {
         most: usize,
     ) -> Result<FeedStep, Error> {
         let (log, view) = (self.log.clone(), self.view.clone());
+        let tokens = self.projects.borrow().by_name();
         let read = move || {
             let applied = view.progress().borrow().applied;
             let after = Position::from_number(after).min(applied);
             let snapshot = view.snapshot();
-            filter.read(&log, &snapshot, after, applied, most)
+            filter.read(&log, &snapshot, &tokens, (after, applied), most)
         };
         let step = tokio::task::spawn_blocking(read).await;
         step.map_err(|_| view::Error::Panicked)?
@@ -95,8 +96,8 @@ impl FeedFilter {
         &self,
         log: &Log,
         snapshot: &Snapshot,
-        after: Position,
-        applied: Position,
+        tokens: &HashMap<String, String>,
+        (after, applied): (Position, Position),
         most: usize,
     ) -> Result<FeedStep, Error> {
         let end = applied.min(after.plus(RECORDS_MAX));
@@ -108,7 +109,7 @@ impl FeedFilter {
                 }
                 at = position;
                 let record = log.decode(position, record)?;
-                let Some(event) = self.event(position, record) else {
+                let Some(event) = self.event(position, record, tokens) else {
                     continue;
                 };
                 if snapshot.is_hidden(position)? {
@@ -130,14 +131,21 @@ impl FeedFilter {
     }
 
     /// The event of a record, if it is wanted.
-    fn event(&self, position: Position, record: Record) -> Option<FeedEvent> {
+    fn event(
+        &self,
+        position: Position,
+        record: Record,
+        tokens: &HashMap<String, String>,
+    ) -> Option<FeedEvent> {
         let Command::Event(event) = record.command else {
             return None;
         };
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
-        if !is(&self.project, &record.project) || !is(&self.event_type, event.event_type.as_str()) {
+        // A project that is none of the settings any more is nobody's.
+        let token = tokens.get(&record.project)?;
+        if !is(&self.project, token) || !is(&self.event_type, event.event_type.as_str()) {
             return None;
         }
         let ids = record.ids.as_slice().iter();
@@ -148,7 +156,7 @@ impl FeedFilter {
         }
         Some(FeedEvent {
             position: position.get(),
-            project: record.project,
+            project: token.clone(),
             event_type: event.event_type.to_string(),
             ids,
             time: event.time,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Access, AccessError, Error, Tracker};
+use super::{Access, AccessError, Error, Tracker, open};
 use crate::limit::{Failed, Meter, QuotaOutcome};
 use crate::model::address::ClientAddress;
 use crate::model::credentials::Credentials;
@@ -94,6 +94,10 @@ impl Tracker {
         address: ClientAddress,
         quota_outcome: &QuotaOutcome,
     ) -> Result<CandidateKeys, Error> {
+        if self.is_open() && open::is_shown(credentials) {
+            // Which project it is shows once the message names it.
+            return Ok(CandidateKeys(Vec::new()));
+        }
         let (now, today) = (self.clock.elapsed(), self.clock.now());
         let mut places = self.projects.borrow().keys.named(credentials);
         places.retain(|(_, key)| !key.has_expired(today));

@@ -53,8 +53,8 @@ impl OpenStream {
     /// Whether it goes on.
     pub fn goes_on(&mut self) -> bool {
         let projects = self.projects.borrow_and_update();
-        let (token, key) = (self.access.token(), &self.access.key);
-        !*self.ended.borrow() && projects.has(token, key, self.clock.now())
+        let (project, key) = self.access.caller();
+        !*self.ended.borrow() && projects.has(project, key, self.clock.now())
     }
 
     /// Whether a sign of life is due.

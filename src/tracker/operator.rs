@@ -102,13 +102,13 @@ impl Tracker {
         let access = self.operator(token)?;
         let (after, skip) = match before {
             "" => (None, 0),
-            text => match PageToken::decode(token, text)? {
+            text => match PageToken::decode(access.kept_as(), text)? {
                 PageToken::Events { after, skip } => (after, skip),
                 PageToken::Property(_) => return Err(Error::PageToken(quoted(text))),
             },
         };
         let bytes_max = self.options.answer_bytes_max;
-        let (kinds, token) = (kinds(&access), token.to_owned());
+        let (kinds, token) = (kinds(&access), access.kept_as().to_owned());
         self.read(&access, customer_ids, move |snapshot, found| {
             let (mut bytes, mut properties, mut events) = (0, Vec::new(), Vec::new());
             snapshot.each_property(found, "", |name, property| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::known::Keys;
+use super::open::Open;
 use super::{Access, AccessError, Error, Tracker};
 use crate::limit::{Account, Charge, Failed, QuotaOutcome, Quotas, Subject, Verdict};
 use crate::model::address::ClientAddress;
@@ -36,11 +37,13 @@ impl From<Project> for RegisteredProject {
 /// All projects, by token.
 #[derive(Debug, Default)]
 pub(super) struct ProjectRegistry {
-    by_token: HashMap<String, Entry>,
+    pub(super) by_token: HashMap<String, Entry>,
     pub(super) keys: Keys,
+    /// None: only the projects of the settings are there.
+    pub(super) open: Option<Arc<Open>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) project: Arc<Project>,
     pub(super) account: Arc<Account>,
@@ -89,7 +92,7 @@ impl ProjectRegistry {
                 seen = before.seen.clone();
             }
             let entry = Entry {
-                progress: view.project(&project.token),
+                progress: view.project(&project.kept_as),
                 project: Arc::new(project),
                 account: Arc::new(account),
                 seen,
@@ -98,15 +101,48 @@ impl ProjectRegistry {
             (entry.project.token.clone(), entry)
         };
         let by_token = projects.into_iter().map(entry).collect();
-        Self { by_token, keys }
+        Self {
+            by_token,
+            keys,
+            open: before.open.clone(),
+        }
+    }
+
+    /// The same with one project more, or with another in its place.
+    pub(super) fn with(&self, access: &Access) -> Self {
+        let mut by_token = self.by_token.clone();
+        let entry = Entry {
+            project: access.project.clone(),
+            account: access.account.clone(),
+            progress: access.progress.clone(),
+            seen: access.seen.clone(),
+        };
+        by_token.insert(access.token().to_owned(), entry);
+        Self {
+            by_token,
+            keys: Keys::default(),
+            open: self.open.clone(),
+        }
+    }
+
+    /// The tokens of all projects.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.by_token.keys().map(String::as_str)
+    }
+
+    /// How many projects there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_token.len()
     }
 
     pub(super) fn entry(&self, token: &str) -> Option<&Entry> {
         self.by_token.get(token)
     }
 
-    pub(super) fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.by_token.keys().map(String::as_str)
+    /// The tokens of projects by the names under which their records are kept.
+    pub(super) fn by_name(&self) -> HashMap<String, String> {
+        let named = |entry: &Entry| (entry.project.kept_as.clone(), entry.project.token.clone());
+        self.by_token.values().map(named).collect()
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -132,7 +168,10 @@ impl ProjectRegistry {
         now: Timestamp,
     ) -> Result<Access, Error> {
         let entry = self.entry(token).ok_or(AccessError::UnknownProject)?;
-        let key = entry.project.authenticate(credentials, now)?;
+        let key = match &self.open {
+            None => entry.project.authenticate(credentials, now)?,
+            Some(open) => open.key(credentials)?,
+        };
         let access = self.access(token, key);
         Ok(access.ok_or(AccessError::UnknownProject)?)
     }
@@ -154,13 +193,14 @@ impl ProjectRegistry {
         })
     }
 
-    /// Whether a key is still there unchanged, and has not expired.
-    pub(super) fn has(&self, token: &str, key: &Arc<Key>, now: Timestamp) -> bool {
+    /// Whether a project and its key are still there unchanged, and the key has not expired.
+    pub(super) fn has(&self, project: &Project, key: &Arc<Key>, now: Timestamp) -> bool {
         if key.has_expired(now) {
             return false;
         }
         let is_it = |known: &Arc<Key>| Arc::ptr_eq(known, key) || known == key;
-        let entry = self.entry(token);
+        let entry = self.entry(&project.token);
+        let entry = entry.filter(|entry| entry.project.kept_as == project.kept_as);
         entry.is_some_and(|entry| entry.project.keys.iter().any(is_it))
     }
 }
@@ -178,6 +218,7 @@ impl Tracker {
         address: ClientAddress,
         quota_outcome: &QuotaOutcome,
     ) -> Result<Access, Error> {
+        self.make_project(token, credentials)?;
         let now = self.clock.elapsed();
         let failed = match credentials {
             Credentials::Private { id, .. } => Failed::Secret { token, id },
@@ -292,7 +333,8 @@ impl Tracker {
         let folded = self.view.remarks();
         let mut remarks = Vec::new();
         for (token, entry) in &projects.by_token {
-            let folded = folded.get(token).copied().unwrap_or_default();
+            let folded = folded.get(&entry.project.kept_as).copied();
+            let folded = folded.unwrap_or_default();
             let counts = [
                 (Reason::Duplicate, folded.duplicates),
                 (Reason::IdSkipped, entry.project.ids.skipped()),

@@ -97,11 +97,11 @@ impl Tracker {
         access.allow(Permission::GetEvents)?;
         let start = match request.page_token {
             "" => PageToken::Property(String::new()),
-            text => PageToken::decode(access.token(), text)?,
+            text => PageToken::decode(access.kept_as(), text)?,
         };
         let paged = request.paged || !request.page_token.is_empty();
         let kinds = kinds(access);
-        let token = access.token().to_owned();
+        let token = access.kept_as().to_owned();
         self.read(access, request.customer_ids, move |snapshot, found| {
             let mut writing = Writing { answer, count: 0 };
             let has_ids = writing.answer.ids(id_values(&kinds, &found.ids()));
@@ -191,14 +191,14 @@ impl Tracker {
         };
         let (after, skip) = match request.page_token {
             "" => (None, request.skip),
-            text => match PageToken::decode(access.token(), text)? {
+            text => match PageToken::decode(access.kept_as(), text)? {
                 PageToken::Events { after, skip } => (after, skip),
                 PageToken::Property(_) => return Err(Error::PageToken(quoted(text))),
             },
         };
         let types = event_types(&request.event_types)?;
         let order = request.order;
-        let token = access.token().to_owned();
+        let token = access.kept_as().to_owned();
         self.read(access, request.customer_ids, move |snapshot, found| {
             let wanted = Events {
                 types: Some(&types),
@@ -245,7 +245,7 @@ impl Tracker {
         + Send
         + 'static,
     ) -> Result<(T, Held), Error> {
-        let token = access.project.token.clone();
+        let token = access.kept_as().to_owned();
         self.caught_up(access).await?;
         let view = self.view.clone();
         let permit = self.permits.take(access).await?;

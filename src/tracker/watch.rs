@@ -105,7 +105,7 @@ impl Tracker {
     /// [`Error::Cursor`], [`Error::CursorAhead`], [`Error::TooManyStreams`], and what breaks a rule.
     pub fn watch(&self, access: &Access, request: WatchEvents<'_>) -> Result<Watch, Error> {
         access.allow(Permission::GetEvents)?;
-        let token = access.project.token.clone();
+        let token = access.kept_as().to_owned();
         let last = self.log.last();
         let at = match request.start {
             Start::Now => last,

@@ -245,7 +245,7 @@ pub(super) fn forgetting(
     customers: Vec<u64>,
 ) -> Accepted {
     let record = Record {
-        project: access.project.token.clone(),
+        project: access.kept_as().to_owned(),
         received: received.time,
         ids,
         command,

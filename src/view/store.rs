@@ -5,6 +5,8 @@
 //! - The *base* ([`base`]) is one keyspace of the engine. A *checkpoint* merges the layers and writes them to it in one
 //!   step, in the order of the positions that they apply. A kill loses what was folded since, which is in the log.
 //! - A *state* ([`state`]) is a base and the layers over it. Readers keep one, and hold no lock.
+//!
+//! A view that keeps nothing has no base: no checkpoint is due, and all layers stay in memory.
 
 mod base;
 mod batch;
@@ -63,7 +65,8 @@ pub(crate) type Write = (Table, Slice, Option<Slice>);
 
 /// The view's rows.
 pub(crate) struct Store {
-    base: Arc<Base>,
+    /// None: nothing is kept.
+    base: Option<Arc<Base>>,
     options: Options,
     /// The state that readers get.
     state: ArcSwap<State>,
@@ -108,7 +111,7 @@ impl Store {
             return Ok(store);
         }
         remove(dir)?;
-        let store = Self::of(Base::open(dir, options)?, options);
+        let store = Self::of(Some(Base::open(dir, options)?), options);
         let format = number(FORMAT).into();
         store.write_all([(Table::Meta, keys::FORMAT.into(), Some(format))])?;
         store.checkpoint()?;
@@ -124,7 +127,7 @@ impl Store {
             return Err(Error::Store(damage));
         }
         let options = Options::default();
-        Ok(Some(Self::of(Base::open(dir, &options)?, &options)))
+        Ok(Some(Self::of(Some(Base::open(dir, &options)?), &options)))
     }
 
     /// Whether it has this code's format.
@@ -150,7 +153,7 @@ impl Store {
                 return Ok(None);
             }
         };
-        let store = Self::of(base, options);
+        let store = Self::of(Some(base), options);
         match store.number(keys::FORMAT) {
             Ok(Some(FORMAT)) => Ok(Some(store)),
             Ok(format) => {
@@ -164,11 +167,16 @@ impl Store {
         }
     }
 
-    fn of(base: Base, options: &Options) -> Self {
-        let base = Arc::new(base);
+    /// An empty view that is in memory only.
+    pub(super) fn in_memory(options: &Options) -> Self {
+        Self::of(None, options)
+    }
+
+    fn of(base: Option<Base>, options: &Options) -> Self {
+        let base = base.map(Arc::new);
+        let at = |base: &Arc<Base>| (base.clone(), Arc::new(base.snapshot()));
         let state = State {
-            at: Arc::new(base.snapshot()),
-            base: base.clone(),
+            base: base.as_ref().map(at),
             layers: Vec::new(),
         };
         Self {
@@ -190,11 +198,10 @@ impl Store {
     }
 
     /// Sets the state that readers get from now on.
-    fn publish(&self, layers: &Layers, at: Arc<Snapshot>) {
+    fn publish(&self, layers: &Layers, base: Option<(Arc<Base>, Arc<Snapshot>)>) {
         let of_all = layers.live.iter().chain(&layers.sealed);
         self.state.store(Arc::new(State {
-            base: self.base.clone(),
-            at,
+            base,
             layers: of_all.cloned().collect(),
         }));
     }
@@ -256,8 +263,8 @@ impl Store {
             let is_first = layers.live.is_empty();
             layers.bytes += layer.charge();
             layer::push(&mut layers.live, layer);
-            let at = self.state.load().at.clone();
-            self.publish(&layers, at);
+            let base = self.state.load().base.clone();
+            self.publish(&layers, base);
             if is_first || layers.bytes >= self.options.checkpoint_bytes {
                 self.changed.notify_all();
             }
@@ -279,6 +286,9 @@ impl Store {
     /// # Errors
     /// [`Error::Store`]: nothing has changed; it may be tried again.
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
         let _one = lock(&self.checkpointing);
         let sealed = {
             let mut layers = self.layers();
@@ -291,15 +301,15 @@ impl Store {
             layers.epoch.begun += 1;
             layers.sealed.clone()
         };
-        self.base.ingest(&Layer::merged(&sealed))?;
+        base.ingest(&Layer::merged(&sealed))?;
         drop(sealed);
         let mut layers = self.layers();
         layers.sealed.clear();
         layers.epoch.ended = layers.epoch.begun;
-        self.publish(&layers, Arc::new(self.base.snapshot()));
+        self.publish(&layers, Some((base.clone(), Arc::new(base.snapshot()))));
         self.changed.notify_all();
         drop(layers);
-        if let Err(error) = self.base.remove_merged() {
+        if let Err(error) = base.remove_merged() {
             tracing::warn!(%error, "what was merged stays on the disk for now");
         }
         Ok(())
@@ -310,7 +320,7 @@ impl Store {
         let mut layers = self.layers();
         let mut age = Duration::ZERO;
         while !is_over() {
-            if layers.live.is_empty() {
+            if layers.live.is_empty() || self.base.is_none() {
                 age = Duration::ZERO;
                 let waited = self.changed.wait(layers);
                 layers = waited.unwrap_or_else(PoisonError::into_inner);
@@ -331,9 +341,11 @@ impl Store {
 
     /// Waits while more is in memory than allowed, or more is to be merged, unless `is_over`.
     pub(super) fn wait_for_checkpoints(&self, is_over: impl Fn() -> bool) {
+        let Some(base) = &self.base else {
+            return;
+        };
         let most = CHECKPOINTS_IN_MEMORY.saturating_mul(self.options.checkpoint_bytes);
-        let is_behind =
-            || self.in_memory.load(Ordering::Relaxed) > most || self.base.runs() >= RUNS_MAX;
+        let is_behind = || self.in_memory.load(Ordering::Relaxed) > most || base.runs() >= RUNS_MAX;
         let mut layers = self.layers();
         while is_behind() && layers.failure.is_none() && !is_over() {
             // Readers drop layers without a notification.
@@ -356,13 +368,13 @@ impl Store {
 
     /// The disk space that it takes, in bytes. A purge temporarily takes as much again.
     pub(crate) fn disk_space(&self) -> u64 {
-        self.base.disk_space()
+        self.base.as_ref().map_or(0, |base| base.disk_space())
     }
 
     /// The bytes that will soon be written: what is in memory, and temporarily what the engine merges.
     pub(super) fn room_to_fold(&self) -> u64 {
         let layers = self.in_memory.load(Ordering::Relaxed) as u64;
-        let merged = self.base.disk_space().min(MERGED_BYTES_MAX);
+        let merged = self.disk_space().min(MERGED_BYTES_MAX);
         layers.saturating_add(merged)
     }
 

@@ -1,6 +1,6 @@
 //! The documents say what is true: their commands run, their tables agree with the code, their links lead somewhere.
 
 mod commands;
-mod pages;
+pub mod pages;
 mod style;
 mod tables;

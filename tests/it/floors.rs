@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each module of the crate may import, besides itself.
-const FLOORS: [(&str, &[&str]); 18] = [
+const FLOORS: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("clock", &["model"]),
     ("log", &["model", "clock"]),
@@ -68,11 +68,31 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "clock",
         ],
     ),
+    (
+        "dev",
+        &[
+            "app",
+            "server",
+            "admin",
+            "config",
+            "telemetry",
+            "rest",
+            "grpc",
+            "middleware",
+            "tracker",
+            "view",
+            "log",
+            "limit",
+            "model",
+            "clock",
+        ],
+    ),
     ("cli", &["app", "config", "view", "log", "model"]),
     (
         "main",
         &[
             "cli",
+            "dev",
             "app",
             "server",
             "admin",

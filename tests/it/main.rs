@@ -24,6 +24,7 @@ mod crash;
 mod customer_ids;
 mod damage;
 mod defects;
+mod dev;
 mod documents;
 mod drain;
 mod duplicates;

@@ -29,6 +29,7 @@ fn key(token: &str, text: &str) -> (Arc<Project>, Arc<Key>) {
     };
     let project = Project {
         token: token.to_owned(),
+        kept_as: token.to_owned(),
         ids: Schema::new(&[], &[], &[]),
         keys: Vec::new(),
     };

@@ -125,6 +125,23 @@ pub(in super::super) fn batch<'a>(
     Ok(batch)
 }
 
+/// The commands of a batch for the service.
+///
+/// # Errors
+/// What is wrong with the batch, or with its first wrong command.
+pub(crate) fn request(
+    body: &[u8],
+    token: &str,
+    now: Timestamp,
+) -> Result<pb::ExecuteBatchRequest, Status> {
+    let batch = batch(body, token, now).map_err(Error::into_status)?;
+    let failed = batch.failures().next().cloned();
+    match failed {
+        Some(status) => Err(status),
+        None => Ok(batch.request),
+    }
+}
+
 /// The commands of a batch in one pass. None if there are too few or too many, or if one must be read by itself.
 pub(super) fn at_once(text: &str) -> Option<Vec<FastCommand<'_>>> {
     if text.len() > AT_ONCE_BYTES_MAX {

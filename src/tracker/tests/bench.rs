@@ -248,6 +248,7 @@ pub(super) fn project(token: &str) -> Project {
     ];
     Project {
         token: token.to_owned(),
+        kept_as: token.to_owned(),
         ids: Schema::new(&[named("registered")], &[named("cookie")], &[]),
         keys: keys.into_iter().map(Arc::new).collect(),
     }

@@ -41,7 +41,7 @@ impl Store {
     /// The present state, for long reads: they should not hold layers, which are in memory. Blocks on the disk.
     pub(in crate::view) fn lasting_snapshot(&self) -> Held {
         let (state, reader) = self.snapshot();
-        if self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
+        if self.base.is_none() || self.in_memory.load(Ordering::Relaxed) <= KEPT_BYTES_MAX {
             return (state, reader);
         }
         if let Err(error) = self.checkpoint() {
@@ -96,20 +96,23 @@ impl Store {
     /// # Errors
     /// [`Error::StillRead`], [`Error::Store`].
     pub(crate) fn purge(&self, aside: &SetAside) -> Result<(), Error> {
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
         let checked = || aside.check().map_err(Error::store);
         checked()?;
         self.checkpoint_again()?;
-        let last = self.base.last_table()?;
-        self.base.compact()?;
+        let last = base.last_table()?;
+        base.compact()?;
         // The engine removes files only once no version in use lists them, and only at a merge.
         for _ in 0..PURGE_TRIES {
             checked()?;
             self.checkpoint_again()?;
             self.wait_for_readers()?;
             self.checkpoint_again()?;
-            self.base.compact()?;
-            if !self.base.has_table_up_to(last)? {
-                return self.base.sync_folder();
+            base.compact()?;
+            if !base.has_table_up_to(last)? {
+                return base.sync_folder();
             }
         }
         Err(Error::StillRead)

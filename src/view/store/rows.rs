@@ -38,10 +38,10 @@ pub(in crate::view) struct Rows {
 }
 
 impl Rows {
-    /// The rows of layers, the newest first, each with the indices of its rows, and of the base.
+    /// The rows of layers, the newest first, each with the indices of its rows, and of the base if there is one.
     pub(super) fn new(
         layers: impl Iterator<Item = (Arc<Layer>, std::ops::Range<usize>)>,
-        base: fjall::Iter,
+        base: Option<fjall::Iter>,
         order: Order,
     ) -> Self {
         let layers = layers.filter(|(_, range)| !range.is_empty());
@@ -56,9 +56,10 @@ impl Rows {
         let mut rows = Self {
             layers: layers.collect(),
             base: OfBase {
-                rows: match order {
-                    Order::Ascending => Box::new(base),
-                    Order::Descending => Box::new(base.rev()),
+                rows: match (base, order) {
+                    (None, _) => Box::new(std::iter::empty()),
+                    (Some(base), Order::Ascending) => Box::new(base),
+                    (Some(base), Order::Descending) => Box::new(base.rev()),
                 },
                 next: None,
             },

@@ -16,8 +16,8 @@ use super::rows::Rows;
 /// layers.
 #[derive(Clone)]
 pub(in crate::view) struct State {
-    pub(super) base: Arc<Base>,
-    pub(super) at: Arc<Snapshot>,
+    /// None: everything is in the layers.
+    pub(super) base: Option<(Arc<Base>, Arc<Snapshot>)>,
     /// The newest first.
     pub(super) layers: Vec<Arc<Layer>>,
 }
@@ -30,16 +30,23 @@ impl State {
                 return Ok(value.map(Slice::from));
             }
         }
-        self.base.get(&self.at, &key)
+        match &self.base {
+            Some((base, at)) => base.get(at, &key),
+            None => Ok(None),
+        }
     }
 
-    /// What the last checkpoint has under a key.
+    /// As [`Self::get`], for a key that was not written since the last checkpoint.
     pub(in crate::view) fn get_of_base(
         &self,
         table: Table,
         key: &[u8],
     ) -> Result<Option<Slice>, Error> {
-        self.base.get(&self.at, &full_key(table, key))
+        match &self.base {
+            Some((base, at)) => base.get(at, &full_key(table, key)),
+            // There are no checkpoints.
+            None => self.get(table, key),
+        }
     }
 
     /// The entries between two keys.
@@ -63,7 +70,12 @@ impl State {
         );
         let layers = self.layers.iter();
         let layers = layers.map(|layer| (layer.clone(), layer.range(from, to)));
-        Rows::new(layers, self.base.range(&self.at, from, to), order)
+        let base = self.base.as_ref();
+        Rows::new(
+            layers,
+            base.map(|(base, at)| base.range(at, from, to)),
+            order,
+        )
     }
 
     /// All entries whose key begins with `prefix`.

@@ -165,7 +165,13 @@ fn a_kill_at_any_step_of_a_checkpoint_leaves_what_the_last_one_wrote() {
     is_before("nothing of it has begun");
     let layer = Layer::merged(&state(&store).layers);
     {
-        let mut ingestion = store.base.keyspace().start_ingestion().unwrap();
+        let mut ingestion = store
+            .base
+            .as_ref()
+            .unwrap()
+            .keyspace()
+            .start_ingestion()
+            .unwrap();
         is_before("a table is begun");
         for index in 0..layer.len() {
             let (_, key, value) = layer.row(index).unwrap();
@@ -178,7 +184,7 @@ fn a_kill_at_any_step_of_a_checkpoint_leaves_what_the_last_one_wrote() {
     }
     is_before("it was given up");
     // The engine has it before readers do.
-    store.base.ingest(&layer).unwrap();
+    store.base.as_ref().unwrap().ingest(&layer).unwrap();
     let (_dir, killed) = after_a_kill(&view);
     assert_eq!(killed.front().unwrap().get(), 2);
     assert_eq!(rows(&state(&killed)), after);
@@ -277,11 +283,11 @@ fn tables_that_were_merged_leave_the_disk_after_a_few_checkpoints() {
         store.checkpoint().unwrap();
     };
     (0..4).for_each(write);
-    let last = store.base.last_table().unwrap();
-    store.base.compact().unwrap();
-    assert!(store.base.has_table_up_to(last).unwrap());
+    let last = store.base.as_ref().unwrap().last_table().unwrap();
+    store.base.as_ref().unwrap().compact().unwrap();
+    assert!(store.base.as_ref().unwrap().has_table_up_to(last).unwrap());
     (4..7).for_each(write);
-    assert!(!store.base.has_table_up_to(last).unwrap());
+    assert!(!store.base.as_ref().unwrap().has_table_up_to(last).unwrap());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::keys;
-use super::super::{Counts, Events, Order, StoredEvent, View, verify};
+use super::super::{self as view, Counts, Events, Order, StoredEvent, View, verify};
 use super::request::{Request, ids};
 use crate::clock::ManualClock;
 use crate::log::memory::MemoryStore;
@@ -84,6 +84,16 @@ impl Bench {
         };
         fresh.open();
         fresh
+    }
+
+    /// As [`Self::fresh`], with a view that is in memory only.
+    pub(crate) fn in_memory(&self) -> Self {
+        let mut bench = self.fresh();
+        bench.close();
+        let (log, handle) = (self.log.clone(), bench.runtime.handle().clone());
+        let view = View::in_memory(log, handle, &view::Options::default());
+        bench.view = Some(view.unwrap());
+        bench
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -161,5 +161,9 @@ proptest! {
         fresh.settle();
         check(&fresh, &naive)?;
         prop_assert_eq!(fresh.counts(), naive.counts);
+        let in_memory = bench.in_memory();
+        in_memory.settle();
+        check(&in_memory, &naive)?;
+        prop_assert_eq!(in_memory.counts(), naive.counts);
     }
 }
