@@ -207,7 +207,10 @@ impl Console {
                 let name = path.strip_prefix("/console/").unwrap_or_default();
                 Ok(files::file(name, &head.headers))
             }
-            ("GET", "/status") => Ok(json_answer(&self.state().await)),
+            ("GET", "/status") => {
+                let viewer = self.viewer(&head).ok();
+                Ok(json_answer(&self.state(viewer.as_ref()).await))
+            }
             ("GET", "/history") => self.past(query),
             ("GET", "/reasons") => {
                 let viewer = self.viewer(&head)?;
@@ -224,13 +227,13 @@ impl Console {
                 ))
             }
             ("GET", "/limits") => {
-                self.viewer(&head)?;
-                Ok(json_answer(&self.limits()))
+                let project = self.viewer(&head)?.project();
+                Ok(json_answer(&self.limits(project.as_deref())))
             }
-            ("GET", "/settings") => {
-                self.viewer(&head)?;
-                Ok(json_answer(&self.in_force()))
-            }
+            ("GET", "/settings") => match self.viewer(&head)? {
+                Viewer::Local => Ok(json_answer(&self.in_force())),
+                Viewer::Of(_) => Err(Error::forbidden("settings are shown on this machine alone")),
+            },
             ("GET", "/feed") => {
                 let project = self.viewer(&head)?.project();
                 feed::feed(self, query, &head.headers, project)
@@ -355,11 +358,17 @@ impl Console {
         Ok(json_answer(&self.history.json(seconds)))
     }
 
-    fn limits(&self) -> Value {
+    /// `own`: the only project to show; addresses are of all.
+    fn limits(&self, own: Option<&str>) -> Value {
         let limiters = &self.endpoint.limiters;
         let mut limits = limits::json(&limiters.refused, self.endpoint.clock.as_ref());
         let (quota, is_shadow) = limiters.calls.in_force();
-        let projects = self.tracker.quotas_left().into_iter().map(|one| {
+        if own.is_some() {
+            limits.insert("addresses".to_owned(), json!([]));
+        }
+        let left = self.tracker.quotas_left().into_iter();
+        let left = left.filter(|one| own.is_none_or(|own| own == one.token));
+        let projects = left.map(|one| {
             json!({
                 "token": one.token,
                 "key": one.key,

@@ -343,7 +343,9 @@ async fn beyond_this_machine_data_need_a_private_key() {
         assert_eq!(foreign.status, 403, "{path}");
     }
     for path in ["/", "/status", "/history"] {
-        assert_eq!(from_far("GET", path).send().await.status, 200, "{path}");
+        let answer = from_far("GET", path).send().await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.body.contains(TOKEN), "{path} {}", answer.body);
     }
     let signs_in = async |project: &str, key_id: &str, secret: &str| {
         let shown = json!({"project": project, "key_id": key_id, "secret": secret});
@@ -360,10 +362,16 @@ async fn beyond_this_machine_data_need_a_private_key() {
         "{cookie}"
     );
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    for path in &data[1..] {
-        let answer = from_far("GET", path).header("Cookie", &cookie).send().await;
-        assert_eq!(answer.status, 200, "{path}");
+    for path in ["/refusals", "/reasons", "/limits", &customer] {
+        let answer = from_far("GET", path).header("Cookie", &cookie);
+        assert_eq!(answer.send().await.status, 200, "{path}");
     }
+    let settings = from_far("GET", "/settings").header("Cookie", &cookie);
+    assert_eq!(settings.send().await.status, 403);
+    let state = from_far("GET", "/status").header("Cookie", &cookie);
+    let state = state.send().await.json();
+    assert_eq!(state["projects"].as_array().unwrap().len(), 1);
+    assert!(state["projects"][0]["commands"].is_null());
     let other =
         from_far("GET", "/customer?project=other&id=registered:a").header("Cookie", &cookie);
     assert_eq!(other.send().await.status, 403);

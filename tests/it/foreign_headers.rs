@@ -42,7 +42,8 @@ async fn answers(server: &Server, headers: &[(&str, &str)]) -> Vec<(String, Answ
             Methods::Post | Methods::GetOrPost => "POST",
         };
         // A watch that is let in does not end.
-        let keys = [Some(PRIVATE).filter(|_| entry.route != Route::Watch), None];
+        let lasts = matches!(entry.route, Route::Watch | Route::WatchRefusals);
+        let keys = [Some(PRIVATE).filter(|_| !lasts), None];
         for key in keys
             .into_iter()
             .filter(|key| key.is_some() || !path.ends_with('z'))

@@ -86,7 +86,7 @@ async fn every_route_has_them_on_success_and_on_every_error() {
                 new(&format!("{path}/more"), PRIVATE),
                 request(&server, "DELETE", &path, PRIVATE),
             ];
-            if entry.route != Route::Watch {
+            if !matches!(entry.route, Route::Watch | Route::WatchRefusals) {
                 asked.push(new(&path, PRIVATE).body(BODY));
             }
             if entry.methods == Methods::Post {

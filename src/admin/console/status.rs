@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::super::refusals::listed;
-use super::{Console, history, time};
+use super::{Console, Viewer, history, time};
 use crate::log::{Log, State};
 use crate::middleware::Refusals;
 use crate::model::reason::{Reason, Severity};
@@ -34,7 +34,8 @@ pub(crate) struct Sources {
 }
 
 impl Console {
-    pub(super) async fn state(&self) -> Value {
+    /// Tokens and commands with keys are for those who may see them.
+    pub(super) async fn state(&self, viewer: Option<&Viewer>) -> Value {
         let sources = &self.status;
         let (health, clock) = (self.endpoint.health.get(), &self.endpoint.clock);
         let progress = sources.view.progress().borrow().clone();
@@ -56,11 +57,19 @@ impl Console {
             .iter()
             .map(|(token, progress)| (token.as_str(), progress.lag(now)))
             .collect();
-        let projects = self.tracker.tokens().into_iter().map(|token| {
+        let is_shown = |token: &String| match viewer {
+            None => false,
+            Some(Viewer::Local) => true,
+            Some(Viewer::Of(own)) => own == token,
+        };
+        let commands = self.commands.get();
+        let commands = commands.filter(|_| matches!(viewer, Some(Viewer::Local)));
+        let shown = self.tracker.tokens().into_iter().filter(is_shown);
+        let projects = shown.map(|token| {
             json!({
                 "last_event": self.tracker.last_event(&token).and_then(time),
                 "lag_seconds": lags.get(token.as_str()).map(std::time::Duration::as_secs_f64),
-                "commands": self.commands.get().and_then(|commands| commands.get(&token)),
+                "commands": commands.and_then(|commands| commands.get(&token)),
                 "token": token,
             })
         });
