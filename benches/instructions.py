@@ -47,10 +47,12 @@ SERVING = "multi_thread::worker::Context::run"
 LOG_WRITER = "footfall::log::writer::Writer::run"
 VIEW = "footfall::view::projector::Projector::run"
 
-# No write is refused because the view, which valgrind slows down, has fallen behind.
+# No write is refused because the view, which valgrind slows down, has fallen behind. The console takes a step a second,
+# however few requests there are in it.
 SETTINGS = """
 [server]
 request_timeout = "1h"
+console = false
 [rate_limit]
 requests = {requests}
 period = "1h"

@@ -52,7 +52,8 @@ pub struct App {
     listeners: Listeners,
     stack: Stack,
     admin: Operators,
-    sampler: Sampler,
+    /// None: the console is off.
+    sampler: Option<Sampler>,
     /// None: it could not be created.
     socket: Option<Socket>,
     backups: Backups,
@@ -232,12 +233,14 @@ impl App {
         };
         let history = History::default();
         let dir = config.data.dir.clone();
-        let sampler = Sampler::new(
-            admin.registry.clone(),
-            history.clone(),
-            clock.clone(),
-            dir.clone(),
-        );
+        let sampler = config.server.console.then(|| {
+            Sampler::new(
+                admin.registry.clone(),
+                history.clone(),
+                clock.clone(),
+                dir.clone(),
+            )
+        });
         let scheme = config.server.tls.as_ref().map_or("http", |_| "https");
         let calls = listeners.calls.local_addr().map_err(StartError::System)?;
         let sources = Sources {
@@ -358,7 +361,7 @@ impl App {
         });
         let limits = limits.of_operators();
         let operators = Acceptor::start(self.listeners.admin, self.admin, &limits, tls.admin);
-        let sampler = tokio::spawn(self.sampler.run());
+        let sampler = self.sampler.map(|sampler| tokio::spawn(sampler.run()));
         let retention = self.retention.map(RetentionWorker::start).transpose();
         let retention = retention.map_err(StartError::System)?;
         let (health, log, view) = (self.health.clone(), self.log.clone(), self.view.clone());
@@ -414,7 +417,9 @@ impl App {
                 }
             }
         }
-        sampler.abort();
+        if let Some(sampler) = sampler {
+            sampler.abort();
+        }
         let (log, view) = (self.log, self.view);
         // The log and the view first, as a purge may take as long as copying the disk's data.
         if let Some(retention) = &retention {

@@ -57,6 +57,11 @@ async fn the_addresses_refused_most_are_told_with_counts_and_times() {
                     "last": "2023-11-14T22:13:20Z",
                 },
             ],
+            "shadow": false,
+            "quotas": [
+                {"name": "addresses", "requests": 1, "window_seconds": 3600.0, "burst": 1},
+            ],
+            "projects": [],
         })
     );
     server.clock.advance(Duration::from_secs(600));
