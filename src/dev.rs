@@ -68,7 +68,7 @@ pub struct Options {
     pub requests: Option<NonZeroU32>,
     /// The hard and the soft ID types of every project.
     pub id_types: [Vec<String>; 2],
-    /// The command to run, and its arguments. None: it runs until it is told to stop.
+    /// The command to run, and its arguments. None: it runs until a signal stops it.
     pub command: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     address.ok_or_else(|| "expected an address and a port, such as 127.0.0.1:8080 or :0".to_owned())
 }
 
-/// Runs the emulator until it is told to stop by `stops`, or until its command ends; gives the exit code.
+/// Runs the emulator until `stops` has a message, or until its command ends; gives the exit code.
 ///
 /// # Errors
 /// Why it does not start, or why its command does not run.

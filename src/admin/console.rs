@@ -42,6 +42,8 @@ use sessions::Sessions;
 
 /// A header that no form of another page can send.
 const CONSOLE: &str = "x-footfall-console";
+/// Headers by which proxies name their callers.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 /// Largest body of a change, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest time for a body to arrive.
@@ -280,8 +282,11 @@ impl Console {
                     Peer::Ip(address) => address.to_canonical().is_loopback(),
                     Peer::Unix => true,
                 });
-        // A proxy on this machine connects from near, and asks for the name that its caller asked for.
-        if is_near && hosts::is_local(&head.headers, &head.uri) {
+        // A proxy on this machine connects from near; it names its caller, or asks for what its caller asked for.
+        let is_proxied = FORWARDED
+            .iter()
+            .any(|name| head.headers.contains_key(*name));
+        if is_near && !is_proxied && hosts::is_local(&head.headers, &head.uri) {
             return Ok(Viewer::Local);
         }
         let now = self.endpoint.clock.elapsed();

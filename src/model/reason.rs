@@ -1,9 +1,6 @@
 //! Why something that a caller sent is refused, dropped or remarked on: one closed list for both protocols, the metrics
 //! and the documents.
 
-use std::error::Error;
-use std::fmt;
-
 /// What becomes of what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -201,15 +198,6 @@ reasons! {
     TimeInFuture = "time_in_future", Remark:
         "a time is ahead of its receipt; an update counts as of now, an event keeps it", "set the client's clock";
 }
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.tag())
-    }
-}
-
-// It goes with a status, as its source.
-impl Error for Reason {}
 
 #[cfg(test)]
 mod tests {

@@ -58,8 +58,6 @@ pub struct FeedStep {
     pub events: VecDeque<FeedEvent>,
     /// How many wanted ones are in front of these.
     pub passed: u64,
-    /// Whether nothing more can be read now.
-    pub is_end: bool,
 }
 
 impl Tracker {
@@ -126,7 +124,7 @@ impl FeedFilter {
                 }
             }
         }
-        (step.at, step.is_end) = (at.get(), at >= applied);
+        step.at = at.get();
         Ok(step)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Open {
     /// What every public key is, and what every private one is.
     public: Arc<Key>,
     private: Arc<Key>,
-    /// How often a project was begun anew.
+    /// How often a project was reset.
     begun: AtomicU64,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn is_shown(credentials: &Credentials) -> bool {
     )
 }
 
-/// Controls are left for the names of projects that begin anew.
+/// Controls are left for the names of projects that were reset.
 fn is_token(token: &str) -> bool {
     (1..=TOKEN_BYTES_MAX).contains(&token.len()) && !token.chars().any(char::is_control)
 }
@@ -124,7 +124,7 @@ impl Tracker {
         if self.projects.borrow().len() >= most {
             return Err(Error::TooManyProjects(most));
         }
-        let access = self.anew(token, token.to_owned())?;
+        let access = self.begin(token, token.to_owned())?;
         let mut is_full = None;
         self.projects.send_if_modified(|before| {
             if before.entry(token).is_some() {
@@ -175,7 +175,7 @@ impl Tracker {
         let open = projects.open.as_ref().ok_or(AccessError::UnknownProject)?;
         let begun = open.begun.fetch_add(1, Ordering::Relaxed);
         // No caller can name it so.
-        self.anew(token, format!("{token}\n{begun}"))
+        self.begin(token, format!("{token}\n{begun}"))
     }
 
     /// Puts a project from [`Self::emptied`] in the place of the earlier one. Calls in flight finish there.
@@ -189,7 +189,7 @@ impl Tracker {
         access.account.advance(by);
     }
 
-    fn anew(&self, token: &str, kept_as: String) -> Result<Access, Error> {
+    fn begin(&self, token: &str, kept_as: String) -> Result<Access, Error> {
         let projects = self.projects.borrow().clone();
         let open = projects.open.as_ref().filter(|_| is_token(token));
         let open = open.ok_or(AccessError::UnknownProject)?;

@@ -347,6 +347,10 @@ async fn beyond_this_machine_data_need_a_private_key() {
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.body.contains(TOKEN), "{path} {}", answer.body);
     }
+    for header in ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"] {
+        let behind_proxy = asks(&server, "GET", "/refusals").header(header, "203.0.113.7");
+        assert_eq!(behind_proxy.send().await.status, 401, "{header}");
+    }
     let signs_in = async |project: &str, key_id: &str, secret: &str| {
         let shown = json!({"project": project, "key_id": key_id, "secret": secret});
         let request = from_far("POST", "/session").header("X-Footfall-Console", "1");

@@ -210,7 +210,7 @@ async fn each_refusal_over_rest_says_its_reason_and_is_counted_once() {
         let answer = request.send().await;
         assert_eq!(tags(&answer), [upper(reason)], "{answer:?}");
         *expected.entry((reason, of_project(reason))).or_insert(0) += 1;
-        assert_eq!(counted(&server).await, expected, "{reason}");
+        assert_eq!(counted(&server).await, expected, "{reason:?}");
     }
     server.stop().await;
 }
@@ -225,7 +225,7 @@ async fn each_refusal_over_grpc_says_its_reason_and_is_counted_once() {
     let mut check = async |status: Status, reason: Reason| {
         assert_eq!(tag(&status), upper(reason), "{status:?}");
         *expected.entry((reason, of_project(reason))).or_insert(0) += 1;
-        assert_eq!(counted(&server).await, expected, "{reason}");
+        assert_eq!(counted(&server).await, expected, "{reason:?}");
     };
     let of = |kind: &str, value: &str| pb::UpdateCustomerRequest {
         customer_ids: ids(&[(kind, value)]),

@@ -28,6 +28,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// Most rows of each kind in a tick: 50 of both in a second, and as many wait at most.
 const TICK_ROWS: usize = 5;
 const WAITING_MAX: usize = 25;
+/// Most bytes of the rows of a kind that wait. One row always may.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+/// Most steps through the log in a tick: a viewer that begins far behind is counted to the end little by little.
+const TICK_STEPS: usize = 16;
 /// Most rows that come at once where a viewer goes on from a place.
 const BACKLOG_MAX: usize = 500;
 /// Longest silence.
@@ -47,18 +51,55 @@ struct Viewer {
     only_counts: bool,
     /// Everything up to here is sent, waits or is counted.
     at: Place,
-    /// Rows of each kind that wait, each with its place.
-    events: VecDeque<(u64, String)>,
-    refusals: VecDeque<(u64, String)>,
+    events: Waiting,
+    refusals: Waiting,
     /// Rows that were wanted and are not sent.
     passed: (u64, u64),
-    /// How many may wait.
-    waiting_max: usize,
+    /// Whether it goes on from a place, and has not come to the end yet.
+    is_behind: bool,
     ticks: tokio::time::Interval,
     heartbeat_at: Instant,
     counted_at: Instant,
     ended: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Rows that wait, each with its place.
+#[derive(Default)]
+struct Waiting {
+    rows: VecDeque<(u64, String)>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Lets a row wait. The oldest leave if more wait than may; returns how many.
+    fn push(&mut self, place: u64, row: String, most: usize) -> u64 {
+        self.bytes += row.len();
+        self.rows.push_back((place, row));
+        let mut left = 0;
+        while self.rows.len() > most || self.bytes > WAITING_BYTES_MAX && self.rows.len() > 1 {
+            self.pop();
+            left += 1;
+        }
+        left
+    }
+
+    fn pop(&mut self) -> Option<String> {
+        let (_, row) = self.rows.pop_front()?;
+        self.bytes -= row.len();
+        Some(row)
+    }
+
+    /// Lets all leave; returns how many.
+    fn clear(&mut self) -> u64 {
+        self.bytes = 0;
+        self.rows.drain(..).count() as u64
+    }
+
+    /// The place behind all that was sent, if everything up to `at` was looked at.
+    fn sent(&self, at: u64) -> u64 {
+        self.rows.front().map_or(at, |(place, _)| place - 1)
+    }
 }
 
 /// A place in the log and among the refusals.
@@ -165,14 +206,10 @@ pub(super) fn feed(
         shows_refusals,
         only_counts,
         at: after.unwrap_or(now),
-        events: VecDeque::new(),
-        refusals: VecDeque::new(),
+        events: Waiting::default(),
+        refusals: Waiting::default(),
         passed: (0, 0),
-        waiting_max: if after.is_some() {
-            BACKLOG_MAX
-        } else {
-            WAITING_MAX
-        },
+        is_behind: after.is_some(),
         ticks,
         heartbeat_at: Instant::now() + HEARTBEAT,
         counted_at: Instant::now(),
@@ -201,14 +238,22 @@ impl Viewer {
                 _ = self.ended.wait_for(|ended| *ended) => return None,
                 _ = self.ticks.tick() => {}
             }
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "a feed ends");
-                return None;
-            }
+            let is_end = match self.look().await {
+                Ok(is_end) => is_end,
+                Err(error) => {
+                    tracing::warn!(%error, "a feed ends");
+                    return None;
+                }
+            };
             let mut out = String::new();
-            self.write(&mut out);
-            // What came while the viewer was away has been sent.
-            self.waiting_max = WAITING_MAX;
+            let rows = match (self.is_behind, is_end) {
+                (false, _) => TICK_ROWS,
+                // The newest of what came while the viewer was away.
+                (true, true) => BACKLOG_MAX,
+                (true, false) => 0,
+            };
+            self.write(&mut out, rows);
+            self.is_behind &= !is_end;
             if out.is_empty() && Instant::now() >= self.heartbeat_at {
                 out.push_str(": nothing\n\n");
             }
@@ -219,41 +264,43 @@ impl Viewer {
         }
     }
 
-    /// Takes what is new.
-    async fn look(&mut self) -> Result<(), crate::tracker::Error> {
-        if self.shows_events {
-            self.look_at_events().await?;
-        }
+    /// Takes what is new. Returns whether it has come to the end.
+    async fn look(&mut self) -> Result<bool, crate::tracker::Error> {
         if self.shows_refusals {
             self.look_at_refusals();
         }
-        Ok(())
+        match self.shows_events {
+            true => self.look_at_events().await,
+            false => Ok(true),
+        }
     }
 
-    async fn look_at_events(&mut self) -> Result<(), crate::tracker::Error> {
-        loop {
-            let (tracker, filter) = (&self.console.tracker, self.filter.clone());
-            let step = tracker
-                .feed(self.at.event, filter, self.waiting_max)
-                .await?;
+    /// How many rows of a kind may wait.
+    fn waiting_max(&self) -> usize {
+        match self.is_behind {
+            true => BACKLOG_MAX,
+            false => WAITING_MAX,
+        }
+    }
+
+    async fn look_at_events(&mut self) -> Result<bool, crate::tracker::Error> {
+        let (tracker, most) = (self.console.tracker.clone(), self.waiting_max());
+        for _ in 0..TICK_STEPS {
+            if tracker.feed_progress().borrow().applied.get() <= self.at.event {
+                return Ok(true);
+            }
+            let step = tracker.feed(self.at.event, self.filter.clone(), most);
+            let step = step.await?;
             self.at.event = step.at;
             if step.passed > 0 {
                 // They come behind what waits.
-                self.passed.0 += step.passed + self.events.drain(..).count() as u64;
+                self.passed.0 += step.passed + self.events.clear();
             }
             for event in &step.events {
-                let (waiting, passed) = (&mut self.events, &mut self.passed.0);
-                keep(
-                    waiting,
-                    (event.position, row(event)),
-                    self.waiting_max,
-                    passed,
-                );
-            }
-            if step.is_end {
-                return Ok(());
+                self.passed.0 += self.events.push(event.position, row(event), most);
             }
         }
+        Ok(false)
     }
 
     fn look_at_refusals(&mut self) {
@@ -275,18 +322,19 @@ impl Viewer {
             self.passed.1 += lost;
         }
         self.at.refusal = found.next;
+        let most = self.waiting_max();
         for (number, refusal) in &found.refusals {
-            let row = (*number, listed(refusal).to_string());
-            let (waiting, passed) = (&mut self.refusals, &mut self.passed.1);
-            keep(waiting, row, self.waiting_max, passed);
+            let row = listed(refusal).to_string();
+            self.passed.1 += self.refusals.push(*number, row, most);
         }
     }
 
-    /// Writes what may be sent now. Counts come first: the ID of a row is a place behind what they count.
-    fn write(&mut self, out: &mut String) {
+    /// Writes what may be sent now: at most so many rows of each kind. Counts come first: the ID of a row is a place
+    /// behind what they count.
+    fn write(&mut self, out: &mut String, rows: usize) {
         if self.only_counts {
-            self.passed.0 += self.events.drain(..).count() as u64;
-            self.passed.1 += self.refusals.drain(..).count() as u64;
+            self.passed.0 += self.events.clear();
+            self.passed.1 += self.refusals.clear();
             if self.counted_at.elapsed() < Duration::from_secs(1) {
                 return;
             }
@@ -297,15 +345,11 @@ impl Viewer {
             let counts = json!({ "events": events, "refusals": refusals });
             self.message(out, "passed", &counts.to_string());
         }
-        let rows = match self.waiting_max {
-            BACKLOG_MAX => BACKLOG_MAX,
-            _ => TICK_ROWS,
-        };
         for _ in 0..rows {
-            if let Some((_, row)) = self.events.pop_front() {
+            if let Some(row) = self.events.pop() {
                 self.message(out, "event", &row);
             }
-            if let Some((_, row)) = self.refusals.pop_front() {
+            if let Some(row) = self.refusals.pop() {
                 self.message(out, "refusal", &row);
             }
         }
@@ -317,26 +361,11 @@ impl Viewer {
         let _ = write!(out, "event: {name}\nid: {}\ndata: {data}\n\n", self.id());
     }
 
+    /// What waits is not sent yet.
     fn id(&self) -> String {
-        // What waits is not sent yet.
-        let event = self
-            .events
-            .front()
-            .map_or(self.at.event, |(place, _)| place - 1);
-        let refusal = self
-            .refusals
-            .front()
-            .map_or(self.at.refusal, |(place, _)| place - 1);
+        let event = self.events.sent(self.at.event);
+        let refusal = self.refusals.sent(self.at.refusal);
         format!("{event}-{refusal}")
-    }
-}
-
-/// Lets a row wait. Of more than may wait, the oldest are counted in its place.
-fn keep(waiting: &mut VecDeque<(u64, String)>, row: (u64, String), most: usize, passed: &mut u64) {
-    waiting.push_back(row);
-    while waiting.len() > most {
-        waiting.pop_front();
-        *passed += 1;
     }
 }
 
@@ -355,4 +384,25 @@ fn row(event: &FeedEvent) -> String {
         "properties": properties,
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_wait_within_their_number_and_their_bytes() {
+        let mut waiting = Waiting::default();
+        let pushed = (1..=9).map(|place| waiting.push(place, "row".to_owned(), 5));
+        assert_eq!(pushed.sum::<u64>(), 4);
+        assert_eq!(waiting.sent(9), 4);
+        let large = || "x".repeat(WAITING_BYTES_MAX);
+        assert_eq!(waiting.push(10, large(), 500), 5);
+        assert_eq!(waiting.push(11, large(), 500), 1);
+        assert_eq!((waiting.rows.len(), waiting.bytes), (1, WAITING_BYTES_MAX));
+        assert_eq!(
+            (waiting.clear(), waiting.bytes, waiting.sent(11)),
+            (1, 0, 11)
+        );
+    }
 }

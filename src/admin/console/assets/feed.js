@@ -164,7 +164,7 @@ export class Feed {
                 if (signal.aborted) return;
                 const text = error instanceof Failed ? error.message : "The service does not answer";
                 this.trouble = /[.!?]$/.test(text) ? text : `${text}.`;
-                // Where the feed was left is not known any more, so it begins anew.
+                // Where the feed was left is not known any more, so it begins at the present.
                 if ([400, 404, 410].includes(error.status)) this.#last = null;
                 if (error.status === 401) wait = 5000;
             }
