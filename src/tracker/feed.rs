@@ -54,8 +54,8 @@ pub struct FeedEvent {
 pub struct FeedStep {
     /// Everything up to here was looked at.
     pub at: u64,
-    /// The newest of the wanted events, oldest first.
-    pub events: VecDeque<FeedEvent>,
+    /// The newest of the wanted events, oldest first, without those that were erased since.
+    pub events: Vec<FeedEvent>,
     /// How many wanted ones are in front of these.
     pub passed: u64,
 }
@@ -100,66 +100,70 @@ impl FeedFilter {
     ) -> Result<FeedStep, Error> {
         let end = applied.min(after.plus(RECORDS_MAX));
         let (mut step, mut at, mut bytes) = (FeedStep::default(), after, 0);
+        // Of a flood only the last few are made into rows.
+        let mut newest = VecDeque::new();
         while at < end {
             for (position, record) in log.read_after(at, READ_RECORDS_MAX)? {
                 if position > end {
                     break;
                 }
                 at = position;
+                let size = record.len();
                 let record = log.decode(position, record)?;
-                let Some(event) = self.event(position, record, tokens) else {
-                    continue;
-                };
-                if snapshot.is_hidden(position)? {
+                if !self.wants(&record, tokens) {
                     continue;
                 }
-                bytes += event.properties.bytes().len();
-                step.events.push_back(event);
-                while step.events.len() > most || bytes > ROWS_BYTES_MAX {
-                    let Some(oldest) = step.events.pop_front() else {
-                        break;
-                    };
-                    bytes -= oldest.properties.bytes().len();
+                bytes += size;
+                newest.push_back((position, size, record));
+                while newest.len() > most || bytes > ROWS_BYTES_MAX && newest.len() > 1 {
+                    bytes -= newest.pop_front().map_or(0, |(_, size, _)| size);
                     step.passed += 1;
                 }
+            }
+        }
+        for (position, _, record) in newest {
+            if !snapshot.is_hidden(position)? {
+                step.events.extend(row(position, record, tokens));
             }
         }
         step.at = at.get();
         Ok(step)
     }
 
-    /// The event of a record, if it is wanted.
-    fn event(
-        &self,
-        position: Position,
-        record: Record,
-        tokens: &HashMap<String, String>,
-    ) -> Option<FeedEvent> {
-        let Command::Event(event) = record.command else {
-            return None;
+    fn wants(&self, record: &Record, tokens: &HashMap<String, String>) -> bool {
+        let Command::Event(event) = &record.command else {
+            return false;
         };
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
         // A project that is none of the settings any more is nobody's.
-        let token = tokens.get(&record.project)?;
-        if !is(&self.project, token) || !is(&self.event_type, event.event_type.as_str()) {
-            return None;
-        }
-        let ids = record.ids.as_slice().iter();
-        let ids = ids.map(|id| (id.kind.to_string(), id.value.clone()));
-        let ids: Vec<_> = ids.collect();
-        if self.customer.as_ref().is_some_and(|id| !ids.contains(id)) {
-            return None;
-        }
-        Some(FeedEvent {
-            position: position.get(),
-            project: token.clone(),
-            event_type: event.event_type.to_string(),
-            ids,
-            time: event.time,
-            received: record.received,
-            properties: event.properties,
-        })
+        let token = tokens.get(&record.project);
+        let has = |(kind, value): &(String, String)| {
+            let mut ids = record.ids.as_slice().iter();
+            ids.any(|id| *id.kind == **kind && id.value == *value)
+        };
+        token.is_some_and(|token| is(&self.project, token))
+            && is(&self.event_type, event.event_type.as_str())
+            && self.customer.as_ref().is_none_or(has)
     }
+}
+
+/// An event as it is shown.
+fn row(position: Position, record: Record, tokens: &HashMap<String, String>) -> Option<FeedEvent> {
+    let Command::Event(event) = record.command else {
+        return None;
+    };
+    let ids = record.ids.as_slice().iter();
+    Some(FeedEvent {
+        position: position.get(),
+        project: tokens.get(&record.project)?.clone(),
+        event_type: event.event_type.to_string(),
+        ids: ids
+            .map(|id| (id.kind.to_string(), id.value.clone()))
+            .collect(),
+        time: event.time,
+        received: record.received,
+        properties: event.properties,
+    })
 }

@@ -315,6 +315,13 @@ async fn a_customer_is_shown_in_pages_and_forgotten_with_a_key() {
     }
     let gone = asks(&server, "GET", &path).send().await;
     assert_eq!(gone.status, 404);
+    // A feed from the beginning does not show it either.
+    let mut feed = server.feed("?show=events&after=0-0").await;
+    let other = json!({"customer_ids": {"registered": "b"}, "event_type": "buy"});
+    server.adds(&other).await;
+    let (name, _, event) = message(&mut feed).await;
+    assert_eq!((name.as_str(), &event["type"]), ("event", &json!("buy")));
+    drop(feed);
     let large = asks(&server, "POST", "/session").header("X-Footfall-Console", "1");
     let answer = large.body(" ".repeat(64 * 1024 + 1)).send().await;
     assert_eq!(answer.status, 400);
